@@ -1,0 +1,103 @@
+"""A batch holds the rows that were observed, and nothing in place of the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from elision.likelihood import UNLABELLED
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples of which each shows some modalities.
+
+    Args:
+        inputs: modality -> the rows in which it was observed, shape (n_m, ...); any shape and dtype beyond the first axis.
+        rows: modality -> the sample of each of those rows, increasing, shape (n_m,), int64.
+        labels: class indices, or -1 where there is no label; shape (n,), int64.
+        source: modality -> where each row stands in the modality's array of the batch that this one was selected
+            from, shape (n_m,), int64. Its own positions in a batch that was not selected from another.
+
+    Example:
+        >>> batch = Batch.pack({"x": torch.ones(3, 2)}, {"x": torch.tensor([True, False, True])}, torch.tensor([0, 1, 0]))
+        >>> batch.inputs["x"].shape, batch.rows["x"]
+        (torch.Size([2, 2]), tensor([0, 2]))
+    """
+
+    inputs: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+    labels: Tensor
+    source: Mapping[str, Tensor]
+
+    @classmethod
+    def pack(cls, values: Mapping[str, Tensor], observed: Mapping[str, Tensor], labels: Tensor) -> "Batch":
+        """From dense arrays (n, ...) and masks (n,): whatever stands in an unobserved row is left behind."""
+        rows = {m: observed[m].nonzero().squeeze(1) for m in values}
+        inputs = {m: values[m][rows[m]] for m in values}
+        return cls(inputs, rows, labels, {m: torch.arange(len(rows[m])) for m in values})
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.inputs)
+
+    @cached_property
+    def positions(self) -> Mapping[str, Tensor]:
+        """modality -> for each sample its row in ``inputs``, -1 where the modality is missing; shape (n,)."""
+        absent = torch.full((len(self),), -1, device=self.labels.device)
+        return {
+            m: absent.index_copy(0, rows, torch.arange(len(rows), device=rows.device)) for m, rows in self.rows.items()
+        }
+
+    @cached_property
+    def observed(self) -> Tensor:
+        """Which samples show which modalities, in the order of ``modalities``; shape (n, M), bool."""
+        return torch.stack([self.positions[m] >= 0 for m in self.modalities], dim=1)
+
+    @property
+    def complete(self) -> Tensor:
+        """Indices of the samples that show every modality."""
+        return self.observed.all(1).nonzero().squeeze(1)
+
+    @property
+    def labelled(self) -> Tensor:
+        """Indices of the samples that have a label."""
+        return (self.labels != UNLABELLED).nonzero().squeeze(1)
+
+    def select(self, samples: Tensor) -> "Batch":
+        """The given samples, in the given order, as a batch of their own; ``samples`` are indices, shape (b,)."""
+        inputs, rows, source = {}, {}, {}
+        for m in self.modalities:
+            position = self.positions[m][samples]
+            rows[m] = (position >= 0).nonzero().squeeze(1)
+            source[m] = position[rows[m]]
+            inputs[m] = self.inputs[m][source[m]]
+        return Batch(inputs, rows, self.labels[samples], source)
+
+    def without(self, modality: str) -> "Batch":
+        """The same samples, ``modality`` missing in all of them."""
+        none = {modality: self.rows[modality][:0]}
+        emptied = {modality: self.inputs[modality][:0]}
+        return replace(
+            self, inputs={**self.inputs, **emptied}, rows={**self.rows, **none}, source={**self.source, **none}
+        )
+
+    def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch":
+        """The same samples with ``functions[m]`` applied to the inputs of each modality."""
+        return replace(self, inputs={m: functions[m](x) for m, x in self.inputs.items()})
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
+        """On another device, floating-point inputs in another precision."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, dtype if x.is_floating_point() else None)
+
+        def every(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {m: move(x) for m, x in tensors.items()}
+
+        return Batch(every(self.inputs), every(self.rows), move(self.labels), every(self.source))

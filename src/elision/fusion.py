@@ -1,0 +1,251 @@
+"""Fusions: the score s_S(z) of every class, for samples that show any pattern of modalities.
+
+    s(x, z) = phi(f_1(x_1), ..., f_M(x_M)) . h(z)          s_S(z) = log mean over x_U in the banks of exp s(x_S, x_U, z)
+
+A fusion holds the label embedding h. It turns the banks' features into *marginals*, whatever it needs of them to
+average a missing modality out: K numbers a modality where a closed form exists, the features themselves where not.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from elision.bank import Packed, log_mean_exp_dot
+
+PAIRS = 10**5
+"""Random tuples of bank rows drawn to average over several missing modalities, where all tuples are more."""
+ALL_PAIRS = 2**21
+"""The normaliser s_{} averages over all tuples up to this many: it is computed once a step, not once a sample."""
+_CHUNK = 2**14
+
+
+class Fusion(nn.Module, ABC):
+    """A score of features against classes.
+
+    Args:
+        modalities: names, in a fixed order.
+        n_classes: K.
+        n_features: k, the same for every modality.
+        rank: of the label tensor, where the fusion has one (see `OuterProduct`).
+    """
+
+    def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.n_classes = n_classes
+        self.n_features = n_features
+
+    @abstractmethod
+    def marginals(self, bank: Packed) -> dict[str, Tensor]:
+        """What `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
+
+    @abstractmethod
+    def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
+        """s_S(z) of every sample, each with its own pattern S.
+
+        Args:
+            features: packed features, modality -> (n_m, k).
+            rows: the sample of each of those rows, modality -> (n_m,).
+            n_samples: n.
+            marginals: from `marginals`.
+
+        Returns:
+            Shape (n, K).
+        """
+
+    @abstractmethod
+    def empty_scores(self, marginals: Packed) -> Tensor:
+        """s_{}(z), every modality averaged out; shape (K,)."""
+
+
+class AdditiveFusion(Fusion, ABC):
+    """Scores that are sums over modalities, so that a missing one has a closed form of K numbers.
+
+    s_S(z) = sum_{m in S} f_m . h_m(z) + sum_{m not in S} c_m(z), with
+    c_m(z) = log mean over the bank of m of exp(f_m . h_m(z)), shared by all samples: O((n + N) k K), any pattern.
+    """
+
+    @abstractmethod
+    def embeddings(self) -> dict[str, Tensor]:
+        """modality -> h_m, shape (K, k)."""
+
+    def marginals(self, bank: Packed) -> dict[str, Tensor]:
+        """modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
+        embeddings = self.embeddings()
+        return {
+            m: log_mean_exp_dot(embeddings[m], features) if len(features) else features.new_zeros(self.n_classes)
+            for m, features in bank.items()
+        }
+
+    def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
+        """f_m . h_m(z) where m was observed and c_m(z) where it was not, summed over m."""
+        return sum(
+            marginals[m].expand(n_samples, -1).index_copy(0, rows[m], features[m] @ embedding.T)
+            for m, embedding in self.embeddings().items()
+        )
+
+    def empty_scores(self, marginals: Packed) -> Tensor:
+        """sum_m c_m."""
+        return sum(marginals[m] for m in self.modalities)
+
+
+class Addition(AdditiveFusion):
+    """phi = f_1 + ... + f_M, with one label embedding h(z) in R^k for all modalities."""
+
+    def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
+        super().__init__(modalities, n_classes, n_features)
+        self.label_embedding = nn.Parameter(torch.randn(n_classes, n_features) / math.sqrt(n_features))
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """The same h for every modality."""
+        return dict.fromkeys(self.modalities, self.label_embedding)
+
+
+class Concatenation(AdditiveFusion):
+    """phi = [f_1; ...; f_M], with h(z) in R^(Mk): a block h_m(z) for each modality."""
+
+    def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
+        super().__init__(modalities, n_classes, n_features)
+        shape = (len(self.modalities), n_classes, n_features)
+        self.label_embedding = nn.Parameter(torch.randn(shape) / math.sqrt(n_features))
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """The blocks of h."""
+        return dict(zip(self.modalities, self.label_embedding, strict=True))
+
+
+class OuterProduct(Fusion):
+    """phi = vec(f_1 (x) ... (x) f_M), so that s(x, z) is multilinear in the features.
+
+    Written as s(x, z) = sum_r prod_m p_m[z, r], with p_m = A_m f_m a projection of each modality's features:
+
+    * M = 2 and no ``rank``: the paper's full label tensor, s = f_1^T H_z f_2 (A_1 = H_z, and A_2 the identity).
+    * otherwise a low-rank (CP) label tensor of the given ``rank`` (default k, or 1 for M = 1): O(K r M k) parameters.
+
+    One missing modality u is a `log_mean_exp_dot` of t_z = A_u^T prod_{m in S} p_m against the bank of u. Several
+    missing ones need tuples of bank rows: all of them up to `PAIRS` (for s_{}: `ALL_PAIRS`), else `PAIRS` random ones,
+    drawn afresh at each training step and fixed in evaluation mode.
+    """
+
+    def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
+        super().__init__(modalities, n_classes, n_features)
+        self.full = len(self.modalities) == 2 and rank is None
+        self.rank = rank or (1 if len(self.modalities) == 1 else n_features)
+        n_factors = 1 if self.full else len(self.modalities)
+        shape = (n_factors, n_classes, self.rank, n_features)
+        self.label_tensor = nn.Parameter(torch.randn(shape) / math.sqrt(n_features * self.rank ** (1 / n_factors)))
+
+    def _project(self, modality: str, features: Tensor) -> Tensor:
+        """p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
+        index = self.modalities.index(modality)
+        if self.full and index == 1:
+            return features[:, None, :]
+        return torch.einsum("nk,zrk->nzr", features, self.label_tensor[index])
+
+    def _pull(self, modality: str, product: Tensor) -> Tensor:
+        """t_z = A_u^T q_z: (n, K or 1, r) to (n, K, k), so that s = t_z . f_u."""
+        index = self.modalities.index(modality)
+        if self.full and index == 1:
+            return product
+        return torch.einsum("nzr,zrk->nzk", product.expand(-1, self.n_classes, -1), self.label_tensor[index])
+
+    def marginals(self, bank: Packed) -> dict[str, Tensor]:
+        """The bank's features themselves, modality -> (N_m, k)."""
+        return dict(bank)
+
+    def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
+        """Samples are grouped by pattern; each group is one average."""
+        any_features = features[self.modalities[0]]
+        out = any_features.new_zeros(n_samples, self.n_classes)
+        for shown, samples in _patterns(rows, n_samples, any_features.device):
+            missing = [m for m in self.modalities if m not in shown]
+            if not shown:
+                group = self.empty_scores(marginals).expand(len(samples), -1)
+            else:
+                at = {m: torch.searchsorted(rows[m], samples) for m in shown}
+                product = reduce(torch.mul, (self._project(m, features[m][at[m]]) for m in shown))
+                group = self._average_out(product, missing, marginals, PAIRS)
+            out = out.index_copy(0, samples, group)
+        return out
+
+    def empty_scores(self, marginals: Packed) -> Tensor:
+        """The mean over tuples of all banks; shape (K,)."""
+        ones = self.label_tensor.new_ones(1, self.n_classes, self.rank)
+        return self._average_out(ones, list(self.modalities), marginals, ALL_PAIRS).squeeze(0)
+
+    def _average_out(self, product: Tensor, missing: Sequence[str], bank: Packed, limit: int) -> Tensor:
+        """log mean over the tuples of ``missing`` of exp(sum_r q[z, r] prod_u p_u[z, r]); q (n, K, r) to (n, K)."""
+        if not missing:
+            return product.sum(-1)
+        sizes = [len(bank[m]) for m in missing]
+        if len(missing) == 1 or math.prod(sizes) <= limit:
+            return self._average_over_all(product, missing, bank)
+        tuples = _random_tuples(sizes, PAIRS, self.training, product.device)
+        return self._average_over_tuples(product, dict(zip(missing, tuples, strict=True)), bank)
+
+    def _average_over_all(self, product: Tensor, missing: Sequence[str], bank: Packed) -> Tensor:
+        """The last missing modality is swept by the kernel, for every combination of rows of the others."""
+        *others, last = missing
+        index = (
+            torch.cartesian_prod(*(torch.arange(len(bank[m]), device=product.device) for m in others))
+            if others
+            else None
+        )
+        combinations = product.new_ones(1, 1, 1)
+        for i, m in enumerate(others):
+            combinations = combinations * self._project(m, bank[m])[index if index.dim() == 1 else index[:, i]]
+        averages = []
+        for part in product.split(max(_CHUNK // len(combinations), 1)):
+            pairs = (part[:, None] * combinations).flatten(0, 1)
+            queries = self._pull(last, pairs.expand(-1, self.n_classes, -1))
+            each = log_mean_exp_dot(queries.flatten(0, 1), bank[last]).view(len(part), -1, self.n_classes)
+            averages.append(_log_mean_exp(each, 1))
+        return torch.cat(averages)
+
+    def _average_over_tuples(self, product: Tensor, tuples: Packed, bank: Packed) -> Tensor:
+        """A mean over given tuples of bank rows, in chunks that are computed again in the backward pass."""
+        n_tuples = len(next(iter(tuples.values())))
+
+        def chunk(product: Tensor, part: Mapping[str, Tensor]) -> Tensor:
+            keys = reduce(torch.mul, (self._project(m, bank[m][index]) for m, index in part.items()))
+            scores = torch.einsum("nzr,tzr->nzt", product, keys.expand(-1, self.n_classes, -1))
+            return torch.logsumexp(scores, dim=-1)
+
+        width = max(_CHUNK // len(product), 64)
+        sums = [
+            checkpoint(chunk, product, {m: t[i : i + width] for m, t in tuples.items()}, use_reentrant=False)
+            for i in range(0, n_tuples, width)
+        ]
+        return torch.logsumexp(torch.stack(sums), dim=0) - math.log(n_tuples)
+
+
+FUSIONS: dict[str, type[Fusion]] = {"addition": Addition, "concatenation": Concatenation, "outer-product": OuterProduct}
+
+
+def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
+    """(the modalities shown, the samples that show exactly those), for every pattern that occurs."""
+    code = torch.zeros(n, dtype=torch.long, device=device)
+    for bit, index in enumerate(rows.values()):
+        code[index] += 1 << bit
+    for pattern in code.unique().tolist():
+        yield [m for bit, m in enumerate(rows) if pattern >> bit & 1], (code == pattern).nonzero().squeeze(1)
+
+
+def _random_tuples(sizes: Sequence[int], n: int, fresh: bool, device: torch.device) -> list[Tensor]:
+    """n tuples of rows, one index tensor per bank; every bank's rows are used equally often, give or take one."""
+    generator = None if fresh else torch.Generator().manual_seed(0)
+
+    def draw(size: int) -> Tensor:
+        rounds = [torch.randperm(size, generator=generator) for _ in range(math.ceil(n / size))]
+        return torch.cat(rounds)[:n].to(device)
+
+    return [draw(size) for size in sizes]
+
+
+def _log_mean_exp(x: Tensor, dim: int) -> Tensor:
+    return torch.logsumexp(x, dim) - math.log(x.shape[dim])

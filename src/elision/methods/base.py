@@ -1,0 +1,99 @@
+"""The one sentence: a method turns a batch in which some modalities are missing into log-probabilities of the label."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from elision.batch import Batch
+from elision.errors import InputError
+from elision.fusion import Fusion
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a method says of itself: choices, tests and reports are made from it.
+
+    Args:
+        summary: what it does, in two lines, for a reader of a report.
+        source: where it comes from.
+        objectives: the objectives it can train; the first is its own.
+        fusions: the fusions that make sense with it.
+        refusals: fusion -> why it makes no sense.
+    """
+
+    summary: str
+    source: str
+    objectives: tuple[str, ...] = ("conditional",)
+    fusions: tuple[str, ...] = ("addition", "concatenation", "outer-product")
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, name: str, fusion: str, objective: str) -> None:
+        """Raise `InputError` with the reason unless the method can use this fusion and this objective."""
+        if fusion not in self.fusions:
+            raise InputError(f"method {name!r} refuses fusion {fusion!r}: {self.refusals[fusion]}")
+        if objective not in self.objectives:
+            raise InputError(
+                f"method {name!r} has no objective {objective!r}: choose from {', '.join(self.objectives)}"
+            )
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What every method is built from.
+
+    Args:
+        encoders: modality -> the module that gives its features, (n_m, ...) to (n_m, k).
+        fusion: scores features against classes; holds the label embedding.
+        log_prior: log R_Z, shape (K,).
+        objective: one of the method's claimed objectives.
+        bank: how to estimate the banks while training: "exact", "bank" or "batch".
+    """
+
+    encoders: Mapping[str, nn.Module]
+    fusion: Fusion
+    log_prior: Tensor
+    objective: str
+    bank: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One optimisation: most methods have one, an autoencoder that imputes first has two.
+
+    Args:
+        name: for progress and errors.
+        parameters: what is optimised.
+        samples: indices of the training samples that mini-batches are drawn from, shape (n,).
+        loss: mini-batch to a scalar.
+        validate: batch to the number that early stopping minimises.
+        settle: makes the method ready to predict with its present parameters, where that takes more than having
+            them; called before each validation and at the end, in evaluation mode and without gradient.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    samples: Tensor
+    loss: Callable[[Batch], Tensor]
+    validate: Callable[[Batch], float]
+    settle: Callable[[], None] | None = None
+
+
+class Method(nn.Module, ABC):
+    """A way to learn from samples that lack modalities.
+
+    Subclasses are final, are built from `Ingredients` alone, and register whatever they learn as parameters and
+    buffers: saving a method is saving its ``state_dict``.
+    """
+
+    claims: ClassVar[Claims]
+
+    @abstractmethod
+    def stages(self, train: Batch) -> Sequence[Stage]:
+        """The optimisations that fit the method, in order; ``train`` holds all training samples."""
+
+    @abstractmethod
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """log Q(z | x_S) of every sample, each with its own pattern of modalities; shape (n, K)."""

@@ -1,0 +1,53 @@
+"""The paper's lower bound: what is learnt from complete samples alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elision.batch import Batch
+from elision.likelihood import conditional_objective
+from elision.methods.base import Claims, Ingredients, Method, Stage
+from elision.methods.score import ScoreModel
+
+
+class LowerBound(Method):
+    """Eq. (4) on complete labelled samples. R_Z is that of all labelled samples, so no class has probability zero.
+
+    A modality that is missing in prediction is averaged out over the complete samples: the rest was thrown away.
+    """
+
+    claims = Claims(
+        summary="Learns from complete samples only and throws the others away: what missing data costs if nothing is "
+        "done about it.",
+        source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Eq. (4) and Section 4",
+    )
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.model = ScoreModel(ingredients)
+
+    def stages(self, train: Batch) -> Sequence[Stage]:
+        """One, over the complete labelled samples."""
+        model = self.model
+        samples = torch.from_numpy(np.intersect1d(train.complete.cpu(), train.labelled.cpu())).to(train.labels.device)
+        if len(samples) == 0:
+            raise ValueError(
+                "lower-bound learns from complete labelled samples, and the training data has none: "
+                "use another method, such as mle"
+            )
+        bank = train.select(samples).inputs
+
+        def loss(batch: Batch) -> Tensor:
+            scores = model.fusion.scores(model.encode(batch.inputs), batch.rows, len(batch), model.marginals)
+            return conditional_objective(scores, model.log_prior, batch.labels)
+
+        def settle() -> None:
+            model.store_marginals(bank)
+
+        return [Stage("complete samples", list(model.parameters()), samples, loss, model.validate, settle)]
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """Eq. (4); Eq. (5) over the complete samples where a modality is missing."""
+        return self.model.log_posterior(batch)

@@ -1,0 +1,62 @@
+"""Maximum likelihood over everything that was observed: the method of the paper, and its joint extension."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from elision.bank import BANKS
+from elision.batch import Batch
+from elision.likelihood import conditional_objective, joint_objective, log_evidence
+from elision.methods.base import Claims, Ingredients, Method, Stage
+from elision.methods.score import ScoreModel
+
+
+class MaximumLikelihood(Method):
+    """A missing modality is averaged out over its bank, in training as in prediction.
+
+    conditional, Eq. (2):  - mean over labelled samples of log Q(z | x_S)
+    joint:                 the same - mean over all samples of the evidence of x_S
+    """
+
+    claims = Claims(
+        summary="Fits one likelihood to everything observed: a missing modality is averaged out over the training "
+        "samples that show it. The joint objective also explains the inputs, and learns from unlabelled samples.",
+        source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Eq. (2)-(5); the joint objective goes beyond the paper",
+        objectives=("joint", "conditional"),
+    )
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.model = ScoreModel(ingredients)
+        self.joint = ingredients.objective == "joint"
+        self.bank = ingredients.bank
+
+    def stages(self, train: Batch) -> Sequence[Stage]:
+        """One: all samples under the joint objective, the labelled ones under the conditional. All fill the banks."""
+        model = self.model
+        estimate = BANKS[self.bank](model.encode, train.inputs, scaled=self.joint)
+
+        def loss(batch: Batch) -> Tensor:
+            features, bank = estimate(model.encode, batch.inputs, batch.source)
+            marginals = model.fusion.marginals(bank)
+            scores = model.fusion.scores(features, batch.rows, len(batch), marginals)
+            if self.joint:
+                return joint_objective(scores, model.fusion.empty_scores(marginals), model.log_prior, batch.labels)
+            return conditional_objective(scores, model.log_prior, batch.labels)
+
+        samples = torch.arange(len(train)) if self.joint else train.labelled
+
+        def settle() -> None:
+            model.store_marginals(train.inputs)
+
+        return [Stage("likelihood", list(model.parameters()), samples, loss, model.validate, settle)]
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """Eq. (4) and (5)."""
+        return self.model.log_posterior(batch)
+
+    def log_evidence(self, batch: Batch) -> Tensor:
+        """log Q(x_S) / prod R_m(x_m), shape (n,); fitted by the joint objective only."""
+        model = self.model
+        return log_evidence(model.scores(batch), model.fusion.empty_scores(model.marginals), model.log_prior)

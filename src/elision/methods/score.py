@@ -1,0 +1,68 @@
+"""What the likelihood methods share: encoders, a fusion, the label prior, and the banks' marginals once trained."""
+
+import torch
+from torch import Tensor, nn
+
+from elision.bank import Packed
+from elision.batch import Batch
+from elision.likelihood import log_posterior, negative_log_likelihood
+from elision.methods.base import Ingredients
+
+_ENCODE_ROWS = 1024
+
+
+class ScoreModel(nn.Module):
+    """s_S(z) for any pattern S, and the posterior that follows.
+
+    Buffers ``marginal_<i>`` hold what the fusion needs to average modality i out: K numbers for addition and
+    concatenation, the bank's features for the outer product. A trained model needs no training data.
+    """
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.modalities = tuple(ingredients.encoders)
+        self.encoders = nn.ModuleList(ingredients.encoders.values())
+        self.fusion = ingredients.fusion
+        self.register_buffer("log_prior", ingredients.log_prior)
+        for i in range(len(self.modalities)):
+            self.register_buffer(f"marginal_{i}", torch.zeros_like(ingredients.log_prior))
+
+    @property
+    def marginals(self) -> dict[str, Tensor]:
+        """modality -> its stored marginal; zeros, as in zero padding, until `store_marginals` is called."""
+        return {m: getattr(self, f"marginal_{i}") for i, m in enumerate(self.modalities)}
+
+    def encode(self, inputs: Packed) -> dict[str, Tensor]:
+        """Features of packed rows, (n_m, ...) to (n_m, k); an encoder is not run on no rows."""
+        none = self.log_prior.new_zeros(0, self.fusion.n_features)
+        return {
+            m: f(inputs[m]) if len(inputs[m]) else none for m, f in zip(self.modalities, self.encoders, strict=True)
+        }
+
+    @torch.no_grad()
+    def store_marginals(self, inputs: Packed) -> None:
+        """Recompute every bank with the present encoders, a thousand rows at a time, and keep its marginals."""
+        bank = {
+            m: torch.cat([f(rows) for rows in inputs[m].split(_ENCODE_ROWS)])
+            for m, f in zip(self.modalities, self.encoders, strict=True)
+        }
+        for i, (m, marginal) in enumerate(self.fusion.marginals(bank).items()):
+            setattr(self, f"marginal_{i}", marginal)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """s_S(z) with the stored marginals, shape (n, K)."""
+        return self.fusion.scores(self.encode(batch.inputs), batch.rows, len(batch), self.marginals)
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """log Q(z | x_S) with the stored marginals, shape (n, K)."""
+        return log_posterior(self.scores(batch), self.log_prior)
+
+    def validate(self, batch: Batch) -> float:
+        """Mean negative log-likelihood of the labelled samples, in nats."""
+        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        for name in [f"marginal_{i}" for i in range(len(self.modalities))]:
+            if prefix + name in state_dict:  # a stored bank has as many rows as its training set had
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *args)
