@@ -1,12 +1,13 @@
 """Encoders f_m: from the rows of one modality to k features.
 
-An encoder is a pair of modules: a `frozen` part that is fitted once, if at all, and then applied a single time to all
-training rows, and a `trained` part behind it. Splitting them is what makes kernels, and pretrained networks that are
-only read off, cheap to train on.
+An encoder is a pair of modules: a `Frozen` part that looks at the training rows once and is then applied a single time
+to all of them, and a trained part behind it. Splitting them is what makes kernels cheap to train on.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -16,67 +17,89 @@ LANDMARKS = 1000
 """At most so many observed training rows span the kernel encoder's features."""
 
 
+class Frozen(nn.Module, ABC):
+    """A map of rows that gradient descent leaves alone."""
+
+    @abstractmethod
+    def fit(self, rows: Tensor, seed: int) -> None:
+        """Learn what there is to learn from the observed training rows, shape (n_m, ...)."""
+
+
 @dataclass(frozen=True)
 class Encoder:
-    """A frozen map and the module trained on what it returns: f(x) = trained(frozen(x))."""
+    """f(x) = trained(frozen(x)): (n_m, ...) to (n_m, k)."""
 
-    frozen: nn.Module
+    frozen: Frozen
     trained: nn.Module
 
 
-class NystroemFeatures(nn.Module):
-    """phi(x) = W k(x, landmarks), so that phi(x) . phi(x') approximates the RBF kernel exp(-gamma |x - x'|^2).
+class Unchanged(Frozen):
+    """The identity."""
 
-    Landmarks and W are scikit-learn's `Nystroem`; the kernel is computed in float64, since W may be ill-conditioned.
-
-    Args:
-        landmarks: shape (L, d).
-        normalization: W, shape (L, L).
-        gamma: inverse squared width of the kernel, > 0.
-    """
-
-    def __init__(self, landmarks: Tensor, normalization: Tensor, gamma: float) -> None:
-        super().__init__()
-        self.register_buffer("landmarks", landmarks)
-        self.register_buffer("normalization", normalization)
-        self.register_buffer("gamma", torch.tensor(gamma, dtype=torch.float64))
+    def fit(self, rows: Tensor, seed: int) -> None:
+        """There is nothing to learn."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, d) to (n, L), in the precision of x."""
-        landmarks, normalization = self.landmarks.double(), self.normalization.double()
-        kernel = torch.exp(-self.gamma * torch.cdist(x.double(), landmarks).square())
-        return (kernel @ normalization.T).to(x.dtype)
+        """The rows as they are."""
+        return x
 
 
-def linear(rows: Tensor, n_features: int, seed: int) -> Encoder:
+class NystroemFeatures(Frozen):
+    """phi(x) = W k(x, landmarks), so that phi(x) . phi(x') approximates the kernel exp(-gamma |x - x'|^2).
+
+    gamma is 1 / (columns x variance). Landmarks and W are those of scikit-learn's `Nystroem`; the kernel is computed in
+    float64, since W may be ill-conditioned.
+
+    Args:
+        n_columns: d, of the flattened row.
+        n_landmarks: L.
+    """
+
+    def __init__(self, n_columns: int, n_landmarks: int) -> None:
+        super().__init__()
+        self.register_buffer("landmarks", torch.zeros(n_landmarks, n_columns, dtype=torch.float64))
+        self.register_buffer("normalization", torch.eye(n_landmarks, dtype=torch.float64))
+        self.register_buffer("gamma", torch.ones((), dtype=torch.float64))
+
+    def fit(self, rows: Tensor, seed: int) -> None:
+        """Draw the landmarks among the rows, and whiten their kernel."""
+        from sklearn.kernel_approximation import Nystroem
+
+        flat = rows.flatten(1).double().cpu().numpy()
+        gamma = 1.0 / (flat.shape[1] * max(float(flat.var()), np.finfo(float).tiny))
+        fitted = Nystroem(gamma=gamma, n_components=len(self.landmarks), random_state=seed).fit(flat)
+        self.landmarks.copy_(torch.from_numpy(fitted.components_))
+        self.normalization.copy_(torch.from_numpy(fitted.normalization_))
+        self.gamma.fill_(gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, ...) to (n, L), in the precision of x."""
+        distances = torch.cdist(x.flatten(1).double(), self.landmarks.double())
+        kernel = torch.exp(-self.gamma.double() * distances.square())
+        return (kernel @ self.normalization.double().T).to(x.dtype)
+
+
+def kernel(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
+    """Nystroem features of an RBF kernel with up to 1000 of the rows as landmarks, then one linear layer."""
+    n_landmarks = min(LANDMARKS, n_rows)
+    return Encoder(NystroemFeatures(prod(shape), n_landmarks), nn.Linear(n_landmarks, n_features))
+
+
+def linear(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """One linear layer on the flattened row."""
-    return Encoder(nn.Identity(), nn.Sequential(nn.Flatten(), nn.Linear(rows[0].numel(), n_features)))
+    return Encoder(Unchanged(), nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), n_features)))
 
 
-def mlp(rows: Tensor, n_features: int, seed: int) -> Encoder:
+def mlp(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """Two hidden layers of 128 rectified units with dropout 0.3, on the flattened row."""
     layers: list[nn.Module] = [nn.Flatten()]
-    width = rows[0].numel()
-    for hidden in (128, 128):
-        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.3)]
-        width = hidden
-    return Encoder(nn.Identity(), nn.Sequential(*layers, nn.Linear(width, n_features)))
+    for width in (prod(shape), 128):
+        layers += [nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.3)]
+    return Encoder(Unchanged(), nn.Sequential(*layers, nn.Linear(128, n_features)))
 
 
-def kernel(rows: Tensor, n_features: int, seed: int) -> Encoder:
-    """Nystroem features of an RBF kernel of width 1 / (columns x variance), then one linear layer.
+ENCODERS: dict[str, Callable[[Sequence[int], int, int], Encoder]] = {"kernel": kernel, "mlp": mlp, "linear": linear}
+"""name -> a function of (shape of a row, number of observed training rows, k)."""
 
-    The landmarks are up to `LANDMARKS` of the observed training rows.
-    """
-    from sklearn.kernel_approximation import Nystroem
-
-    flat = rows.flatten(1).double().numpy()
-    gamma = 1.0 / (flat.shape[1] * max(float(flat.var()), np.finfo(float).tiny))
-    n_landmarks = min(LANDMARKS, len(flat))
-    map_ = Nystroem(gamma=gamma, n_components=n_landmarks, random_state=seed).fit(flat)
-    features = NystroemFeatures(torch.from_numpy(map_.components_), torch.from_numpy(map_.normalization_), gamma)
-    return Encoder(nn.Sequential(nn.Flatten(), features), nn.Linear(n_landmarks, n_features))
-
-
-ENCODERS: dict[str, Callable[[Tensor, int, int], Encoder]] = {"kernel": kernel, "mlp": mlp, "linear": linear}
-"""name -> a function of (observed training rows (n_m, ...), k, seed)."""
+AUTO = ("kernel", "mlp")
+"""What `encoders="auto"` fits and averages by validation likelihood: neither wins everywhere."""

@@ -118,6 +118,8 @@ def _run(method, stage, train, validation, schedule, seed, stop_at, progress) ->
             progress(stage.name, step / n_steps)
         if step == (stop_at or n_steps):
             break
+    if progress:
+        progress(stage.name, 1.0)
     return keeper.finish(step)
 
 

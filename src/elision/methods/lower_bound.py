@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
+from elision.errors import InputError
 from elision.likelihood import conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
@@ -33,7 +34,7 @@ class LowerBound(Method):
         model = self.model
         samples = torch.from_numpy(np.intersect1d(train.complete.cpu(), train.labelled.cpu())).to(train.labels.device)
         if len(samples) == 0:
-            raise ValueError(
+            raise InputError(
                 "lower-bound learns from complete labelled samples, and the training data has none: "
                 "use another method, such as mle"
             )

@@ -1,0 +1,127 @@
+"""The command. Thin: whatever it does, Python can do; heavy imports happen where they are used."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from elision import __version__
+from elision.errors import InputError
+
+app = App(
+    name="elision",
+    help="Classification from several modalities when many training samples lack one of them.",
+    version=__version__,
+)
+
+_Many = Parameter(consume_multiple=True, negative="")
+
+
+@app.command
+def compare(
+    data: str = "digits",
+    *,
+    out: Path | None = None,
+    methods: Annotated[list[str] | None, _Many] = None,
+    fusions: Annotated[list[str] | None, _Many] = None,
+    objectives: Annotated[list[str] | None, _Many] = None,
+    encoders: str = "auto",
+    missing: Annotated[list[str] | None, _Many] = None,
+    rates: Annotated[list[float] | None, _Many] = None,
+    seeds: int = 3,
+    by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
+    workers: int = 2,
+) -> None:
+    """Which method should I use on my data, and how well will it do?
+
+    Trains every method x fusion x missing modality x rate x seed, and writes results.csv, table.md, curves.png,
+    confusion.png and report.html. Started again after an interruption, it does only what is left.
+
+    Parameters
+    ----------
+    data
+        "digits" (carried along: the left and right halves of handwritten digits), or a manifest: a CSV or Parquet
+        file with a row per sample, columns label, optionally id, group, split, and modality.feature for each number.
+    out
+        Folder of the results; by default elision-DATA.
+    methods
+        Among mle, lower-bound, zero-padding. All by default.
+    fusions
+        Among addition (the default), concatenation, outer-product.
+    objectives
+        Among auto (the default), joint, conditional.
+    encoders
+        auto (the default: kernel and mlp, averaged), kernel, mlp, linear.
+    missing
+        Modalities to remove from training samples, one at a time; each, any (a random part of each sample's), none.
+        By default each for complete data, none for data that lacks modalities by itself.
+    rates
+        Shares of the training samples to remove them from; 0.5, 0.8 and 0.95 by default.
+    seeds
+        Repetitions: each has its own split, missing samples and model.
+    by_group
+        Keep the samples of a group together when splitting. Default: if the manifest has a column group.
+    workers
+        Parallel processes, of one thread each.
+    """
+    from elision.experiments import compare as comparing
+    from elision.experiments.report import write_report
+    from elision.experiments.runner import run_grid
+    from elision.experiments.watch import watching
+
+    chosen = {
+        "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
+    }  # fmt: skip
+    given = {name: tuple(values) for name, values in chosen.items() if values}
+    comparison = comparing.Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, **given)
+    if workers < 1:
+        raise InputError(f"workers is {workers}: expected at least 1")
+    plan = comparing.plan(comparison)
+    out = out or Path(f"elision-{plan.data.name}")
+    comparing.prepare_folder(comparison, plan.data, out)
+    with watching(len(plan.runs)) as watch:
+        results, failures = run_grid(plan.runs, out, workers, watch)
+    if not results:
+        raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
+    command = shlex.join(["elision", *sys.argv[1:]])
+    write_report(out, plan, results, failures, command)
+    _summarise(out, results, failures)
+
+
+def _summarise(out: Path, results: list, failures: list) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from elision.experiments.tables import ranking, results_table
+
+    table = Table("method", "fusion", "objective", "accuracy", "NLL", "mean rank, NLL", "seconds a fit")
+    for r in ranking(results_table(results)):
+        table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
+    console = Console()
+    console.print(table)
+    for failure in failures:
+        console.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
+    console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command: exit code 2 and one message for whatever cannot be used, 130 after Ctrl-C."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _fail(str(error))
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}: check the path, its permissions and the space on the disk")
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished runs are kept: start the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"elision: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,58 @@
+"""A data set as methods see it: arrays with NaN for what is missing, labels, and what a split must respect."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from elision.inputs import observed_rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of several modalities.
+
+    Args:
+        name: for tables and figures.
+        arrays: modality -> numbers, shape (n, ...); a row that is NaN throughout is missing.
+        labels: class names; "" where there is no label; shape (n,), str.
+        groups: samples of one group stay together in a split, shape (n,), or None.
+        parts: "train", "val" or "test" where the split is given, shape (n,), or None.
+    """
+
+    name: str
+    arrays: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+    parts: np.ndarray | None = None
+
+    @property
+    def observed(self) -> dict[str, np.ndarray]:
+        """modality -> which samples show it, shape (n,), bool."""
+        return {m: observed_rows(a) for m, a in self.arrays.items()}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every sample shows every modality."""
+        return all(mask.all() for mask in self.observed.values())
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The distinct labels, sorted."""
+        return np.unique(self.labels[self.labels != ""])
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Index of each label in `classes`, -1 where there is none; shape (n,)."""
+        return np.where(self.labels == "", -1, np.searchsorted(self.classes, self.labels))
+
+    def fingerprint(self) -> str:
+        """A hash of all content, to tell results of one data set from those of another."""
+        digest = hashlib.sha256()
+        for m, values in self.arrays.items():
+            digest.update(f"{m}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+        for column in (self.labels, self.groups, self.parts):
+            digest.update(repr(None if column is None else column.tolist()).encode())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,144 @@
+"""Manifests: a table with a row per sample, from CSV or Parquet."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from elision.data.dataset import Dataset
+from elision.data.splits import PARTS
+from elision.errors import InputError
+
+RESERVED = ("label", "id", "group", "split")
+_BLANK = ["", "nan", "NaN", "NA", "null"]
+
+
+def read_manifest(path: Path) -> Dataset:
+    """Read a manifest.
+
+    Columns: ``label`` (blank: no label), optionally ``id`` (unique), ``group`` (kept together when splitting) and
+    ``split`` (train, val, test), and one column ``modality.feature`` per number. Blank cells are missing; a modality
+    all blank in a row is missing there.
+
+    Raises:
+        InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
+            is row 1.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: expected a manifest, a .csv or .parquet file")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: expected digits, or the path of a manifest (.csv or .parquet)")
+    readers = {".csv": _read_csv, ".parquet": _read_parquet}
+    if path.suffix.lower() not in readers:
+        raise InputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
+    table = readers[path.suffix.lower()](path)
+    if table.empty:
+        raise InputError(f"{path} holds a header and no sample: expected a row per sample")
+    features = _features(path, list(table.columns))
+    arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
+    text = {name: _text(table[name]) for name in RESERVED if name in table}
+    _check(path, text)
+    return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"))
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file), [])
+        repeated = sorted({c for c in header if header.count(c) > 1})
+        if repeated:
+            raise InputError(f"{path} has column {repeated[0]!r} twice: give every column a name of its own")
+        blank = {c: _BLANK for c in header if c not in RESERVED}
+        text = dict.fromkeys(RESERVED, str)
+        return pd.read_csv(path, dtype=text, na_values=blank, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from error
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{path} is empty: expected a header and a row per sample") from error
+    except (pd.errors.ParserError, csv.Error) as error:
+        raise InputError(f"{path} is not a table: {error}".strip()) from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a Parquet file: {error}") from error
+
+
+def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
+    """modality -> its columns, in the file's order."""
+    features: dict[str, list[str]] = {}
+    for column in columns:
+        modality, dot, feature = str(column).partition(".")
+        if column in RESERVED:
+            continue
+        if not (modality and dot and feature):
+            raise InputError(
+                f"{path} has column {column!r}: expected label, id, group, split, or modality.feature; "
+                "rename or remove it"
+            )
+        features.setdefault(modality, []).append(column)
+    if "label" not in columns:
+        raise InputError(f"{path} has no column 'label': expected one, with the class of each sample")
+    if not features:
+        raise InputError(f"{path} has no column modality.feature, such as audio.pitch: expected one per number")
+    return features
+
+
+def _numbers(path: Path, column: pd.Series) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    for wrong in (np.isnan(numbers) & column.notna().to_numpy(), np.isinf(numbers)):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(
+                f"{path}, row {row + 2}, column {column.name!r}: {column.iloc[row]!r} is not a finite number; "
+                "write a number, or leave the cell blank where it is missing"
+            )
+    return numbers
+
+
+def _text(column: pd.Series) -> np.ndarray:
+    return np.array(["" if pd.isna(value) else str(value).strip() for value in column])
+
+
+def _check(path: Path, text: dict[str, np.ndarray]) -> None:
+    labels = text["label"]
+    names, counts = np.unique(labels[labels != ""], return_counts=True)
+    if not len(names):
+        raise InputError(
+            f"{path}: column 'label' is blank in all {len(labels)} rows: expected the class of each sample"
+        )
+    if len(names) < 2:
+        raise InputError(f"{path}: column 'label' shows one class only, {names[0]!r}: expected at least two")
+    if counts.min() < 3 and "split" not in text:
+        rare = names[counts.argmin()]
+        raise InputError(
+            f"{path}: class {rare!r} has {counts.min()} sample(s): expected at least 3, for training, validation and "
+            "test; add samples, or remove the class"
+        )
+    ids, repeats = np.unique(text.get("id", np.arange(len(labels)).astype(str)), return_counts=True)
+    if repeats.max() > 1:
+        raise InputError(f"{path}: id {ids[repeats.argmax()]!r} occurs {repeats.max()} times: expected unique ids")
+    for name, allowed in (("split", set(PARTS)), ("group", None)):
+        for row, value in enumerate(text.get(name, [])):
+            if value == "" or (allowed and value not in allowed):
+                wanted = f"one of {', '.join(PARTS)}" if allowed else "the name of a group"
+                raise InputError(f"{path}, row {row + 2}, column {name!r}: {value!r} is not {wanted}")
+    if "split" in text:
+        _check_parts(path, labels, text["split"])
+
+
+def _check_parts(path: Path, labels: np.ndarray, parts: np.ndarray) -> None:
+    for part in PARTS:
+        if not (labels[parts == part] != "").any():
+            raise InputError(
+                f"{path}: column 'split' puts no labelled sample into {part!r}: expected some in each part"
+            )
+    untrained = np.setdiff1d(labels[labels != ""], labels[parts == "train"])
+    if len(untrained):
+        raise InputError(f"{path}: class {untrained[0]!r} has no sample with split 'train': expected some")

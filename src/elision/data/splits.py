@@ -1,0 +1,72 @@
+"""Splits: functions of (labels, groups, seed), the same for every method."""
+
+import math
+
+import numpy as np
+
+from elision.errors import InputError
+
+PARTS = ("train", "val", "test")
+FRACTIONS = {"val": 0.15, "test": 0.15}
+
+
+def stratified_part(codes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """A part of the samples in which every class has its share; at least one of each class in and out.
+
+    Args:
+        codes: class of each sample, shape (n,); negative ones (no label) are never drawn.
+        fraction: of each class, in (0, 1).
+        rng: decides which.
+
+    Returns:
+        Sorted indices.
+
+    Raises:
+        InputError: a class has a single sample.
+    """
+    chosen = []
+    for code in np.unique(codes[codes >= 0]):
+        members = np.flatnonzero(codes == code)
+        if len(members) < 2:
+            raise InputError(
+                f"class {code} has one sample only, so it cannot be both trained on and set aside: "
+                "add samples of it, or remove it"
+            )
+        count = min(max(math.floor(fraction * len(members) + rng.random()), 1), len(members) - 1)
+        chosen.append(rng.permutation(members)[:count])
+    return np.sort(np.concatenate(chosen))
+
+
+def split(codes: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    """ "train", "val" or "test" for each sample: 70 / 15 / 15, stratified by class, or by whole groups.
+
+    Args:
+        codes: class of each sample, -1 where there is no label (such a sample is trained on); shape (n,).
+        groups: samples of one group stay together; None splits sample by sample. Shape (n,).
+        seed: the only source of chance.
+
+    Raises:
+        InputError: a class is too small, there are too few groups, or a class is left out of training.
+    """
+    rng = np.random.default_rng([seed, 0])
+    parts = np.full(len(codes), "train", dtype="U5")
+    if groups is None:
+        remaining = codes.copy()
+        for part, fraction in FRACTIONS.items():
+            share = fraction if part == "val" else fraction / (1 - FRACTIONS["val"])
+            chosen = stratified_part(remaining, share, rng)
+            parts[chosen], remaining[chosen] = part, -1
+        return parts
+    names = rng.permutation(np.unique(groups))
+    if len(names) < 3:
+        raise InputError(f"column 'group' holds {len(names)} group(s): expected at least 3, to split by group")
+    n_held = max(round(FRACTIONS["val"] * len(names)), 1)
+    parts[np.isin(groups, names[:n_held])] = "val"
+    parts[np.isin(groups, names[n_held : 2 * n_held])] = "test"
+    missing = np.setdiff1d(codes[codes >= 0], codes[parts == "train"])
+    if len(missing):
+        raise InputError(
+            f"split by group with seed {seed} leaves class {missing[0]} out of training: "
+            "use more groups, another seed, or --split random"
+        )
+    return parts

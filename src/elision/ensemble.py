@@ -1,0 +1,228 @@
+"""Several models of one data set, averaged by how likely they make a validation set."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from elision.bank import choose_bank
+from elision.batch import Batch
+from elision.encoders import ENCODERS, Encoder, Frozen, Unchanged
+from elision.errors import InputError
+from elision.fusion import Fusion
+from elision.likelihood import log_label_prior, negative_log_likelihood
+from elision.methods import Method
+from elision.methods.base import Ingredients
+from elision.training import Schedule, train
+
+EncoderChoice = str | nn.Module
+_PREDICT_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What one member is.
+
+    Args:
+        method: the method's class.
+        fusion: the fusion's class.
+        objective: "joint" or "conditional".
+        encoders: modality -> a name in `ENCODERS`, or a module of the user's own.
+        n_features: k.
+        rank: of the outer product's label tensor; None is its default.
+        bank: "auto", "exact", "bank" or "batch".
+    """
+
+    method: type[Method]
+    fusion: type[Fusion]
+    objective: str
+    encoders: Mapping[str, EncoderChoice]
+    n_features: int
+    rank: int | None
+    bank: str
+
+    @property
+    def encoder_names(self) -> dict[str, str]:
+        """modality -> the encoder's name, or its class where it is the user's own."""
+        return {m: e if isinstance(e, str) else type(e).__name__ for m, e in self.encoders.items()}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What of the training data decides a model's sizes.
+
+    Args:
+        shapes: modality -> shape of a row.
+        rows: modality -> observed training rows.
+        n_classes: K.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    rows: Mapping[str, int]
+    n_classes: int
+
+    @classmethod
+    def of(cls, train: Batch, n_classes: int) -> "Extent":
+        """The extent of a training set."""
+        shapes = {m: tuple(x.shape[1:]) for m, x in train.inputs.items()}
+        return cls(shapes, {m: len(x) for m, x in train.inputs.items()}, n_classes)
+
+
+@dataclass
+class Member:
+    """One model: frozen maps, and a method on what they return."""
+
+    specification: Specification
+    extent: Extent
+    frozen: Mapping[str, Frozen]
+    method: Method
+
+    @classmethod
+    def build(cls, specification: Specification, extent: Extent, log_prior: Tensor, seed: int) -> "Member":
+        """Untrained; all draws are keyed on ``seed``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoders = {m: _build_encoder(m, specification, extent) for m in specification.encoders}
+            fusion = specification.fusion(
+                list(encoders), extent.n_classes, specification.n_features, rank=specification.rank
+            )
+        numbers = sum(extent.rows[m] * math.prod(extent.shapes[m]) for m in encoders)
+        bank = specification.bank
+        ingredients = Ingredients(
+            encoders={m: e.trained for m, e in encoders.items()},
+            fusion=fusion,
+            log_prior=log_prior.float(),
+            objective=specification.objective,
+            bank=choose_bank(max(extent.rows.values()), numbers) if bank == "auto" else bank,
+        )
+        frozen = {m: e.frozen for m, e in encoders.items()}
+        return cls(specification, extent, frozen, specification.method(ingredients))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Member":
+        """In place, on another device and in another precision."""
+        for module in (*self.frozen.values(), self.method):
+            module.to(device, dtype)
+        return self
+
+
+def fit_members(
+    specifications: Sequence[Specification],
+    data: tuple[Batch, Batch | None],
+    n_classes: int,
+    schedule: Schedule,
+    seed: int,
+    stop_at: Sequence[Sequence[int]] | None,
+    progress: Callable[[Specification, str, float], None],
+) -> tuple[list[Member], list[list[int]]]:
+    """Train one member per specification.
+
+    Args:
+        specifications: what to train.
+        data: training and, for early stopping, validation samples.
+        n_classes: K.
+        schedule: how to optimise.
+        seed: of the first member; each further one adds 1.
+        stop_at: for each member, for each of its stages, the step to stop after (for a fit without validation).
+        progress: called with the member's specification, the stage's name and the fraction done.
+
+    Returns:
+        The members, and for each the best step of each of its stages.
+    """
+    training, validation = data
+    extent = Extent.of(training, n_classes)
+    log_prior = log_label_prior(training.labels, n_classes)
+    device = training.labels.device
+    members, best_steps, mapped = [], [], {}
+    for i, specification in enumerate(specifications):
+        member = Member.build(specification, extent, log_prior, seed + i).to(device, torch.float32)
+        key = tuple((m, e if isinstance(e, str) else id(e)) for m, e in specification.encoders.items())
+        if key not in mapped:
+            for m, frozen in member.frozen.items():
+                frozen.fit(training.inputs[m], seed)
+            mapped[key] = (member.frozen, *(b and b.map(member.frozen) for b in (training, validation)))
+        member.frozen, train_batch, validation_batch = mapped[key]
+        report = partial(progress, specification)
+        last = stop_at[i] if stop_at else None
+        histories = train(member.method, train_batch, validation_batch, schedule, seed + i, last, report)
+        members.append(member)
+        best_steps.append([h.best_step for h in histories])
+    return members, best_steps
+
+
+@torch.no_grad()
+def log_posteriors(members: Sequence[Member], batch: Batch) -> Tensor:
+    """Every member's log Q(z | x_S), shape (members, n, K)."""
+    return _over_rows(members, batch, lambda method, rows: method.log_posterior(rows))
+
+
+@torch.no_grad()
+def log_evidences(members: Sequence[Member], batch: Batch) -> Tensor:
+    """Every member's log-evidence, shape (members, n); the members must have been trained by the joint objective."""
+    return _over_rows(members, batch, lambda method, rows: method.log_evidence(rows))
+
+
+def validation_log_likelihoods(members: Sequence[Member], batch: Batch) -> Tensor:
+    """log Q(z_i | x_i) of each labelled sample under each member, shape (members, n_labelled)."""
+    return torch.stack([-negative_log_likelihood(p, batch.labels) for p in log_posteriors(members, batch)])
+
+
+def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500) -> Tensor:
+    """Weights w of the mixture sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
+
+    Maximises sum_n log sum_i w_i Q_i(z_n | x_n) + prior sum_i log w_i by expectation-maximisation. The second term is
+    ``prior`` imaginary samples for each member: it keeps every weight positive and a small set from deciding alone.
+
+    Args:
+        log_likelihoods: log Q_i(z_n | x_n), shape (members, n).
+        prior: imaginary samples per member, > 0.
+        iterations: of expectation-maximisation.
+
+    Returns:
+        Shape (members,), sums to 1.
+
+    Example:
+        >>> stacking_weights(torch.tensor([[-1.0, -1.0], [-1.0, -1.0]]))
+        tensor([0.5000, 0.5000])
+    """
+    n_members, n = log_likelihoods.shape
+    weights = log_likelihoods.new_full((n_members,), 1 / n_members)
+    for _ in range(iterations):
+        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0).sum(1)
+        weights = (shares + prior) / (n + n_members * prior)
+    return weights
+
+
+def mixture(log_values: Tensor, weights: Tensor) -> Tensor:
+    """log sum_i w_i exp(value_i) over the first axis."""
+    shape = (-1,) + (1,) * (log_values.dim() - 1)
+    return torch.logsumexp(log_values + weights.to(log_values).log().view(shape), dim=0)
+
+
+def _over_rows(members: Sequence[Member], batch: Batch, function: Callable[[Method, Batch], Tensor]) -> Tensor:
+    chunks = []
+    for samples in torch.arange(len(batch), device=batch.labels.device).split(_PREDICT_ROWS):
+        rows = batch.select(samples)
+        mapped = {id(member.frozen): member.frozen for member in members}
+        inputs = {key: rows.map(frozen) for key, frozen in mapped.items()}
+        chunks.append(torch.stack([function(member.method, inputs[id(member.frozen)]) for member in members]))
+    return torch.cat(chunks, dim=1)
+
+
+def _build_encoder(modality: str, specification: Specification, extent: Extent) -> Encoder:
+    choice, k = specification.encoders[modality], specification.n_features
+    shape = extent.shapes[modality]
+    if isinstance(choice, str):
+        return ENCODERS[choice](shape, extent.rows[modality], k)
+    module = copy.deepcopy(choice)
+    with torch.no_grad():
+        features = module.eval()(torch.zeros(2, *shape))
+    if features.shape != (2, k):
+        raise InputError(
+            f"the encoder of modality {modality!r} turns 2 rows of shape {shape} into {tuple(features.shape)}: "
+            f"expected (2, {k}); return n_features={k} numbers a row, or set n_features"
+        )
+    return Encoder(Unchanged(), module)

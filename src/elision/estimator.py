@@ -1,0 +1,376 @@
+"""`MultimodalClassifier`: scikit-learn's contract over the methods."""
+
+import numbers
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from elision import persistence
+from elision.bank import BANKS
+from elision.batch import Batch
+from elision.data.splits import stratified_part
+from elision.encoders import AUTO, ENCODERS
+from elision.ensemble import (
+    Specification,
+    fit_members,
+    log_evidences,
+    log_posteriors,
+    mixture,
+    stacking_weights,
+    validation_log_likelihoods,
+)
+from elision.errors import InputError, check_choice
+from elision.fusion import FUSIONS, Fusion
+from elision.inputs import (
+    Samples,
+    Standardizer,
+    check_finite,
+    observed_rows,
+    partial_rows,
+    read_arrays,
+    read_labels,
+    resolve_columns,
+)
+from elision.likelihood import UNLABELLED
+from elision.methods import METHODS, Method
+from elision.training import Schedule
+
+
+class MultimodalClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier for samples of several modalities, of which each may lack some, in training and in prediction.
+
+    X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
+    or DataFrame) with ``modalities={"audio": columns, ...}``. A modality that the dict lacks in prediction is missing
+    everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
+
+    By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
+    posteriors averaged with the weights that make a validation set most likely. Predictions are computed in float64 on
+    a CPU, so that a row's probabilities do not depend on the rows beside it.
+
+    Args:
+        method: a name in `elision.METHODS`, or a `Method` class.
+        fusion: "addition", "concatenation", "outer-product", or a `Fusion` class.
+        objective: "conditional" (the paper's), "joint" (also explains the inputs, and learns from unlabelled samples),
+            or "auto": all that the method has, averaged.
+        encoders: a name in `elision.ENCODERS` for all modalities, a dict modality -> name or ``nn.Module`` (rows of any
+            shape to ``n_features`` numbers), or "auto": kernel and MLP, averaged. A module is copied, never changed.
+        modalities: for a table, modality -> column names, positions or a slice; None is one modality of all columns.
+        n_features: k, the features per modality.
+        rank: of the outer product's label tensor; None is the full tensor for two modalities, k for more.
+        bank: how to estimate the averages over training samples while training: "exact", "bank", "batch", or "auto":
+            exact up to 4,096 samples and 16 million input numbers, else bank.
+        validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1).
+        refit: train once more on all samples, validation included, for the best number of steps. Not done when a
+            validation set is passed to `fit`.
+        max_steps: optimiser steps; None means 300, or 20 epochs of mini-batches if that is more.
+        batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
+        learning_rate: Adam's, at its peak.
+        weight_decay: L2 regularisation.
+        patience: validations (60 in all) without improvement before a stage stops.
+        unlabelled: a further value of y that means no label, such as scikit-learn's -1.
+        device: "cpu", "cuda", ..., or "auto": a GPU if there is one.
+        random_state: seed; the same seed gives the same model, bit for bit, on one machine.
+        verbose: 1 prints a line per trained model.
+
+    Attributes:
+        classes_: the labels, sorted; shape (K,).
+        modalities_: the modalities' names.
+        members_: what was averaged: one dict per model, with encoders, objective, weight and validation NLL.
+        partial_rows_: modality -> training rows that were partly NaN and took means.
+        n_unlabelled_: training samples without a label.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.arange(60) % 2
+        >>> X = {"a": rng.normal(size=(60, 2)) + 3 * y[:, None], "b": rng.normal(size=(60, 3)) - y[:, None]}
+        >>> X["b"][10:] = np.nan
+        >>> model = MultimodalClassifier(encoders="linear", random_state=0).fit(X, y)
+        >>> model.predict({"a": [[3.0, 3.0]]}), model.score(X, y) > 0.9
+        (array([1]), True)
+    """
+
+    def __init__(
+        self,
+        method: str | type[Method] = "mle",
+        fusion: str | type[Fusion] = "addition",
+        objective: str = "auto",
+        encoders: str | Mapping[str, str | nn.Module] = "auto",
+        modalities: Mapping[str, Any] | None = None,
+        *,
+        n_features: int = 32,
+        rank: int | None = None,
+        bank: str = "auto",
+        validation_fraction: float = 0.15,
+        refit: bool = True,
+        max_steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-4,
+        patience: int = 20,
+        unlabelled: Any = None,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.method = method
+        self.fusion = fusion
+        self.objective = objective
+        self.encoders = encoders
+        self.modalities = modalities
+        self.n_features = n_features
+        self.rank = rank
+        self.bank = bank
+        self.validation_fraction = validation_fraction
+        self.refit = refit
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.unlabelled = unlabelled
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        """NaN means missing."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> "MultimodalClassifier":
+        """Learn from samples of which each shows some modalities.
+
+        Args:
+            X: dict of arrays, or a table; see the class.
+            y: labels, shape (n,).
+            validation: (X, y) for early stopping and weights; by default a part of the training samples.
+
+        Raises:
+            InputError: the data or a choice cannot be used; the message says which, where, and what to do.
+        """
+        self._check_choices()
+        if y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        arrays = self._read(X, reset=True)
+        labels = read_labels(y, self.unlabelled)
+        self.classes_ = labels.classes
+        samples = Samples(arrays, labels.codes)
+        for m, values in arrays.items():
+            if not observed_rows(values).any():
+                raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
+        self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
+        self.n_unlabelled_ = int((labels.codes == UNLABELLED).sum())
+        specifications = self._specifications()
+        if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
+            warnings.warn(
+                f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
+                "but how their features are distributed; objective='joint' does",
+                stacklevel=2,
+            )
+        self._fit(samples, self._held_out(validation), specifications)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Q(z | x_S) of every sample, each with its own pattern of modalities; shape (n, K), columns as `classes_`."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """log Q(z | x_S); shape (n, K)."""
+        batch = self._batch(X)
+        logs = mixture(log_posteriors(self._members, batch), torch.from_numpy(self._weights))
+        return torch.log_softmax(logs, dim=1).double().cpu().numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of every sample; shape (n,)."""
+        chosen = self.predict_log_proba(X).argmax(1)
+        return self.classes_[chosen]
+
+    def evidence(self, X: Any) -> np.ndarray:
+        """log Q(x_S) / prod R_m(x_m) of every sample, in nats; shape (n,).
+
+        How well a sample's modalities go together, and with a clear class: low where they contradict each other, or
+        resemble nothing that the classes know. 0 for a sample that shows nothing. It is a ratio to the modalities'
+        own distributions, so an input that is rare in itself is not low for that. Averaged over the members that the
+        joint objective trained; the conditional one leaves it undetermined.
+        """
+        batch = self._batch(X)
+        joint = [i for i, member in enumerate(self._members) if member.specification.objective == "joint"]
+        if not joint:
+            raise InputError("evidence needs the joint objective: fit method 'mle' with objective 'joint' or 'auto'")
+        weights = self._weights[joint] / self._weights[joint].sum()
+        values = log_evidences([self._members[i] for i in joint], batch)
+        return mixture(values, torch.from_numpy(weights)).double().cpu().numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a folder of safetensors and JSON; nothing is pickled.
+
+        Args:
+            path: a folder that does not exist yet, or holds a saved model, which is replaced in one step.
+        """
+        check_is_fitted(self)
+        persistence.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, encoders: Mapping[str, nn.Module] | None = None) -> "MultimodalClassifier":
+        """Read a model that `save` wrote.
+
+        Args:
+            path: the folder.
+            encoders: modality -> module of the same architecture, where the model was fitted with the user's own.
+        """
+        return persistence.load(cls, Path(path), encoders or {})
+
+    def _check_choices(self) -> None:
+        method, fusion = self._method(), self._fusion()
+        check_choice("objective", self.objective, ("auto", "joint", "conditional"))
+        check_choice("bank", self.bank, ("auto", *BANKS))
+        fusion_name = next((name for name, f in FUSIONS.items() if f is fusion), None)
+        for objective in self._objectives() if fusion_name else ():
+            method.claims.check(str(self.method), fusion_name, objective)
+        positive = {"n_features": self.n_features, "patience": self.patience, "learning_rate": self.learning_rate}
+        for name, value in positive.items():
+            if not isinstance(value, numbers.Real) or value <= 0:
+                raise InputError(f"{name} is {value!r}: expected a number above 0")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction is {self.validation_fraction!r}: expected a share between 0 and 1")
+
+    def _method(self) -> type[Method]:
+        if isinstance(self.method, str):
+            check_choice("method", self.method, METHODS)
+            return METHODS[self.method]
+        return self.method
+
+    def _fusion(self) -> type[Fusion]:
+        if isinstance(self.fusion, str):
+            check_choice("fusion", self.fusion, FUSIONS)
+            return FUSIONS[self.fusion]
+        return self.fusion
+
+    def _objectives(self) -> tuple[str, ...]:
+        return self._method().claims.objectives if self.objective == "auto" else (self.objective,)
+
+    def _specifications(self) -> list[Specification]:
+        """One per (set of encoders, objective)."""
+        chosen = (
+            dict.fromkeys(self.modalities_, self.encoders) if isinstance(self.encoders, str) else dict(self.encoders)
+        )
+        if set(chosen) != set(self.modalities_):
+            raise InputError(
+                f"encoders are given for {sorted(chosen)}: expected one for each of {sorted(self.modalities_)}"
+            )
+        for encoder in chosen.values():
+            if isinstance(encoder, str):
+                check_choice("encoder", encoder, ("auto", *ENCODERS))
+        alternatives = AUTO if "auto" in [e for e in chosen.values() if isinstance(e, str)] else (None,)
+        sets = [{m: name if e == "auto" else e for m, e in chosen.items()} for name in alternatives]
+        return [
+            Specification(self._method(), self._fusion(), objective, each, self.n_features, self.rank, self.bank)
+            for each in sets
+            for objective in self._objectives()
+        ]
+
+    def _fit(self, samples: Samples, held_out: Samples | None, specifications: list[Specification]) -> None:
+        """Train with a validation set, weigh the members by it, and train once more on everything."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        training, validation = samples, held_out
+        if held_out is None:
+            chosen = stratified_part(samples.codes, self.validation_fraction, np.random.default_rng(seed))
+            training, validation = samples.without(chosen), samples.take(chosen)
+        self._standardizer, members, likelihoods, steps = self._train(training, validation, specifications, seed)
+        self._weights = stacking_weights(likelihoods).numpy()
+        if self.refit and held_out is None:
+            self._standardizer, members, _, _ = self._train(samples, None, specifications, seed, steps)
+        precision = torch.float64 if self._device().type == "cpu" else torch.float32
+        self._members = [member.to(self._device(), precision) for member in members]
+        values = zip(specifications, self._weights, -likelihoods.mean(1), steps, strict=True)
+        self.members_ = [
+            {
+                "encoders": s.encoder_names,
+                "objective": s.objective,
+                "weight": float(w),
+                "validation_nll": float(v),
+                "steps": n,
+            }
+            for s, w, v, n in values
+        ]
+
+    def _train(self, training: Samples, validation: Samples | None, specifications, seed: int, stop_at=None):
+        """(standardizer, members, log-likelihoods of the validation labels (members, n), best steps)."""
+        standardizer = Standardizer.fit(training.arrays)
+        schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
+        data = tuple(
+            part and standardizer.batch(part.arrays, part.codes).to(self._device(), torch.float32)
+            for part in (training, validation)
+        )
+        members, steps = fit_members(specifications, data, len(self.classes_), schedule, seed, stop_at, self._report)
+        likelihoods = validation and validation_log_likelihoods(members, data[1]).double().cpu()
+        return standardizer, members, likelihoods, steps
+
+    def _report(self, specification: Specification, stage: str, done: float) -> None:
+        if self.verbose and done == 1:
+            encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
+            print(f"trained {stage} ({specification.objective} objective; {encoders})")
+
+    def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
+        """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
+        if not isinstance(X, dict):
+            return self._read_table(X, reset)
+        if self.modalities is not None:
+            raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
+        arrays = read_arrays(X)
+        if reset:
+            self.modalities_ = tuple(arrays)
+            self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
+        return self._complete(arrays)
+
+    def _read_table(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
+        table = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+        names = list(getattr(self, "feature_names_in_", range(table.shape[1])))
+        check_finite(table, "X", names)
+        columns = resolve_columns(self.modalities, names)
+        if reset:
+            self.modalities_ = tuple(columns)
+            self._shapes = {m: (len(c),) for m, c in columns.items()}
+        return {m: table[:, c] for m, c in columns.items()}
+
+    def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The known modalities in order, those that are not there missing everywhere."""
+        n_samples = len(next(iter(arrays.values())))
+        for m, values in arrays.items():
+            check_choice("modality", m, self.modalities_)
+            if values.shape[1:] != self._shapes[m]:
+                raise InputError(
+                    f"modality {m!r} has rows of shape {values.shape[1:]}: expected {self._shapes[m]}, as in training"
+                )
+        return {m: arrays.get(m, np.broadcast_to(np.nan, (n_samples, *self._shapes[m]))) for m in self.modalities_}
+
+    def _batch(self, X: Any) -> Batch:
+        check_is_fitted(self)
+        arrays = self._read(X, reset=False)
+        none = np.full(len(next(iter(arrays.values()))), UNLABELLED)
+        member = next(self._members[0].method.parameters())
+        return self._standardizer.batch(arrays, none).to(member.device, member.dtype)
+
+    def _held_out(self, validation: tuple[Any, Any] | None) -> Samples | None:
+        """A validation set given by the user, its labels in the training data's classes."""
+        if validation is None:
+            return None
+        labels = read_labels(validation[1], self.unlabelled, self.classes_)
+        samples = Samples(self._read(validation[0], reset=False), labels.codes)
+        if (labels.codes == UNLABELLED).all():
+            raise InputError("no validation sample has a label")
+        return samples
+
+    def _device(self) -> torch.device:
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")

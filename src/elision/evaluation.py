@@ -1,0 +1,65 @@
+"""How good predicted probabilities are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of n labelled samples.
+
+    Args:
+        accuracy: share whose most probable class is the label.
+        nll: mean negative log-likelihood, in nats.
+        ece: expected calibration error of the most probable class, 15 equal bins (Guo et al. 2017), in [0, 1].
+        brier: mean squared distance of the probabilities to the one-hot label, summed over classes, in [0, 2].
+        n: samples.
+    """
+
+    accuracy: float
+    nll: float
+    ece: float
+    brier: float
+    n: int
+
+
+def evaluate(log_probabilities: np.ndarray, codes: np.ndarray) -> Metrics:
+    """All metrics.
+
+    Args:
+        log_probabilities: shape (n, K).
+        codes: class indices, shape (n,).
+    """
+    rows = np.arange(len(codes))
+    probabilities = np.exp(log_probabilities)
+    hits = log_probabilities.argmax(1) == codes
+    one_hot = np.eye(log_probabilities.shape[1])[codes]
+    return Metrics(
+        accuracy=float(hits.mean()),
+        nll=float(-log_probabilities[rows, codes].mean()),
+        ece=expected_calibration_error(probabilities.max(1), hits),
+        brier=float(((probabilities - one_hot) ** 2).sum(1).mean()),
+        n=len(codes),
+    )
+
+
+def expected_calibration_error(confidence: np.ndarray, hits: np.ndarray) -> float:
+    """sum over bins of (share of samples) |mean confidence - accuracy|; both of shape (n,).
+
+    Example:
+        >>> expected_calibration_error(np.array([0.8, 0.8]), np.array([True, False]))
+        0.3
+    """
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - hits, minlength=BINS)
+    return round(float(np.abs(gaps).sum() / len(confidence)), 12)
+
+
+def confusion(log_probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Counts, rows the true class and columns the predicted one; shape (K, K)."""
+    n_classes = log_probabilities.shape[1]
+    return confusion_matrix(codes, log_probabilities.argmax(1), labels=np.arange(n_classes))

@@ -1,0 +1,171 @@
+"""`elision compare`: which method should I use on my data, and how well will it do?"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elision.data import Dataset, load
+from elision.data.missing import ANY
+from elision.data.splits import split
+from elision.encoders import ENCODERS
+from elision.errors import InputError, check_choice
+from elision.experiments.run import NONE, Run
+from elision.fusion import FUSIONS
+from elision.methods import METHODS
+
+SETTINGS = "settings.json"
+EACH = "each"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared; empty tuples and None mean the default for the data.
+
+    Args:
+        data: a name in `DATASETS`, or a manifest's path.
+        methods: names in `METHODS`.
+        fusions: names in `FUSIONS`.
+        objectives: "auto", "joint", "conditional".
+        encoders: a name in `ENCODERS`, or "auto".
+        missing: modalities to remove from training samples, one at a time; "each" (all of them), "any", or "none".
+            Default: each for complete data, none for data that lacks modalities by itself.
+        rates: shares of the training samples to remove them from.
+        seeds: repetitions, each with its own split, missing samples and model.
+        by_group: keep groups together when splitting; default: if the manifest has a column ``group``.
+    """
+
+    data: str
+    methods: tuple[str, ...] = tuple(METHODS)
+    fusions: tuple[str, ...] = ("addition",)
+    objectives: tuple[str, ...] = ("auto",)
+    encoders: str = "auto"
+    missing: tuple[str, ...] = ()
+    rates: tuple[float, ...] = (0.5, 0.8, 0.95)
+    seeds: int = 3
+    by_group: bool | None = None
+
+    def __post_init__(self) -> None:
+        for what, values, choices in (
+            ("method", self.methods, METHODS),
+            ("fusion", self.fusions, FUSIONS),
+            ("objective", self.objectives, ("auto", "joint", "conditional")),
+            ("encoder", (self.encoders,), ("auto", *ENCODERS)),
+        ):
+            for value in values:
+                check_choice(what, value, choices)
+        for rate in self.rates:
+            if not 0 < rate < 1:
+                raise InputError(f"rate {rate} cannot be used: expected shares above 0 and below 1, such as 0.8")
+        if self.seeds < 1:
+            raise InputError(f"seeds is {self.seeds}: expected at least 1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison made concrete.
+
+    Args:
+        runs: what to do.
+        skipped: (what, why) of combinations that make no sense.
+        data: the data set.
+    """
+
+    runs: Sequence[Run]
+    skipped: Sequence[tuple[str, str]]
+    data: Dataset
+
+
+def plan(comparison: Comparison) -> Plan:
+    """Check a comparison against its data, and list its runs. Nothing is trained yet."""
+    data = load(comparison.data)
+    by_group = data.groups is not None if comparison.by_group is None else comparison.by_group
+    if by_group and data.groups is None:
+        raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
+    if data.parts is None:
+        for seed in range(comparison.seeds):
+            split(data.codes, data.groups if by_group else None, seed)
+    lines, skipped = _lines(comparison)
+    fingerprint = data.fingerprint()
+    runs = [
+        Run(comparison.data, data.name, fingerprint, by_group, *line, comparison.encoders, missing, rate, seed)
+        for seed in range(comparison.seeds)
+        for missing, rate in _cells(comparison, data)
+        for line in lines
+    ]
+    return Plan(runs, skipped, data)
+
+
+def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
+    """Make ``out`` the folder of this comparison, or check that it is: results of other settings are never mixed in."""
+    settings = json.loads(json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint()}))
+    path = out / SETTINGS
+    if path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        differences = [k for k in settings if settings[k] != earlier.get(k)]
+        if differences:
+            listed = "; ".join(f"{k} was {earlier.get(k)}, now {settings[k]}" for k in differences)
+            raise InputError(f"{out} holds a comparison with other settings ({listed}): choose another --out")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is no comparison's folder: choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(settings, indent=1))
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """The file is there whole, or as it was before."""
+    staging = path.with_name(f".{path.name}-{os.getpid()}")
+    staging.write_bytes(content.encode() if isinstance(content, str) else content)
+    staging.replace(path)
+
+
+def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+    """(method, fusion, objective) that make sense, and (what, why) of those that do not."""
+    lines, skipped = [], []
+    for method in comparison.methods:
+        claims = METHODS[method].claims
+        for fusion in comparison.fusions:
+            for objective in comparison.objectives:
+                try:
+                    for concrete in claims.objectives if objective == "auto" else (objective,):
+                        claims.check(method, fusion, concrete)
+                    lines.append((method, fusion, objective))
+                except InputError as error:
+                    skipped.append((f"{method}, {fusion}, {objective}", str(error)))
+    if not lines:
+        raise InputError("nothing is left to compare: " + "; ".join(why for _, why in skipped))
+    return lines, skipped
+
+
+def _cells(comparison: Comparison, data: Dataset) -> list[tuple[str, float]]:
+    """(missing, rate) of every column of the table."""
+    default = (EACH,) if data.is_complete and len(data.arrays) > 1 else (NONE,)
+    cells: list[tuple[str, float]] = []
+    for missing in comparison.missing or default:
+        check_choice("modality", missing, (EACH, ANY, NONE, *data.arrays))
+        names = list(data.arrays) if missing == EACH else [missing]
+        if missing != NONE and len(data.arrays) < 2:
+            raise InputError(f"{data.name} has one modality only: nothing can be removed; use --missing none")
+        cells += [(name, rate) for name in names for rate in (comparison.rates if name != NONE else (0.0,))]
+    return list(dict.fromkeys(cells))
+
+
+def comparison_fields() -> list[str]:
+    """The names of a comparison's settings."""
+    return [f.name for f in fields(Comparison)]
+
+
+def line_of(result: dict[str, Any]) -> tuple[str, str, str]:
+    """(method, fusion, objective) of a result."""
+    run = result["run"]
+    return run["method"], run["fusion"], run["objective"]
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; NaN for a single value."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

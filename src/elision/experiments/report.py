@@ -1,0 +1,105 @@
+"""The report of a comparison: results.csv, table.md, figures, and report.html that holds all of it."""
+
+import base64
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from elision import __version__
+from elision.experiments import figures
+from elision.experiments.compare import Plan, write_atomically
+from elision.experiments.tables import (
+    COMPLETE,
+    Grid,
+    column_title,
+    markdown,
+    pattern_table,
+    ranking,
+    results_table,
+)
+from elision.methods import METHODS
+
+PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
+
+
+def write_report(
+    out: Path, plan: Plan, results: Sequence[dict[str, Any]], failures: Sequence[dict[str, Any]], command: str
+) -> None:
+    """Write every file of the report into ``out``, each in one step."""
+    table = results_table(results)
+    pictures = {"curves": figures.curves(table), "confusion": figures.confusions(results)}
+    patterns = pattern_table(results)
+    write_atomically(out / "results.csv", table.to_csv(index=False))
+    write_atomically(out / "patterns.csv", patterns.to_csv(index=False))
+    write_atomically(out / "table.md", markdown(table))
+    for name, picture in pictures.items():
+        write_atomically(out / f"{name}.png", picture)
+    content = {
+        "name": plan.data.name,
+        "facts": _facts(plan, results),
+        "ranking": ranking(table),
+        "grids": {"Accuracy, %": Grid.of(table, "accuracy"), "NLL, nats": Grid.of(table, "nll")},
+        "removed": _removed(patterns),
+        "pictures": {name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        "hardest": max(table["rate"]),
+        "methods": {m: METHODS[m].claims for m in dict.fromkeys(table["method"])},
+        "skipped": plan.skipped,
+        "failures": failures,
+        "n_runs": len(results),
+        "n_planned": len(plan.runs),
+        "seconds": table["seconds"].sum(),
+        "command": command,
+        "versions": _versions(),
+        "column_title": column_title,
+    }
+    write_atomically(out / "report.html", _template().render(content))
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("elision", "experiments")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.html")
+
+
+def _facts(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, str]:
+    data, run = plan.data, results[0]["run"]
+    observed = data.observed
+    shown = [
+        f"{m} ({np.prod(a.shape[1:])} numbers, {observed[m].mean():.0%} of samples)" for m, a in data.arrays.items()
+    ]
+    if data.parts is not None:
+        how = "as the column split says"
+    else:
+        how = "70 / 15 / 15 " + ("by whole groups" if run["by_group"] else "at random, stratified by class")
+    seeds = len({r["run"]["seed"] for r in results})
+    facts = {
+        "Data": f"{data.name}: {len(data.labels):,} samples, {len(data.classes)} classes",
+        "Modalities": "; ".join(shown),
+        "Split": f"{how}; {results[0]['n_train']:,} for training, {results[0]['metrics']['n']:,} for testing",
+        "Repetitions": f"{seeds} seeds, each with its own split, missing samples and models",
+        "Encoders": run["encoders"],
+    }
+    unlabelled = int((data.labels == "").sum())
+    return facts | ({"Unlabelled": f"{unlabelled:,} samples"} if unlabelled else {})
+
+
+def _removed(patterns: Any) -> dict[str, Any]:
+    """Test set -> line -> metrics averaged over all cells and seeds."""
+    names = ["test", "method", "fusion", "objective"]
+    means = patterns.groupby(names, sort=False)[["accuracy", "nll"]].mean()
+    tests: dict[str, Any] = {}
+    for (test, *line), accuracy, nll in means.itertuples():
+        tests.setdefault(test, {})[tuple(line)] = (accuracy, nll)
+    return {test: tests[test] for test in sorted(tests, key=lambda t: (t != COMPLETE, t))}
+
+
+def _versions() -> dict[str, str]:
+    packages = {p: importlib.metadata.version(p) for p in PACKAGES}
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"elision": __version__, "python": platform.python_version(), **packages, "machine": machine}

@@ -1,0 +1,137 @@
+"""Results as tables: a row per run for machines, means and deviations for people."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    "data", "method", "fusion", "objective", "missing", "rate", "seed", "n_train", "n_complete", "n_test",
+    "accuracy", "nll", "ece", "brier", "seconds",
+)  # fmt: skip
+METRICS = {"accuracy": False, "nll": True, "ece": True, "brier": True}
+"""metric -> whether less is better."""
+COMPLETE = "all modalities"
+
+
+def results_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A row per run, the columns of ``results.csv``: test samples as they are."""
+    rows = []
+    for result in results:
+        values = result["run"] | result["metrics"] | result
+        rows.append({c: values[c] for c in COLUMNS if c != "n_test"} | {"n_test": result["metrics"]["n"]})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def pattern_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A row per run and set of test samples: as they are, and with each modality removed."""
+    rows = []
+    for result in results:
+        tests = {COMPLETE: result["metrics"]} | {f"without {m}": v for m, v in result["removed"].items()}
+        rows += [result["run"] | {"test": test} | metrics for test, metrics in tests.items()]
+    columns = ["data", "method", "fusion", "objective", "missing", "rate", "seed", "test", *METRICS, "n"]
+    return pd.DataFrame(rows)[columns]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric over seeds.
+
+    Args:
+        mean, deviation, n: mean, standard deviation (NaN for one value) and number of the values.
+        best: whether no other line's mean is better in this column.
+    """
+
+    mean: float
+    deviation: float
+    n: int
+    best: bool
+
+    def text(self, percent: bool) -> str:
+        """Such as ``92.1 ± 1.3`` or ``0.284 ± 0.021``."""
+        scale, digits = (100, 1) if percent else (1, 3)
+        spread = "" if np.isnan(self.deviation) else f" ± {self.deviation * scale:.{digits}f}"
+        return f"{self.mean * scale:.{digits}f}{spread}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One metric, a row per line (method, fusion, objective) and a column per (missing, rate)."""
+
+    columns: list[tuple[str, float]]
+    rows: dict[tuple[str, str, str], list[Cell | None]]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, metric: str) -> "Grid":
+        """From a table with a row per run."""
+        columns = list(dict.fromkeys(zip(table["missing"], table["rate"], strict=True)))
+        groups = table.groupby(["method", "fusion", "objective", "missing", "rate"], sort=False)[metric]
+        stats = groups.agg(["mean", "std", "count"]).to_dict("index")
+        choose: Callable = min if METRICS[metric] else max
+        best = {c: choose(v["mean"] for k, v in stats.items() if k[3:] == c) for c in columns}
+        lines = dict.fromkeys(key[:3] for key in stats)
+        rows = {
+            line: [
+                Cell(s["mean"], s["std"], int(s["count"]), s["mean"] == best[c])
+                if (s := stats.get((*line, *c)))
+                else None
+                for c in columns
+            ]
+            for line in lines
+        }
+        return cls(columns, rows)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A line's place: mean rank by NLL and by accuracy over all columns and seeds, 1 is best."""
+
+    line: tuple[str, str, str]
+    nll_rank: float
+    accuracy_rank: float
+    nll: float
+    accuracy: float
+    seconds: float
+
+
+def ranking(table: pd.DataFrame) -> list[Rank]:
+    """Lines by mean rank in NLL; ties share their ranks."""
+    lines = ["method", "fusion", "objective"]
+    cell = table.groupby(["missing", "rate", "seed"], sort=False)
+    ranked = table.assign(nll_rank=cell["nll"].rank(), accuracy_rank=cell["accuracy"].rank(ascending=False))
+    means = ranked.groupby(lines, sort=False)[["nll_rank", "accuracy_rank", "nll", "accuracy", "seconds"]].mean()
+    return [Rank(line, *values) for line, *values in means.sort_values("nll_rank").itertuples()]
+
+
+def column_title(missing: str, rate: float) -> str:
+    """Such as ``audio missing 80 %``."""
+    return "as it is" if missing == "none" else f"{missing} missing {rate:.0%}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """``table.md``: accuracy in per cent and NLL in nats, mean and standard deviation over n seeds, best in bold."""
+    parts = []
+    for metric, title in (("accuracy", "Accuracy, %"), ("nll", "NLL, nats")):
+        grid = Grid.of(table, metric)
+        header = ["method", "fusion", "objective", *(column_title(*c) for c in grid.columns), "n"]
+        lines = [f"{title} (mean ± standard deviation)", "", _row(header), _row(["---"] * len(header))]
+        for line, cells in grid.rows.items():
+            texts = [_bold(c.text(metric == "accuracy"), c.best) if c else "" for c in cells]
+            lines.append(_row([*line, *texts, _counts(cells)]))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text
+
+
+def _counts(cells: Sequence[Cell | None]) -> str:
+    counts = sorted({c.n for c in cells if c})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"

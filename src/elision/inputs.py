@@ -1,0 +1,213 @@
+"""From what a user has to observed rows: arrays or tables with NaN, labels of any type."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from elision.batch import Batch
+from elision.errors import InputError
+from elision.likelihood import UNLABELLED
+
+Arrays = Mapping[str, np.ndarray]
+"""modality -> numbers, shape (n, ...); a row that is NaN throughout is a missing one."""
+
+
+def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Check a dict of arrays and make each float64 of at least two dimensions; NaN stays, inf is refused."""
+    if not data:
+        raise InputError("X is an empty dict: expected at least one modality, name -> array of shape (n, ...)")
+    arrays = {}
+    for m, values in data.items():
+        try:
+            arrays[m] = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"modality {m!r} is not an array of numbers: {error}") from error
+        if arrays[m].ndim == 1:
+            arrays[m] = arrays[m][:, None]
+        check_finite(arrays[m], m)
+    lengths = {m: len(a) for m, a in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{m!r} has {n}" for m, n in lengths.items())
+        raise InputError(f"modalities of unequal length: {listed}; expected one row per sample in each")
+    return arrays
+
+
+def check_finite(values: np.ndarray, where: str, columns: Sequence[Any] | None = None) -> None:
+    """Raise `InputError`, naming the first row and column that hold an infinite number."""
+    infinite = np.argwhere(np.isinf(values))
+    if len(infinite):
+        row, *column = infinite[0].tolist()
+        name = repr(columns[column[0]]) if columns is not None else ", ".join(map(str, column))
+        raise InputError(
+            f"{where} contains infinity at row {row}, column {name}: "
+            "expected a finite number, or NaN where the value is missing"
+        )
+
+
+def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashable]) -> dict[str, np.ndarray]:
+    """modality -> the positions of its columns.
+
+    Args:
+        modalities: name -> a slice, column positions, or column names; None makes one modality "x" of all columns.
+        names: the table's column names (0, 1, ... where it has none).
+    """
+    if modalities is None:
+        return {"x": np.arange(len(names))}
+    positions = {name: i for i, name in enumerate(names)}
+    resolved: dict[str, np.ndarray] = {}
+    for m, columns in modalities.items():
+        if isinstance(columns, slice):
+            resolved[m] = np.arange(len(names))[columns]
+        else:
+            wanted = [columns] if isinstance(columns, str) else list(columns)
+            unknown = [c for c in wanted if c not in positions and not _is_position(c, len(names))]
+            if unknown:
+                raise InputError(
+                    f"modality {m!r} names column {unknown[0]!r}, which X does not have: n_features = {len(names)}, "
+                    f"columns {_shorten(names)}"
+                )
+            resolved[m] = np.array([positions[c] if c in positions else int(c) for c in wanted], dtype=int)
+        if not len(resolved[m]):
+            raise InputError(f"modality {m!r} has no column in X, which has n_features = {len(names)}")
+    return resolved
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels as class indices.
+
+    Args:
+        codes: index into ``classes``, or -1 where there is no label; shape (n,).
+        classes: the distinct labels, sorted; shape (K,).
+    """
+
+    codes: np.ndarray
+    classes: np.ndarray
+
+
+def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = None) -> Labels:
+    """Read labels of any type; None, NaN, and ``unlabelled`` if given, mean that there is none.
+
+    Args:
+        y: shape (n,).
+        unlabelled: a further value that means no label.
+        classes: the known classes; a label beyond them is refused. None takes them from ``y``.
+    """
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise InputError(f"Input y contains infinity at row {np.isinf(y).argmax()}: expected class labels")
+    absent = np.asarray(pd.isna(y))
+    if unlabelled is not None:
+        absent = absent | np.asarray(y == unlabelled)
+    known = y[~absent]
+    if classes is None:
+        if not len(known):
+            raise InputError(f"no sample has a label: all {len(y)} labels are blank")
+        if known.dtype.kind == "O" and all(isinstance(label, (int, np.integer)) for label in known):
+            known = known.astype(int)
+        check_classification_targets(known)
+        try:
+            classes = np.unique(known)
+        except TypeError as error:
+            kinds = sorted({type(label).__name__ for label in known})
+            raise InputError(f"the labels mix types ({', '.join(kinds)}): use one, such as str") from error
+        if len(classes) < 2:
+            raise InputError(f"the labels show one class only ({classes[0]!r}): expected at least two classes")
+    lookup = {label: code for code, label in enumerate(classes.tolist())}
+    codes = np.full(len(y), UNLABELLED)
+    for row in np.flatnonzero(~absent):
+        if y[row] not in lookup:
+            raise InputError(f"label {y[row]!r} at row {row} is no class of the training data: {_shorten(classes)}")
+        codes[row] = lookup[y[row]]
+    return Labels(codes, classes)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Arrays and class indices of the same samples.
+
+    Args:
+        arrays: modality -> shape (n, ...), missing rows NaN.
+        codes: class indices, -1 where there is no label; shape (n,).
+    """
+
+    arrays: Arrays
+    codes: np.ndarray
+
+    def __post_init__(self) -> None:
+        for m, values in self.arrays.items():
+            if len(values) != len(self.codes):
+                raise InputError(
+                    f"modality {m!r} has {len(values)} samples and y has {len(self.codes)}: expected as many"
+                )
+
+    def take(self, rows: np.ndarray) -> "Samples":
+        """The given rows."""
+        return Samples({m: a[rows] for m, a in self.arrays.items()}, self.codes[rows])
+
+    def without(self, rows: np.ndarray) -> "Samples":
+        """All but the given rows."""
+        return self.take(np.setdiff1d(np.arange(len(self.codes)), rows))
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Per column: (x - mean) / standard deviation over the observed training rows; NaN becomes the mean.
+
+    A column that never varied there carries nothing and becomes 0. A modality whose rows have more than one dimension
+    (images, sequences) has one mean and one deviation for all its numbers.
+
+    Args:
+        mean: modality -> shape (d,), or () for rows of more dimensions.
+        scale: modality -> the reciprocal standard deviation, same shape.
+    """
+
+    mean: Arrays
+    scale: Arrays
+
+    @classmethod
+    def fit(cls, arrays: Arrays) -> "Standardizer":
+        """From the training arrays, missing rows included."""
+        mean, scale = {}, {}
+        for m, values in arrays.items():
+            axis = 0 if values.ndim == 2 else None
+            count = np.maximum((~np.isnan(values)).sum(axis), 1)
+            mean[m] = np.nansum(values, axis) / count
+            deviation = np.sqrt(np.nansum((values - mean[m]) ** 2, axis) / count)
+            varies = deviation > 1e-12 * np.maximum(np.abs(mean[m]), 1e-300)
+            scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
+        return cls(mean, scale)
+
+    def batch(self, arrays: Arrays, codes: np.ndarray) -> Batch:
+        """Observed rows only, standardised; ``codes`` are class indices, -1 where there is no label."""
+        values, observed = {}, {}
+        for m in self.mean:
+            observed[m] = torch.from_numpy(observed_rows(arrays[m]))
+            standard = (arrays[m] - self.mean[m]) * self.scale[m]
+            values[m] = torch.from_numpy(np.nan_to_num(standard, nan=0.0, posinf=None, neginf=None))
+        return Batch.pack(values, observed, torch.from_numpy(codes))
+
+
+def observed_rows(values: np.ndarray) -> np.ndarray:
+    """Which rows are not NaN throughout; shape (n,), bool."""
+    return ~np.isnan(values.reshape(len(values), -1)).all(1)
+
+
+def partial_rows(values: np.ndarray) -> int:
+    """How many observed rows hold some NaN."""
+    return int((np.isnan(values.reshape(len(values), -1)).any(1) & observed_rows(values)).sum())
+
+
+def _is_position(column: Any, n: int) -> bool:
+    return isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -n <= column < n
+
+
+def _shorten(items: Sequence[Any], most: int = 8) -> str:
+    shown = ", ".join(repr(i) for i in list(items)[:most])
+    return shown + (f", ... ({len(items)} in all)" if len(items) > most else "")

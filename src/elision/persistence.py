@@ -1,0 +1,234 @@
+"""Saved models: a folder of safetensors and JSON. Nothing is pickled, and what was written is checked when read."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialize_tensors
+from torch import nn
+
+from elision.ensemble import Extent, Member, Specification
+from elision.errors import InputError, check_choice
+from elision.fusion import FUSIONS
+from elision.inputs import Standardizer
+from elision.methods import METHODS
+
+if TYPE_CHECKING:
+    from elision.estimator import MultimodalClassifier
+
+FORMAT = 1
+MODEL, TENSORS = "model.json", "tensors.safetensors"
+_OWN = "own"
+
+
+def save(estimator: "MultimodalClassifier", path: Path) -> None:
+    """Write a fitted classifier; an earlier model at ``path`` is replaced only once the new one is complete."""
+    if path.exists() and not (path / MODEL).is_file():
+        raise InputError(f"{path} exists and is not a saved model: choose a folder that does not exist yet")
+    tensors = serialize_tensors(_tensors(estimator))
+    description = _describe(estimator) | {"sha256": hashlib.sha256(tensors).hexdigest()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        (staging / TENSORS).write_bytes(tensors)
+        (staging / MODEL).write_text(json.dumps(description, indent=1), encoding="utf-8")
+        if path.exists():
+            retired = staging.with_name(staging.name + "-old")
+            path.rename(retired)
+            staging.rename(path)
+            shutil.rmtree(retired)
+        else:
+            staging.rename(path)
+        path.chmod(0o755)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def load(cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn.Module]) -> "MultimodalClassifier":
+    """Read what `save` wrote; ``modules`` are the user's own encoders, by modality."""
+    try:
+        description = json.loads((path / MODEL).read_text(encoding="utf-8"))
+        content = (path / TENSORS).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not a saved model: {Path(error.filename).name} is missing") from error
+    except ValueError as error:
+        raise InputError(f"{path / MODEL} is damaged: {error}; save the model again") from error
+    if description["format"] != FORMAT:
+        raise InputError(f"{path} has format {description['format']}: this version of elision reads {FORMAT}")
+    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+        raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): save the model again")
+    return _restore(cls, description, parse_tensors(content), modules)
+
+
+def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
+    extent = estimator._members[0].extent
+    columns = {
+        name: getattr(estimator, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(estimator, name)
+    }
+    return {
+        "format": FORMAT,
+        "parameters": _parameters(estimator),
+        "classes": {"dtype": estimator.classes_.dtype.str, "values": estimator.classes_.tolist()},
+        "modalities": list(estimator.modalities_),
+        "columns": {name: np.asarray(value).tolist() for name, value in columns.items()},
+        "shapes": {m: list(shape) for m, shape in estimator._shapes.items()},
+        "rows": extent.rows,
+        "partial_rows": estimator.partial_rows_,
+        "n_unlabelled": estimator.n_unlabelled_,
+        "weights": estimator._weights.tolist(),
+        "members": estimator.members_,
+        "specifications": [_describe_specification(member) for member in estimator._members],
+    }
+
+
+def _parameters(estimator: "MultimodalClassifier") -> dict[str, Any]:
+    """The constructor's arguments as JSON holds them: registered parts by name, slices by their bounds."""
+    parameters = estimator.get_params(deep=False)
+    parameters["method"], parameters["fusion"] = (
+        _name_of(parameters["method"], METHODS),
+        _name_of(parameters["fusion"], FUSIONS),
+    )
+    if not isinstance(parameters["encoders"], str):
+        parameters["encoders"] = {m: e if isinstance(e, str) else _OWN for m, e in parameters["encoders"].items()}
+    if parameters["modalities"] is not None:
+        names = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
+        parameters["modalities"] = names
+    if not isinstance(parameters["random_state"], int):
+        parameters["random_state"] = None
+    if isinstance(parameters["unlabelled"], np.generic):
+        parameters["unlabelled"] = parameters["unlabelled"].item()
+    return parameters
+
+
+def _plain_columns(columns: Any) -> Any:
+    if isinstance(columns, slice):
+        return {"slice": [columns.start, columns.stop, columns.step]}
+    return columns if isinstance(columns, str) else [c.item() if isinstance(c, np.generic) else c for c in columns]
+
+
+def _name_of(part: Any, registry: Mapping[str, Any]) -> str:
+    names = {id(value): name for name, value in registry.items()} | {id(name): name for name in registry}
+    name = part if isinstance(part, str) else names.get(id(part))
+    if name is None:
+        raise InputError(
+            f"{part!r} is not registered, so a saved model could not find it again: save supports {', '.join(registry)}"
+        )
+    return name
+
+
+def _describe_specification(member: Member) -> dict[str, Any]:
+    s = member.specification
+    return {
+        "method": _name_of(s.method, METHODS),
+        "fusion": _name_of(s.fusion, FUSIONS),
+        "objective": s.objective,
+        "encoders": {m: e if isinstance(e, str) else _OWN for m, e in s.encoders.items()},
+        "n_features": s.n_features,
+        "rank": s.rank,
+        "bank": s.bank,
+    }
+
+
+def _tensors(estimator: "MultimodalClassifier") -> dict[str, torch.Tensor]:
+    """Every number of the model under a name; frozen maps that members share are written once."""
+    tensors = {}
+    for m in estimator.modalities_:
+        tensors[f"mean/{m}"] = torch.from_numpy(np.asarray(estimator._standardizer.mean[m]))
+        tensors[f"scale/{m}"] = torch.from_numpy(np.asarray(estimator._standardizer.scale[m]))
+    for i, (member, first) in enumerate(zip(estimator._members, _sharing(estimator._members), strict=True)):
+        parts = {f"method/{i}": member.method}
+        if first == i:
+            parts |= {f"frozen/{i}/{m}": frozen for m, frozen in member.frozen.items()}
+        for part, module in parts.items():
+            tensors |= {
+                f"{part}/{name}": value.contiguous().cpu().clone() for name, value in module.state_dict().items()
+            }
+    return tensors
+
+
+def _sharing(members: list[Member]) -> list[int]:
+    """For each member the first one that has the same frozen maps."""
+    ids = [id(member.frozen) for member in members]
+    return [ids.index(i) for i in ids]
+
+
+def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
+    estimator = cls(**_restored_parameters(description["parameters"], modules))
+    classes = description["classes"]
+    estimator.classes_ = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+    estimator.modalities_ = tuple(description["modalities"])
+    for name, value in description["columns"].items():
+        setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)
+    estimator._shapes = {m: tuple(shape) for m, shape in description["shapes"].items()}
+    estimator.partial_rows_, estimator.n_unlabelled_ = description["partial_rows"], description["n_unlabelled"]
+    estimator._weights, estimator.members_ = np.array(description["weights"]), description["members"]
+    estimator._standardizer = Standardizer(
+        {m: tensors[f"mean/{m}"].numpy() for m in estimator.modalities_},
+        {m: tensors[f"scale/{m}"].numpy() for m in estimator.modalities_},
+    )
+    extent = Extent(estimator._shapes, description["rows"], len(estimator.classes_))
+    device = estimator._device()
+    estimator._members = []
+    for i, specification in enumerate(description["specifications"]):
+        member = _restore_member(specification, extent, modules)
+        _load_state(member.method, tensors, f"method/{i}/")
+        shared = next(
+            (j for j, s in enumerate(description["specifications"][:i]) if s["encoders"] == specification["encoders"]),
+            i,
+        )
+        if shared < i:
+            member.frozen = estimator._members[shared].frozen
+        else:
+            for m, frozen in member.frozen.items():
+                _load_state(frozen, tensors, f"frozen/{i}/{m}/")
+        estimator._members.append(member.to(device, torch.float64 if device.type == "cpu" else torch.float32))
+    return estimator
+
+
+def _restored_parameters(parameters: dict[str, Any], modules: Mapping[str, nn.Module]) -> dict[str, Any]:
+    parameters = dict(parameters)
+    if isinstance(parameters["encoders"], dict):
+        parameters["encoders"] = {m: _module(m, e, modules) for m, e in parameters["encoders"].items()}
+    if parameters["modalities"] is not None:
+        parameters["modalities"] = {
+            m: slice(*c["slice"]) if isinstance(c, dict) else c for m, c in parameters["modalities"].items()
+        }
+    return parameters
+
+
+def _restore_member(specification: dict[str, Any], extent: Extent, modules: Mapping[str, nn.Module]) -> Member:
+    check_choice("method", specification["method"], METHODS)
+    check_choice("fusion", specification["fusion"], FUSIONS)
+    encoders = {m: _module(m, e, modules) for m, e in specification["encoders"].items()}
+    parts = {
+        "method": METHODS[specification["method"]],
+        "fusion": FUSIONS[specification["fusion"]],
+        "encoders": encoders,
+    }
+    return Member.build(Specification(**specification | parts), extent, torch.zeros(extent.n_classes), seed=0)
+
+
+def _module(modality: str, encoder: str, modules: Mapping[str, nn.Module]) -> str | nn.Module:
+    if encoder != _OWN:
+        return encoder
+    if modality not in modules:
+        raise InputError(
+            f"modality {modality!r} was encoded by a module of your own, which a saved model does not hold: "
+            f"pass load(path, encoders={{{modality!r}: module}}) with the same architecture"
+        )
+    return modules[modality]
+
+
+def _load_state(module: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str) -> None:
+    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    try:
+        module.double().load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"the saved tensors {prefix}* do not fit the model: {error}") from error

@@ -1,0 +1,311 @@
+"""What every method promises, over METHODS x fusions x objectives; and identities 1, 5 and 8 through whole methods."""
+
+import io
+
+import numpy as np
+import pytest
+import reference
+import torch
+from torch.testing import assert_close
+from worlds import CASES, GRID, MISSING, make_method, make_samples, make_world
+
+from elision.bank import BANKS
+from elision.batch import Batch
+from elision.errors import InputError
+from elision.fusion import FUSIONS
+from elision.likelihood import conditional_objective
+from elision.methods import METHODS
+from elision.training import Schedule, train
+
+BRIEF = Schedule(max_steps=6, batch_size=9)
+OBJECTIVES = sorted({objective for m in METHODS.values() for objective in m.claims.objectives})
+SITUATIONS = [
+    (*choice, missing)
+    for choice in GRID
+    for missing in ("none", "some", "all")
+    if (choice[0], missing) != ("lower-bound", "all")  # refused, see below
+]
+BANKED = [(*choice, bank) for choice in GRID for bank in (BANKS if choice[0] == "mle" else ["exact"])]
+
+choices = pytest.mark.parametrize("choice", GRID, ids="-".join)
+situations = pytest.mark.parametrize("situation", SITUATIONS, ids="-".join)
+banked = pytest.mark.parametrize("choice", BANKED, ids="-".join)
+counts = pytest.mark.parametrize("n_modalities", [2, 3])
+
+
+def packed(*args, **kwargs):
+    return Batch.pack(*make_samples(*args, **kwargs))
+
+
+def losses(method, train, batch=None):
+    """The loss of every stage on a batch, or on all the samples that the stage draws from."""
+    return [stage.loss(train.select(stage.samples) if batch is None else batch) for stage in method.stages(train)]
+
+
+def loss_and_gradients(method, train):
+    total = sum(losses(method, train))
+    total.backward()
+    return [total.detach(), *(p.grad for p in method.parameters())]
+
+
+def fitted(choice, batch, **kwargs):
+    method = make_method(*choice, **kwargs)
+    train(method, batch, packed(seed=5, n_modalities=len(batch.modalities)), BRIEF, seed=3)
+    return method
+
+
+# Contracts
+
+
+@counts
+@situations
+def test_the_loss_is_finite_and_reaches_every_parameter(situation, n_modalities):
+    *choice, missing = situation
+    batch = packed(missing, n_modalities=n_modalities)
+    loss, *gradients = loss_and_gradients(make_method(*choice, n_modalities=n_modalities), batch)
+    assert loss.isfinite()
+    assert all(g is not None and g.isfinite().all() and g.abs().max() > 0 for g in gradients)
+
+
+@situations
+def test_row_order_is_irrelevant(situation):
+    *choice, missing = situation
+    dense = make_samples(missing)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    shuffled = Batch.pack(*({m: x[order] for m, x in d.items()} for d in dense[:2]), dense[2][order])
+    ours, expected = (loss_and_gradients(make_method(*choice), b) for b in (shuffled, Batch.pack(*dense)))
+    for one, other in zip(ours, expected, strict=True):
+        assert_close(one, other, rtol=1e-10, atol=1e-13)
+    method = fitted(choice, Batch.pack(*dense))
+    assert_close(method.log_posterior(shuffled), method.log_posterior(Batch.pack(*dense))[order], rtol=0, atol=1e-12)
+
+
+@counts
+@situations
+def test_posteriors_are_distributions_for_every_pattern(situation, n_modalities):
+    *choice, missing = situation
+    posteriors = fitted(choice, packed(missing, n_modalities=n_modalities), n_modalities=n_modalities).log_posterior(
+        packed("some", seed=7, n_modalities=n_modalities)
+    )
+    assert posteriors.shape == (24, 3)
+    assert_close(posteriors.exp().sum(1), torch.ones(24, dtype=torch.float64), rtol=0, atol=1e-14)
+
+
+@choices
+def test_a_saved_state_gives_a_fresh_method_the_same_predictions(choice):
+    method, fresh, batch, file = fitted(choice, packed()), make_method(*choice, seed=9).eval(), packed(seed=7), io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh.log_posterior(batch), method.log_posterior(batch))
+
+
+@banked
+def test_the_same_seed_gives_the_same_model_bit_for_bit(choice):
+    """Whatever the caller drew before; with dropout, mini-batches and early stopping."""
+
+    def state(disturbance):
+        method = make_method(*choice, dropout=0.5)
+        torch.manual_seed(disturbance)
+        train(method, packed(), packed(seed=5), BRIEF, seed=3)
+        return method.state_dict()
+
+    first, second = state(1), state(2)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@banked
+def test_training_leaves_the_callers_random_state_alone(choice):
+    method = make_method(*choice, dropout=0.5)
+    before = torch.get_rng_state()
+    train(method, packed(), None, BRIEF, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@choices
+def test_another_seed_gives_another_model(choice):
+    one, other = (make_method(*choice, dropout=0.5) for _ in range(2))
+    train(one, packed(), None, BRIEF, seed=3)
+    train(other, packed(), None, BRIEF, seed=4)
+    assert not torch.equal(one.log_posterior(packed()), other.log_posterior(packed()))
+
+
+@choices
+def test_a_class_without_complete_samples_has_a_finite_log_posterior(choice):
+    values, shown, labels = make_samples("some")
+    complete = shown["a"] & shown["b"]
+    labels[complete & (labels == 2)] = -1
+    labels[complete.nonzero()[0]] = 0
+    assert (labels == 2).any()
+    assert fitted(choice, Batch.pack(values, shown, labels)).log_posterior(packed(seed=7)).isfinite().all()
+
+
+@pytest.mark.parametrize("choice", [c for c in BANKED if c[0] != "lower-bound"], ids="-".join)
+def test_a_mini_batch_may_lack_a_modality_altogether(choice):
+    """As small mini-batches do when most samples lack it."""
+    *choice, bank = choice
+    data = packed("some")
+    lacking = data.select((data.positions["b"] < 0).nonzero().squeeze(1))
+    assert all(loss.isfinite() for loss in losses(make_method(*choice, bank), data, lacking))
+
+
+@choices
+def test_a_modality_never_seen_in_training_is_left_out_or_refused(choice):
+    """Closed forms give it a marginal of zero; what averages over an empty bank says so."""
+    data = packed("none").without("b")
+    if "lower-bound" in choice or "outer-product" in choice:
+        with pytest.raises(ValueError, match=r"complete labelled|bank is empty"):
+            fitted(choice, data)
+    else:
+        assert fitted(choice, data).log_posterior(packed(seed=7)).isfinite().all()
+
+
+@pytest.mark.parametrize("objective", METHODS["mle"].claims.objectives)
+def test_the_memory_is_exact_after_an_epoch_at_unmoved_encoders(objective):
+    """Every sample of the banks is visited, the unlabelled ones too: no feature stays that of the first encoders."""
+    data = packed("some")
+
+    def loss(bank):
+        method = make_method("mle", "addition", objective, bank)
+        (stage,) = method.stages(data)
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.mul_(1.5)
+        return [stage.loss(data.select(stage.samples)) for _ in range(2)][1]
+
+    assert_close(loss("bank"), loss("exact"), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_joint_objective_needs_no_label_in_a_mini_batch(fusion):
+    values, shown, labels = make_samples("some")
+    loss, *gradients = loss_and_gradients(make_method("mle", fusion, "joint"), Batch.pack(values, shown, labels * 0 - 1))
+    assert loss.isfinite()
+    assert all(g.isfinite().all() and g.abs().max() > 0 for g in gradients)
+
+
+# Claims
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_claims_are_checked_with_a_reason(name, fusion, objective):
+    claims = METHODS[name].claims
+    if fusion in claims.fusions and objective in claims.objectives:
+        claims.check(name, fusion, objective)
+        return
+    with pytest.raises(InputError, match=name) as caught:
+        claims.check(name, fusion, objective)
+    reason = claims.refusals[fusion] if fusion not in claims.fusions else ", ".join(claims.objectives)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", ["some complete sample", "no complete sample"])
+def test_lower_bound_without_a_complete_labelled_sample_raises(labels):
+    values, shown, z = make_samples("some" if labels == "some complete sample" else "all")
+    z[shown["a"] & shown["b"]] = -1
+    with pytest.raises(ValueError, match="complete labelled"):
+        make_method("lower-bound", "addition", "conditional").stages(Batch.pack(values, shown, z))
+
+
+def test_lower_bound_ignores_incomplete_and_unlabelled_samples():
+    """Its parameters and its banks come from complete labelled samples alone."""
+    values, shown, labels = make_samples("some")
+    data = Batch.pack(values, shown, labels)
+    useful = shown["a"] & shown["b"] & (labels >= 0)
+    reduced = data.select(useful.nonzero().squeeze(1))
+    for fusion in FUSIONS:
+        choice = "lower-bound", fusion, "conditional"
+        assert torch.equal(fitted(choice, data).log_posterior(data), fitted(choice, reduced).log_posterior(data))
+
+
+# Identity 1, through whole methods: one-hot inputs, a linear encoder whose columns are the features of the symbols
+
+
+@pytest.fixture(params=CASES, ids=str)
+def world(request):
+    return make_world(*request.param, seed=4)
+
+
+def settled(world, name="mle"):
+    method = world.method(name)
+    method.stages(world.batch(world.training, world.labels))[0].settle()
+    return method.eval()
+
+
+def test_predictions_are_those_of_the_table(world):
+    joint = np.array([world.joint(x) for x in world.everything])
+    ours = settled(world).log_posterior(world.batch(world.everything))
+    assert_close(ours.detach().numpy(), np.log(joint / joint.sum(1, keepdims=True)), rtol=0, atol=1e-12)
+
+
+def test_evidence_is_that_of_the_table(world):
+    expected = np.log([world.joint(x).sum() / world.share(x) for x in world.everything])
+    ours = settled(world).log_evidence(world.batch(world.everything))
+    assert_close(ours.detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bank", BANKS)
+@pytest.mark.parametrize("objective", METHODS["mle"].claims.objectives)
+def test_the_training_loss_is_the_objective_in_loops(world, objective, bank):
+    """Of a mini-batch, with the banks of all training samples (or, for "batch", its own)."""
+    rows = np.array([0, 2, 3, 4, 6]) if bank != "batch" else np.array([0, 1, 3, 4, 5])
+    samples, training = world.training[rows], world.training[rows] if bank == "batch" else world.training
+    banks = [a[c[c != MISSING]] for a, c in zip(world.alphabets, training.T, strict=True)]
+    scores = [reference.marginal_score(world.kind, world.label, f, banks) for f in world.features(samples)]
+    empty = reference.marginal_score(world.kind, world.label, [None] * len(world.modalities), banks)
+    data = world.batch(world.training, world.labels)
+    (loss,) = losses(world.method("mle", objective, bank), data, data.select(torch.from_numpy(rows)))
+    assert loss.item() == pytest.approx(reference.objective(objective, scores, empty, world.prior, world.labels[rows]), rel=1e-12)
+
+
+# Identity 5
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_without_missing_modalities_conditional_mle_is_the_lower_bound(fusion):
+    batch = packed("none")
+    ours, bound = (loss_and_gradients(make_method(n, fusion, "conditional"), batch) for n in ("mle", "lower-bound"))
+    for one, other in zip(ours, bound, strict=True):
+        assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("fusion", METHODS["zero-padding"].claims.fusions)
+def test_with_marginals_of_zero_mle_is_zero_padding(fusion):
+    """Loss, gradients and predictions; with its true marginals mle differs."""
+    batch, mle = packed("some"), make_method("mle", fusion, "conditional")
+    padding = make_method("zero-padding", fusion, "conditional")
+    assert torch.equal(mle.log_posterior(batch), padding.log_posterior(batch))
+    loss, *gradients = loss_and_gradients(padding, batch)
+    ours = conditional_objective(mle.model.scores(batch), mle.model.log_prior, batch.labels)
+    assert_close(ours, loss, rtol=1e-12, atol=0)
+    for one, other in zip(torch.autograd.grad(ours, list(mle.parameters())), gradients, strict=True):
+        assert_close(one, other, rtol=1e-10, atol=1e-14)
+    assert (losses(mle, batch)[0] - loss).abs() > 1e-3
+
+
+# Identity 8
+
+
+@counts
+@pytest.mark.parametrize("fill", ["nan", "noise", "zeros"])
+@banked
+def test_what_stands_in_for_a_missing_modality_changes_no_bit(choice, fill, n_modalities):
+    """Of loss, gradients, trained parameters, banks and predictions; against the true values."""
+    *choice, bank = choice
+    values, shown, labels = make_samples("some", n_modalities=n_modalities)
+    filler = {"nan": lambda x: x * torch.nan, "noise": lambda x: torch.randn_like(x) * 100, "zeros": torch.zeros_like}[fill]
+    filled = {m: torch.where(shown[m][:, None], x, filler(x)) for m, x in values.items()}
+
+    def everything(values):
+        batch = Batch.pack(values, shown, labels)
+        numbers = loss_and_gradients(make_method(*choice, bank, n_modalities=n_modalities), batch)
+        method = fitted(choice, batch, bank=bank, n_modalities=n_modalities)
+        return [*numbers, *method.state_dict().values(), method.log_posterior(batch)]
+
+    assert any(not torch.equal(values[m], filled[m]) for m in values)
+    for one, other in zip(everything(values), everything(filled), strict=True):
+        assert torch.equal(one, other)
+
