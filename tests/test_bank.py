@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from elision import bank as module
 from elision.bank import BANKS, EXACT_NUMBERS, EXACT_ROWS, choose_bank, log_mean_exp_dot
+from worlds import Memory
 
 SHAPES = [(1, 1, 1), (3, 5, 2), (7, 1, 4), (1, 300, 3), (600, 40, 5), (1100, 3, 2)]
 """(queries, keys, d): one row, one key, and more queries than one block holds."""
@@ -36,8 +36,8 @@ def gradients(function, queries, keys):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_value_and_gradients_are_the_naive_ones(monkeypatch, block, shape):
     monkeypatch.setattr(module, "BLOCK", block)
-    for ours, expected in zip(gradients(log_mean_exp_dot, *operands(*shape)), gradients(naive, *operands(*shape)), strict=True):
-        assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+    ours, expected = (gradients(f, *operands(*shape)) for f in (log_mean_exp_dot, naive))
+    assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("block", [1, 6, 2**18])
@@ -133,27 +133,14 @@ def test_no_queries_no_averages():
     assert log_mean_exp_dot(torch.zeros(0, 3), torch.zeros(4, 3)).shape == (0,)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Counts the numbers of the largest tensor that any operation returns, in the forward and backward pass."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for x in out if isinstance(out, (tuple, list)) else (out,):
-            self.numbers = max(self.numbers, x.numel() if isinstance(x, torch.Tensor) else 0)
-        return out
-
-
 def test_the_table_of_scores_is_never_built(monkeypatch):
     """600 x 1000 scores in blocks of 4096; nothing larger than a block or an operand exists, and no more is saved."""
     monkeypatch.setattr(module, "BLOCK", 4096)
     queries, keys = operands(600, 1000, 4)
-    saved = []
-    with LargestTensor() as largest, torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.numel()) or x, lambda x: x):
+    with Memory() as memory:
         log_mean_exp_dot(queries, keys).sum().backward()
-    assert largest.numbers <= 4096
-    assert sum(saved) <= queries.numel() + keys.numel() + len(queries)
+    assert memory.largest <= 4096
+    assert memory.saved <= queries.numel() + keys.numel() + len(queries)
 
 
 # Estimates of the bank. The encoder is x -> w x, so that what is fresh and what is remembered can be told apart.

@@ -128,7 +128,8 @@ def test_map_sees_observed_rows_only_and_commutes_with_select(case):
 
 @pytest.mark.parametrize("dtype", [None, torch.float64, torch.bfloat16])
 def test_to_moves_floating_point_inputs_only(dtype):
-    batch = Batch.pack({"x": torch.rand(3, 2), "y": torch.arange(3)}, dict.fromkeys("xy", torch.ones(3) > 0), torch.arange(3))
+    values, shown = {"x": torch.rand(3, 2), "y": torch.arange(3)}, torch.ones(3) > 0
+    batch = Batch.pack(values, {"x": shown, "y": shown}, torch.arange(3))
     moved = batch.to("cpu", dtype)
     assert moved.inputs["x"].dtype == (dtype or torch.float32)
     assert [x.dtype for x in (moved.inputs["y"], moved.labels, moved.rows["x"], moved.source["x"])] == [torch.int64] * 4

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
-import reference
 import torch
-from test_bank import LargestTensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
-from worlds import CASES, MISSING, make_world
 
+import reference
 from elision import bank as bank_module
 from elision import fusion as module
 from elision.fusion import FUSIONS
 from elision.likelihood import log_evidence, log_posterior
+from worlds import CASES, MISSING, Memory, make_world
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 OUTER = [case for case in CASES if case[0] == "outer-product"]
@@ -29,7 +28,8 @@ def scores(world, samples, bank):
 
 def everything(world, bank):
     """s_S of all that a sample can look like, and s_{} after them."""
-    return torch.cat([scores(world, world.everything, bank), world.fusion.empty_scores(world.fusion.marginals(bank))[None]])
+    empty = world.fusion.empty_scores(world.fusion.marginals(bank))
+    return torch.cat([scores(world, world.everything, bank), empty[None]])
 
 
 def test_scores_are_the_literal_averages_over_tuples(world):
@@ -65,7 +65,8 @@ def test_a_bank_twice_over_changes_nothing(world):
 def test_a_bank_of_one_sample_gives_the_complete_score(world):
     """Identity 3: with one symbol in each bank, a sample that lacks it scores as one that shows it."""
     symbols = np.arange(len(world.modalities)) % 3
-    bank = {m: torch.from_numpy(a[s : s + 1]) for m, a, s in zip(world.modalities, world.alphabets, symbols, strict=True)}
+    rows = [torch.from_numpy(a[s : s + 1]) for a, s in zip(world.alphabets, symbols, strict=True)]
+    bank = dict(zip(world.modalities, rows, strict=True))
     filled = np.where(world.everything == MISSING, symbols, world.everything)
     assert_close(scores(world, world.everything, bank), scores(world, filled, bank), **EXACT)
 
@@ -155,11 +156,9 @@ def traced(fusion, n, sizes, shown):
     bank = {m: torch.randn(size, 4, requires_grad=True) for m, size in zip(fusion.modalities, sizes, strict=True)}
     rows = {m: torch.arange(n if m in shown else 0) for m in fusion.modalities}
     features = {m: torch.randn(len(r), 4, requires_grad=True) for m, r in rows.items()}
-    saved = []
-    hooks = torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.numel()) or x, lambda x: x)
-    with LargestTensor() as largest, hooks:
+    with Memory() as memory:
         fusion.scores(features, rows, n, fusion.marginals(bank)).logsumexp(1).sum().backward()
-    return largest.numbers, sum(saved)
+    return memory.largest, memory.saved
 
 
 @pytest.mark.parametrize("kind", FUSIONS)
@@ -255,7 +254,8 @@ def test_random_tuples_are_fixed_in_evaluation_and_fresh_in_training(case, paire
 
 def test_all_tuples_up_to_the_limit_and_random_ones_beyond(paired):
     """Banks of 6 and 5 rows: 30 pairs."""
-    exhaustive = everything(make_world("outer-product", 2, seed=2), make_world("outer-product", 2, seed=2).bank)
+    world = make_world("outer-product", 2, seed=2)
+    exhaustive = everything(world, world.bank)
     for pairs, same in [(30, True), (29, False)]:
         world = paired(("outer-product", 2), pairs)
         module.ALL_PAIRS = pairs

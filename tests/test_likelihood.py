@@ -4,11 +4,10 @@ from functools import reduce
 
 import numpy as np
 import pytest
-import reference
 import torch
 from torch.testing import assert_close
-from worlds import CASES, make_world
 
+import reference
 from elision.likelihood import (
     conditional_objective,
     joint_objective,
@@ -18,6 +17,7 @@ from elision.likelihood import (
     log_posterior,
     negative_log_likelihood,
 )
+from worlds import CASES, make_world
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -47,7 +47,8 @@ def test_posterior_is_that_of_the_table(world, scored):
     """Identity 1, Eq. (4) and Eq. (5), every pattern."""
     scores, _, log_prior = scored
     joint = np.array([world.joint(x) for x in world.everything])
-    assert_close(log_posterior(scores, log_prior).detach().numpy(), np.log(joint / joint.sum(1, keepdims=True)), **EXACT)
+    expected = np.log(joint / joint.sum(1, keepdims=True))
+    assert_close(log_posterior(scores, log_prior).detach().numpy(), expected, **EXACT)
 
 
 def test_evidence_is_that_of_the_table(world, scored):

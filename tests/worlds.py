@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import reference
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import reference
 from elision.batch import Batch
 from elision.fusion import FUSIONS, Fusion
 from elision.likelihood import log_label_prior
@@ -107,9 +108,10 @@ class World:
 
     def packed(self, samples):
         """The arguments of `Fusion.scores` but the last: features, rows, number of samples."""
-        rows = {m: torch.from_numpy(np.flatnonzero(c != MISSING)) for m, c in zip(self.modalities, samples.T)}  # noqa: B905
-        shown = zip(self.modalities, self.alphabets, samples.T, strict=True)
-        return {m: torch.from_numpy(a[c[c != MISSING]]) for m, a, c in shown}, rows, len(samples)
+        columns = zip(self.modalities, self.alphabets, samples.T, strict=True)
+        columns = [(m, a, c, np.flatnonzero(c != MISSING)) for m, a, c in columns]
+        features = {m: torch.from_numpy(a[c[shown]]) for m, a, c, shown in columns}
+        return features, {m: torch.from_numpy(shown) for m, _, _, shown in columns}, len(samples)
 
     def batch(self, samples, labels=None):
         """The samples with one-hot inputs, which `encoders` turn into the features."""
@@ -145,8 +147,9 @@ def make_world(kind, n_modalities, rank=None, seed=0, n_features=4) -> World:
 
 def one_hot_batch(modalities, sizes, samples, labels) -> Batch:
     """Samples (n, M) of symbols, one-hot in float64."""
-    values = {m: torch.eye(size, dtype=torch.float64)[samples[:, i]] for i, (m, size) in enumerate(zip(modalities, sizes, strict=True))}
-    observed = {m: torch.from_numpy(samples[:, i] != MISSING) for i, m in enumerate(modalities)}
+    columns = dict(zip(modalities, samples.T, strict=True))
+    values = {m: torch.eye(a, dtype=torch.float64)[c] for a, (m, c) in zip(sizes, columns.items(), strict=True)}
+    observed = {m: torch.from_numpy(c != MISSING) for m, c in columns.items()}
     return Batch.pack(values, observed, torch.as_tensor(labels))
 
 
@@ -176,3 +179,28 @@ def make_samples(missing="some", n=24, seed=0, n_modalities=2):
         code = torch.arange(n) // 3 % 2**n_modalities
         shown = torch.stack([code >> m & 1 == 1 for m in range(n_modalities)], dim=1)
     return values, dict(zip(values, shown.T, strict=True)), labels
+
+
+class Memory(TorchDispatchMode):
+    """Numbers in the largest tensor that any operation returns, forward or backward, and saved between the two."""
+
+    largest = saved = 0
+
+    def __enter__(self):
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.save, lambda x: x)
+        self.hooks.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.hooks.__exit__(*error)
+
+    def save(self, x):
+        self.saved += x.numel()
+        return x
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        tensors = [x for x in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(x, torch.Tensor)]
+        self.largest = max(self.largest, *(x.numel() for x in tensors), 0)
+        return out

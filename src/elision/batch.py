@@ -15,14 +15,15 @@ class Batch:
     """Samples of which each shows some modalities.
 
     Args:
-        inputs: modality -> the rows in which it was observed, shape (n_m, ...); any shape and dtype beyond the first axis.
+        inputs: modality -> the rows in which it was observed, shape (n_m, ...), any dtype.
         rows: modality -> the sample of each of those rows, increasing, shape (n_m,), int64.
         labels: class indices, or -1 where there is no label; shape (n,), int64.
         source: modality -> where each row stands in the modality's array of the batch that this one was selected
             from, shape (n_m,), int64. Its own positions in a batch that was not selected from another.
 
     Example:
-        >>> batch = Batch.pack({"x": torch.ones(3, 2)}, {"x": torch.tensor([True, False, True])}, torch.tensor([0, 1, 0]))
+        >>> seen = torch.tensor([True, False, True])
+        >>> batch = Batch.pack({"x": torch.ones(3, 2)}, {"x": seen}, labels=torch.tensor([0, 1, 0]))
         >>> batch.inputs["x"].shape, batch.rows["x"]
         (torch.Size([2, 2]), tensor([0, 2]))
     """
@@ -44,6 +45,7 @@ class Batch:
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """Their names, in order."""
         return tuple(self.inputs)
 
     @cached_property

@@ -20,7 +20,7 @@ _Many = Parameter(consume_multiple=True, negative="")
 
 
 @app.command
-def compare(
+def compare(  # noqa: PLR0913
     data: str = "digits",
     *,
     out: Path | None = None,

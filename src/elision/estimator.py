@@ -97,7 +97,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         (array([1]), True)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         method: str | type[Method] = "mle",
         fusion: str | type[Fusion] = "addition",
@@ -114,7 +114,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float = 5e-3,
         weight_decay: float = 1e-4,
-        patience: int = 20,
+        patience: int = 15,
         unlabelled: Any = None,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -291,16 +291,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self._standardizer, members, _, _ = self._train(samples, None, specifications, seed, steps)
         precision = torch.float64 if self._device().type == "cpu" else torch.float32
         self._members = [member.to(self._device(), precision) for member in members]
-        values = zip(specifications, self._weights, -likelihoods.mean(1), steps, strict=True)
         self.members_ = [
-            {
-                "encoders": s.encoder_names,
-                "objective": s.objective,
-                "weight": float(w),
-                "validation_nll": float(v),
-                "steps": n,
-            }
-            for s, w, v, n in values
+            {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": n}
+            for s, w, v, n in zip(
+                specifications, self._weights.tolist(), likelihoods.mean(1).tolist(), steps, strict=True
+            )
         ]
 
     def _train(self, training: Samples, validation: Samples | None, specifications, seed: int, stop_at=None):

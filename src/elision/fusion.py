@@ -191,14 +191,10 @@ class OuterProduct(Fusion):
     def _average_over_all(self, product: Tensor, missing: Sequence[str], bank: Packed) -> Tensor:
         """The last missing modality is swept by the kernel, for every combination of rows of the others."""
         *others, last = missing
-        index = (
-            torch.cartesian_prod(*(torch.arange(len(bank[m]), device=product.device) for m in others))
-            if others
-            else None
-        )
         combinations = product.new_ones(1, 1, 1)
-        for i, m in enumerate(others):
-            combinations = combinations * self._project(m, bank[m])[index if index.dim() == 1 else index[:, i]]
+        for m in others:
+            rows = self._project(m, bank[m])
+            combinations = (combinations[:, None] * rows[None]).flatten(0, 1)
         averages = []
         for part in product.split(max(_CHUNK // len(combinations), 1)):
             pairs = (part[:, None] * combinations).flatten(0, 1)

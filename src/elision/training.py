@@ -38,7 +38,7 @@ class Schedule:
     batch_size: int | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
-    patience: int = 20
+    patience: int = 15
 
     def steps(self, n_samples: int) -> tuple[int, int]:
         """(steps, batch size) for so many training samples."""

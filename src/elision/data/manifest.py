@@ -110,9 +110,7 @@ def _check(path: Path, text: dict[str, np.ndarray]) -> None:
     labels = text["label"]
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     if not len(names):
-        raise InputError(
-            f"{path}: column 'label' is blank in all {len(labels)} rows: expected the class of each sample"
-        )
+        raise InputError(f"{path}: column 'label' is blank in all {len(labels)} rows: expected each sample's class")
     if len(names) < 2:
         raise InputError(f"{path}: column 'label' shows one class only, {names[0]!r}: expected at least two")
     if counts.min() < 3 and "split" not in text:
@@ -136,9 +134,7 @@ def _check(path: Path, text: dict[str, np.ndarray]) -> None:
 def _check_parts(path: Path, labels: np.ndarray, parts: np.ndarray) -> None:
     for part in PARTS:
         if not (labels[parts == part] != "").any():
-            raise InputError(
-                f"{path}: column 'split' puts no labelled sample into {part!r}: expected some in each part"
-            )
+            raise InputError(f"{path}: column 'split' puts no labelled sample into {part!r}: expected some")
     untrained = np.setdiff1d(labels[labels != ""], labels[parts == "train"])
     if len(untrained):
         raise InputError(f"{path}: class {untrained[0]!r} has no sample with split 'train': expected some")

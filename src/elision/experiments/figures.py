@@ -50,7 +50,7 @@ def curves(table: pd.DataFrame) -> bytes:
                 _panel(axes[row, column], part, metric, lines)
             axes[1, column].set_xlabel("" if name == "none" else "training samples without it")
         axes[0, 0].set_ylabel("accuracy")
-        axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+        axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
         axes[1, 0].set_ylabel("negative log-likelihood, nats")
         handles, names = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(lines), 3), frameon=False)

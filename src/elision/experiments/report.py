@@ -17,7 +17,6 @@ from elision.experiments.compare import Plan, write_atomically
 from elision.experiments.tables import (
     COMPLETE,
     Grid,
-    column_title,
     markdown,
     pattern_table,
     ranking,
@@ -44,6 +43,7 @@ def write_report(
         "name": plan.data.name,
         "facts": _facts(plan, results),
         "ranking": ranking(table),
+        "told": [i for i, name in enumerate(figures.LINES) if name == "method" or table[name].nunique() > 1],
         "grids": {"Accuracy, %": Grid.of(table, "accuracy"), "NLL, nats": Grid.of(table, "nll")},
         "removed": _removed(patterns),
         "pictures": {name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
@@ -56,7 +56,6 @@ def write_report(
         "seconds": table["seconds"].sum(),
         "command": command,
         "versions": _versions(),
-        "column_title": column_title,
     }
     write_atomically(out / "report.html", _template().render(content))
 

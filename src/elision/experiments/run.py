@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 
 from elision.data import Dataset, load
 from elision.data.missing import remove
-from elision.data.splits import split
+from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import confusion, evaluate
+from elision.inputs import Arrays, Samples, observed_rows
 
 NONE = "none"
 
@@ -66,45 +68,88 @@ class Run:
         return f"{self.method}, {self.fusion}, {lost}, seed {self.seed}"
 
 
-def execute(run: Run) -> dict[str, Any]:
-    """Split, remove, fit, and evaluate on the test samples as they are and with each modality removed.
+@dataclass(frozen=True)
+class Partition:
+    """The samples of a run, after the split and after modalities were removed from the training part.
 
-    Returns:
-        JSON of the configuration, the counts, the metrics, the metrics per removed modality, the confusion counts.
+    Args:
+        train: training samples; -1 where there is no label.
+        validation: labelled samples, as the data has them.
+        test: likewise.
+        classes: names of the class indices.
     """
+
+    train: Samples
+    validation: Samples
+    test: Samples
+    classes: tuple[str, ...]
+
+    @property
+    def n_complete(self) -> int:
+        """Training samples that show every modality."""
+        return int(np.logical_and.reduce([observed_rows(a) for a in self.train.arrays.values()]).sum())
+
+
+def partition(run: Run) -> Partition:
+    """Split and remove, keyed on the seed alone: the same for every method."""
     data = _load_once(run.source)
     if data.fingerprint() != run.fingerprint:
-        raise RuntimeError(f"{run.source} changed while the comparison ran: start it again with another --out")
-    codes, n_classes = data.codes, len(data.classes)
-    parts = data.parts if data.parts is not None else split(codes, data.groups if run.by_group else None, run.seed)
-    rows = {
-        part: np.flatnonzero((parts == part) & ((codes >= 0) | (part == "train"))) for part in ("train", "val", "test")
-    }
-    train, val, test = ({m: a[rows[part]] for m, a in data.arrays.items()} for part in rows)
-    observed = {m: mask[rows["train"]] for m, mask in data.observed.items()}
+        raise InputError(f"{run.source} changed while the comparison ran: start it again with another --out")
+    parts = data.parts
+    if parts is None:
+        parts = split(data.codes, data.groups if run.by_group else None, run.seed)
+    labelled = data.codes >= 0
+    samples = Samples(data.arrays, data.codes)
+    train, validation, test = (
+        samples.take(np.flatnonzero((parts == part) & (labelled | (part == "train")))) for part in PARTS
+    )
     if run.missing != NONE:
-        observed = remove(observed, run.missing, run.rate, run.seed)
-        train = {m: np.where(observed[m].reshape(-1, *[1] * (a.ndim - 1)), a, np.nan) for m, a in train.items()}
-    started = time.perf_counter()
+        observed = {m: observed_rows(a) for m, a in train.arrays.items()}
+        kept = remove(observed, run.missing, run.rate, run.seed)
+        train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
+    return Partition(train, validation, test, tuple(data.classes.tolist()))
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Fit the run's method, and assess it. Returns what `assess` does, and the fitted models' summary."""
+    parts = partition(run)
     model = MultimodalClassifier(
         run.method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed
-    ).fit(train, codes[rows["train"]], validation=(val, codes[rows["val"]]))
+    )
+    started = time.perf_counter()
+    model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
     seconds = time.perf_counter() - started
-    truth = np.searchsorted(model.classes_, codes[rows["test"]])
-    logs = model.predict_log_proba(test)
+    if len(model.classes_) < len(parts.classes):
+        raise InputError("a class has no labelled training sample in this split: add samples of it, or remove it")
+    return assess(run, parts, model.predict_log_proba, seconds) | {"members": model.members_}
+
+
+def assess(run: Run, parts: Partition, predict: Callable[[Arrays], np.ndarray], seconds: float) -> dict[str, Any]:
+    """Evaluate on the test samples as they are, and with each modality taken away.
+
+    Args:
+        run: what was carried out.
+        parts: its samples.
+        predict: arrays, of which some may be absent, to log-probabilities, shape (n, K).
+        seconds: that fitting took.
+
+    Returns:
+        JSON: the configuration, the counts, the metrics, the metrics per removed modality, the confusion counts.
+    """
+    test = parts.test
+    logs = predict(test.arrays)
     removed = {}
-    for m in data.arrays if len(data.arrays) > 1 else ():
-        removed[m] = asdict(evaluate(model.predict_log_proba({o: a for o, a in test.items() if o != m}), truth))
+    for m in test.arrays if len(test.arrays) > 1 else ():
+        others = {other: a for other, a in test.arrays.items() if other != m}
+        removed[m] = asdict(evaluate(predict(others), test.codes))
     return {
         "run": asdict(run),
-        "n_train": len(rows["train"]),
-        "n_complete": int(np.logical_and.reduce(list(observed.values())).sum()),
-        "metrics": asdict(evaluate(logs, truth)),
+        "n_train": len(parts.train.codes),
+        "n_complete": parts.n_complete,
+        "metrics": asdict(evaluate(logs, test.codes)),
         "removed": removed,
-        "confusion": confusion(logs, truth).tolist(),
-        "classes": data.classes.tolist(),
-        "n_classes": n_classes,
-        "members": model.members_,
+        "confusion": confusion(logs, test.codes).tolist(),
+        "classes": list(parts.classes),
         "seconds": seconds,
     }
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,11 @@ class Grid:
 
     columns: list[tuple[str, float]]
     rows: dict[tuple[str, str, str], list[Cell | None]]
+
+    @property
+    def spans(self) -> list[tuple[str, list[float]]]:
+        """Neighbouring columns of one missing modality: (missing, its rates)."""
+        return [(name, [rate for _, rate in group]) for name, group in groupby(self.columns, key=itemgetter(0))]
 
     @classmethod
     def of(cls, table: pd.DataFrame, metric: str) -> "Grid":

@@ -46,7 +46,7 @@ class ScoreModel(nn.Module):
             m: torch.cat([f(rows) for rows in inputs[m].split(_ENCODE_ROWS)])
             for m, f in zip(self.modalities, self.encoders, strict=True)
         }
-        for i, (m, marginal) in enumerate(self.fusion.marginals(bank).items()):
+        for i, marginal in enumerate(self.fusion.marginals(bank).values()):
             setattr(self, f"marginal_{i}", marginal)
 
     def scores(self, batch: Batch) -> Tensor:
