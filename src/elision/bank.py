@@ -56,7 +56,7 @@ class _LogMeanExpDot(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         queries, keys, log_sums = ctx.saved_tensors
-        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
+        grad_queries, grad_keys = torch.zeros_like(queries), torch.empty_like(keys)
         height = _block_rows(queries)
         width = max(BLOCK // height, 1)
         for start in range(0, len(queries), height):
@@ -67,7 +67,7 @@ class _LogMeanExpDot(torch.autograd.Function):
                 block = slice(begin, begin + width)
                 share = torch.addmm(shift, queries[rows], keys[block].T).exp_()
                 grad_queries[rows].addmm_(share, keys[block])
-                grad_keys[block].addmm_(share.T, weighted)
+                grad_keys[block].addmm_(share.T, weighted, beta=float(start > 0))  # beta 0 overwrites
         return grad_queries.mul_(grad[:, None]), grad_keys
 
 

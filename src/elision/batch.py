@@ -89,6 +89,12 @@ class Batch:
             self, inputs={**self.inputs, **emptied}, rows={**self.rows, **none}, source={**self.source, **none}
         )
 
+    def fill(self, values: Mapping[str, Tensor]) -> "Batch":
+        """The same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
+        inputs = {m: values[m].index_copy(0, rows, self.inputs[m]) for m, rows in self.rows.items()}
+        everything = dict.fromkeys(inputs, torch.arange(len(self), device=self.labels.device))
+        return replace(self, inputs=inputs, rows=everything, source=everything)
+
     def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch":
         """The same samples with ``functions[m]`` applied to the inputs of each modality."""
         return replace(self, inputs={m: functions[m](x) for m, x in self.inputs.items()})

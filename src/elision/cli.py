@@ -91,12 +91,17 @@ def compare(  # noqa: PLR0913
 
 
 def _summarise(out: Path, results: list, failures: list) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from elision.experiments.tables import ranking, results_table
 
-    table = Table("method", "fusion", "objective", "accuracy", "NLL", "mean rank, NLL", "seconds a fit")
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("method", "fusion", "objective"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("accuracy", "NLL", "rank", "seconds"):
+        table.add_column(heading, justify="right")
     for r in ranking(results_table(results)):
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     console = Console()

@@ -27,10 +27,17 @@ class Frozen(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Encoder:
-    """f(x) = trained(frozen(x)): (n_m, ...) to (n_m, k)."""
+    """f(x) = trained(frozen(x)): (n_m, ...) to (n_m, k).
+
+    Args:
+        frozen: the part that is not trained.
+        trained: the part that is.
+        shape: of a row between the two.
+    """
 
     frozen: Frozen
     trained: nn.Module
+    shape: tuple[int, ...]
 
 
 class Unchanged(Frozen):
@@ -82,12 +89,13 @@ class NystroemFeatures(Frozen):
 def kernel(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """Nystroem features of an RBF kernel with up to 1000 of the rows as landmarks, then one linear layer."""
     n_landmarks = min(LANDMARKS, n_rows)
-    return Encoder(NystroemFeatures(prod(shape), n_landmarks), nn.Linear(n_landmarks, n_features))
+    trained = nn.Linear(n_landmarks, n_features)
+    return Encoder(NystroemFeatures(prod(shape), n_landmarks), trained, (n_landmarks,))
 
 
 def linear(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """One linear layer on the flattened row."""
-    return Encoder(Unchanged(), nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), n_features)))
+    return Encoder(Unchanged(), nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), n_features)), tuple(shape))
 
 
 def mlp(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
@@ -95,7 +103,7 @@ def mlp(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     layers: list[nn.Module] = [nn.Flatten()]
     for width in (prod(shape), 128):
         layers += [nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.3)]
-    return Encoder(Unchanged(), nn.Sequential(*layers, nn.Linear(128, n_features)))
+    return Encoder(Unchanged(), nn.Sequential(*layers, nn.Linear(128, n_features)), tuple(shape))
 
 
 ENCODERS: dict[str, Callable[[Sequence[int], int, int], Encoder]] = {"kernel": kernel, "mlp": mlp, "linear": linear}

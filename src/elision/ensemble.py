@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class Specification:
         n_features: k.
         rank: of the outer product's label tensor; None is its default.
         bank: "auto", "exact", "bank" or "batch".
+        options: the method's own, by name.
     """
 
     method: type[Method]
@@ -44,6 +46,7 @@ class Specification:
     n_features: int
     rank: int | None
     bank: str
+    options: Mapping[str, Any]
 
     @property
     def encoder_names(self) -> dict[str, str]:
@@ -64,6 +67,12 @@ class Extent:
     shapes: Mapping[str, tuple[int, ...]]
     rows: Mapping[str, int]
     n_classes: int
+
+    @property
+    def bank(self) -> str:
+        """What `auto` means for a bank of this extent."""
+        numbers = sum(n * math.prod(self.shapes[m]) for m, n in self.rows.items())
+        return choose_bank(max(self.rows.values()), numbers)
 
     @classmethod
     def of(cls, train: Batch, n_classes: int) -> "Extent":
@@ -90,17 +99,16 @@ class Member:
             fusion = specification.fusion(
                 list(encoders), extent.n_classes, specification.n_features, rank=specification.rank
             )
-        numbers = sum(extent.rows[m] * math.prod(extent.shapes[m]) for m in encoders)
-        bank = specification.bank
-        ingredients = Ingredients(
-            encoders={m: e.trained for m, e in encoders.items()},
-            fusion=fusion,
-            log_prior=log_prior.float(),
-            objective=specification.objective,
-            bank=choose_bank(max(extent.rows.values()), numbers) if bank == "auto" else bank,
-        )
-        frozen = {m: e.frozen for m, e in encoders.items()}
-        return cls(specification, extent, frozen, specification.method(ingredients))
+            ingredients = Ingredients(
+                encoders={m: e.trained for m, e in encoders.items()},
+                fusion=fusion,
+                log_prior=log_prior.float(),
+                objective=specification.objective,
+                bank=extent.bank if specification.bank == "auto" else specification.bank,
+                shapes={m: e.shape for m, e in encoders.items()},
+            )
+            method = specification.method(ingredients, **specification.options)
+        return cls(specification, extent, {m: e.frozen for m, e in encoders.items()}, method)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Member":
         """In place, on another device and in another precision."""
@@ -225,4 +233,4 @@ def _build_encoder(modality: str, specification: Specification, extent: Extent) 
             f"the encoder of modality {modality!r} turns 2 rows of shape {shape} into {tuple(features.shape)}: "
             f"expected (2, {k}); return n_features={k} numbers a row, or set n_features"
         )
-    return Encoder(Unchanged(), module)
+    return Encoder(Unchanged(), module, tuple(shape))

@@ -67,6 +67,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         rank: of the outer product's label tensor; None is the full tensor for two modalities, k for more.
         bank: how to estimate the averages over training samples while training: "exact", "bank", "batch", or "auto":
             exact up to 4,096 samples and 16 million input numbers, else bank.
+        method_options: the method's own options, such as ``{"rule": "correlation"}`` for hgr; see its class.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1).
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
@@ -108,6 +109,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         n_features: int = 32,
         rank: int | None = None,
         bank: str = "auto",
+        method_options: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -128,6 +130,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.n_features = n_features
         self.rank = rank
         self.bank = bank
+        self.method_options = method_options
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -271,9 +274,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             if isinstance(encoder, str):
                 check_choice("encoder", encoder, ("auto", *ENCODERS))
         alternatives = AUTO if "auto" in [e for e in chosen.values() if isinstance(e, str)] else (None,)
+        options = dict(self.method_options or {})
         sets = [{m: name if e == "auto" else e for m, e in chosen.items()} for name in alternatives]
         return [
-            Specification(self._method(), self._fusion(), objective, each, self.n_features, self.rank, self.bank)
+            Specification(
+                self._method(), self._fusion(), objective, each, self.n_features, self.rank, self.bank, options
+            )
             for each in sets
             for objective in self._objectives()
         ]

@@ -133,6 +133,7 @@ def _describe_specification(member: Member) -> dict[str, Any]:
         "n_features": s.n_features,
         "rank": s.rank,
         "bank": s.bank,
+        "options": dict(s.options),
     }
 
 

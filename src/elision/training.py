@@ -86,9 +86,9 @@ def train(
         TrainingError: the loss became NaN or infinite.
     """
     histories = []
-    for index, stage in enumerate(method.stages(train)):
-        with torch.random.fork_rng(devices=_devices(train)):
-            torch.manual_seed(seed + index)
+    with torch.random.fork_rng(devices=_devices(train)):
+        torch.manual_seed(seed)
+        for index, stage in enumerate(method.stages(train)):
             last = stop_at[index] if stop_at else None
             histories.append(_run(method, stage, train, validation, schedule, seed, last, progress))
     return histories
@@ -100,7 +100,7 @@ def _run(method, stage, train, validation, schedule, seed, stop_at, progress) ->
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total_steps=n_steps, pct_start=0.1)
     keeper = _BestKeeper(method, stage, validation, schedule.patience)
     every = max(n_steps // VALIDATIONS, 1)
-    for step, batch in enumerate(_batches(train, stage.samples, batch_size, seed), start=1):
+    for step, batch in enumerate(_batches(stage.targets or train, stage.samples, batch_size, seed), start=1):
         method.train()
         optimizer.zero_grad(set_to_none=True)
         loss = stage.loss(batch)
@@ -151,6 +151,8 @@ class _BestKeeper:
         """Validate; True when patience has run out."""
         self._settle()
         value = self.stage.validate(self.validation)
+        if value is None:
+            return False
         self.values.append((step, value))
         if value < self.best:
             self.best, self.best_step, self.state = value, step, copy.deepcopy(self.method.state_dict())

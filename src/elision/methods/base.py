@@ -1,7 +1,7 @@
 """The one sentence: a method turns a batch in which some modalities are missing into log-probabilities of the label."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Fusion
+
+ADDITIVE = "use addition or concatenation"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Ingredients:
         log_prior: log R_Z, shape (K,).
         objective: one of the method's claimed objectives.
         bank: how to estimate the banks while training: "exact", "bank" or "batch".
+        shapes: modality -> shape of a row, as the encoder takes it.
     """
 
     encoders: Mapping[str, nn.Module]
@@ -57,6 +60,7 @@ class Ingredients:
     log_prior: Tensor
     objective: str
     bank: str
+    shapes: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class Stage:
         parameters: what is optimised.
         samples: indices of the training samples that mini-batches are drawn from, shape (n,).
         loss: mini-batch to a scalar.
-        validate: batch to the number that early stopping minimises.
+        validate: batch to the number that early stopping minimises, or None where the batch cannot tell: the stage
+            then runs to its end.
+        targets: the samples that mini-batches are drawn from, where they are not the training samples themselves.
         settle: makes the method ready to predict with its present parameters, where that takes more than having
             them; called before each validation and at the end, in evaluation mode and without gradient.
     """
@@ -77,22 +83,26 @@ class Stage:
     parameters: Sequence[nn.Parameter]
     samples: Tensor
     loss: Callable[[Batch], Tensor]
-    validate: Callable[[Batch], float]
+    validate: Callable[[Batch], float | None]
+    targets: Batch | None = None
     settle: Callable[[], None] | None = None
 
 
 class Method(nn.Module, ABC):
     """A way to learn from samples that lack modalities.
 
-    Subclasses are final, are built from `Ingredients` alone, and register whatever they learn as parameters and
-    buffers: saving a method is saving its ``state_dict``.
+    Subclasses are final, are built from `Ingredients` and options with defaults, and register whatever they learn as
+    parameters and buffers: saving a method is saving its ``state_dict``.
     """
 
     claims: ClassVar[Claims]
 
     @abstractmethod
-    def stages(self, train: Batch) -> Sequence[Stage]:
-        """The optimisations that fit the method, in order; ``train`` holds all training samples."""
+    def stages(self, train: Batch) -> Iterator[Stage]:
+        """The optimisations that fit the method, in order; ``train`` holds all training samples.
+
+        A generator: what stands between two stages runs when the first is done, so a stage can build on it.
+        """
 
     @abstractmethod
     def log_posterior(self, batch: Batch) -> Tensor:

@@ -1,6 +1,6 @@
 """The paper's lower bound: what is learnt from complete samples alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class LowerBound(Method):
         super().__init__()
         self.model = ScoreModel(ingredients)
 
-    def stages(self, train: Batch) -> Sequence[Stage]:
+    def stages(self, train: Batch) -> Iterator[Stage]:
         """One, over the complete labelled samples."""
         model = self.model
         samples = torch.from_numpy(np.intersect1d(train.complete.cpu(), train.labelled.cpu())).to(train.labels.device)
@@ -47,7 +47,7 @@ class LowerBound(Method):
         def settle() -> None:
             model.store_marginals(bank)
 
-        return [Stage("complete samples", list(model.parameters()), samples, loss, model.validate, settle)]
+        yield Stage("complete samples", list(model.parameters()), samples, loss, model.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4); Eq. (5) over the complete samples where a modality is missing."""

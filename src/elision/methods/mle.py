@@ -1,6 +1,6 @@
 """Maximum likelihood over everything that was observed: the method of the paper, and its joint extension."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class MaximumLikelihood(Method):
         self.joint = ingredients.objective == "joint"
         self.bank = ingredients.bank
 
-    def stages(self, train: Batch) -> Sequence[Stage]:
+    def stages(self, train: Batch) -> Iterator[Stage]:
         """One: all samples under the joint objective, the labelled ones under the conditional. All fill the banks."""
         model = self.model
         estimate = BANKS[self.bank](model.encode, train.inputs, scaled=self.joint)
@@ -45,12 +45,12 @@ class MaximumLikelihood(Method):
                 return joint_objective(scores, model.fusion.empty_scores(marginals), model.log_prior, batch.labels)
             return conditional_objective(scores, model.log_prior, batch.labels)
 
-        samples = torch.arange(len(train)) if self.joint else train.labelled
+        samples = torch.arange(len(train), device=train.labels.device) if self.joint else train.labelled
 
         def settle() -> None:
             model.store_marginals(train.inputs)
 
-        return [Stage("likelihood", list(model.parameters()), samples, loss, model.validate, settle)]
+        yield Stage("likelihood", list(model.parameters()), samples, loss, model.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) and (5)."""

@@ -1,12 +1,12 @@
 """Zero padding: a missing modality contributes features of zero."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from torch import Tensor
 
 from elision.batch import Batch
 from elision.likelihood import conditional_objective
-from elision.methods.base import Claims, Ingredients, Method, Stage
+from elision.methods.base import ADDITIVE, Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
 
@@ -20,7 +20,7 @@ class ZeroPadding(Method):
         fusions=("addition", "concatenation"),
         refusals={
             "outer-product": "an outer product with a zero vector is zero, so the observed modality would be lost too: "
-            "use addition or concatenation"
+            + ADDITIVE
         },
     )
 
@@ -28,14 +28,14 @@ class ZeroPadding(Method):
         super().__init__()
         self.model = ScoreModel(ingredients)
 
-    def stages(self, train: Batch) -> Sequence[Stage]:
+    def stages(self, train: Batch) -> Iterator[Stage]:
         """One, over the labelled samples."""
         model = self.model
 
         def loss(batch: Batch) -> Tensor:
             return conditional_objective(model.scores(batch), model.log_prior, batch.labels)
 
-        return [Stage("zero padding", list(model.parameters()), train.labelled, loss, model.validate)]
+        yield Stage("zero padding", list(model.parameters()), train.labelled, loss, model.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) with zeros for the features of what is missing."""

@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy against peers. Not tests: each prints ratios measured in one run."""

@@ -1,0 +1,49 @@
+"""Make manifests of the real data that the benchmarks measure on.
+
+    python -m benchmarks.manifests ../shared/data data
+
+writes ``ravdess.csv`` (six emotions; 181 audio statistics, 35 face action units; group = actor) and ``mfeat.csv``
+(2,000 numerals, six views). Neither data set is ours to ship; ``data`` is not committed.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+def ravdess(source: Path) -> pd.DataFrame:
+    labels = pd.read_csv(source / "labels.csv")
+    audio = np.load(source / "audio_stats181.npy")
+    face = pd.read_csv(source / "face_au.csv").iloc[:, 1:]  # rows as in labels.csv
+    table = pd.DataFrame({"id": labels["clip"], "label": labels["emotion"], "group": labels["actor"].astype(str)})
+    features = pd.concat([_columns("audio", audio), face.add_prefix("face.")], axis=1)
+    return pd.concat([table, features], axis=1)[~labels["emotion"].isin(["neutral", "calm"])]
+
+
+def mfeat(source: Path, views: tuple[str, ...] = ("fac", "fou", "kar", "mor", "pix", "zer")) -> pd.DataFrame:
+    arrays = np.load(source / "mfeat.npz")
+    table = pd.DataFrame({"label": arrays["label"].astype(str)})
+    return pd.concat([table, *(_columns(view, arrays[view]) for view in views)], axis=1)
+
+
+def _columns(modality: str, values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=[f"{modality}.{i}" for i in range(values.shape[1])])
+
+
+def main() -> None:
+    source, target = map(Path, sys.argv[1:])
+    target.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "ravdess": ravdess(source / "ravdess"),
+        "mfeat": mfeat(source / "mfeat"),
+        "mfeat3": mfeat(source / "mfeat", ("fou", "zer", "mor")),
+    }
+    for name, table in tables.items():
+        table.to_csv(target / f"{name}.csv", index=False)
+        print(f"{target / name}.csv: {len(table)} samples, {table['label'].nunique()} classes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Autoencoder imputation, then classification: the paper's AE1 and AE2."""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from elision.batch import Batch
+from elision.errors import InputError
+from elision.likelihood import conditional_objective, negative_log_likelihood
+from elision.methods.base import Claims, Ingredients, Method, Stage
+from elision.methods.score import ScoreModel
+
+HIDDEN, CODE = 128, 64
+
+
+class Imputer(nn.Module):
+    """An autoencoder from whatever a sample shows to every modality: (x_1, ..., x_M, which are shown) to all x_m.
+
+    It works on rows behind the encoders' frozen parts ("extracted features"), flattened.
+
+    Args:
+        sizes: modality -> numbers in a row.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self.sizes = dict(sizes)
+        total = sum(sizes.values())
+        self.network = nn.Sequential(
+            nn.Linear(total + len(sizes), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CODE), nn.ReLU(),
+            nn.Linear(CODE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, total),
+        )  # fmt: skip
+
+    def forward(self, rows: Tensor, shown: Tensor) -> Tensor:
+        """Rows (n, sum of sizes), of which only what is ``shown`` (n, M) is read, to rows of all modalities."""
+        return self.network(torch.cat([torch.where(self.spread(shown), rows, 0), shown.to(rows)], dim=1))
+
+    def spread(self, shown: Tensor) -> Tensor:
+        """(n, M) to (n, sum of sizes)."""
+        sizes = torch.tensor(list(self.sizes.values()), device=shown.device)
+        return shown.repeat_interleave(sizes, dim=1)
+
+
+class ImputeThenClassify(nn.Module):
+    """An imputer, and Eq. (4) on what it completes."""
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.model = ScoreModel(ingredients)
+        self.shapes = dict(ingredients.shapes)
+        self.imputer = Imputer({m: prod(shape) for m, shape in self.shapes.items()})
+        self.register_buffer("variance", torch.ones(len(self.shapes)))
+
+    def complete(self, batch: Batch) -> Batch:
+        """The samples, imputed where they lack a modality; observed rows are kept as they are."""
+        with torch.no_grad():
+            imputed = self.imputer(self.dense(batch), batch.observed)
+        parts = imputed.split(list(self.imputer.sizes.values()), dim=1)
+        return batch.fill({m: part.view(-1, *self.shapes[m]) for m, part in zip(self.shapes, parts, strict=True)})
+
+    def dense(self, batch: Batch) -> Tensor:
+        """Flattened rows of all modalities side by side, 0 where one is missing; shape (n, sum of sizes)."""
+        zeros = self.model.log_prior.new_zeros
+        return torch.cat(
+            [
+                zeros(len(batch), size).index_copy(0, batch.rows[m], batch.inputs[m].flatten(1))
+                for m, size in self.imputer.sizes.items()
+            ],
+            dim=1,
+        )
+
+    def imputation_error(self, batch: Batch, shown: Tensor) -> Tensor:
+        """Mean squared error of what is not ``shown`` (n, M), each modality in units of its variance; complete samples."""
+        truth = self.dense(batch)
+        squares = (self.imputer(truth, shown) - truth).square().split(list(self.imputer.sizes.values()), dim=1)
+        errors = torch.stack([s.mean(1) for s in squares], dim=1) / self.variance
+        hidden = ~shown
+        return (errors * hidden).sum() / hidden.sum()
+
+    def fit_imputer(self, train: Batch, targets: Batch, samples: Tensor, name: str) -> Stage:
+        """Hide a random part of every sample of ``targets``, which is complete, and learn to say what it was."""
+        self.variance.copy_(torch.stack([x.flatten(1).var(0, correction=0).mean() for x in train.inputs.values()]))
+
+        def loss(batch: Batch) -> Tensor:
+            return self.imputation_error(batch, _random_patterns(len(batch), len(self.shapes), batch.labels.device))
+
+        def validate(batch: Batch) -> float | None:
+            complete = batch.select(batch.complete)
+            if not len(complete):
+                return None
+            patterns = ~torch.eye(len(self.shapes), dtype=torch.bool, device=batch.labels.device)
+            errors = [self.imputation_error(complete, p.expand(len(complete), -1)) for p in patterns]
+            return float(sum(errors) / len(errors))
+
+        return Stage(name, list(self.imputer.parameters()), samples, loss, validate, targets=targets)
+
+    def fit_classifier(self, train: Batch) -> Stage:
+        """Eq. (2) on completed samples."""
+
+        def loss(batch: Batch) -> Tensor:
+            return conditional_objective(self.model.scores(self.complete(batch)), self.model.log_prior, batch.labels)
+
+        return Stage("classification", list(self.model.parameters()), train.labelled, loss, self.validate)
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """Eq. (4) on completed samples."""
+        return self.model.log_posterior(self.complete(batch))
+
+    def validate(self, batch: Batch) -> float:
+        """Mean negative log-likelihood."""
+        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()
+
+
+class AE1(Method):
+    """The autoencoder learns from complete samples alone, imputes once, and a classifier learns from the result."""
+
+    claims = Claims(
+        summary="Trains an autoencoder on complete samples to impute what the others lack, then a classifier on the "
+        "completed data: two steps, of which the first knows nothing of the classes.",
+        source="AE1 of Ma et al., arXiv 2108.10513, Section 4",
+    )
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.steps = ImputeThenClassify(ingredients)
+
+    def stages(self, train: Batch) -> Iterator[Stage]:
+        """The autoencoder on complete samples; the classifier on all labelled ones."""
+        yield self.steps.fit_imputer(train, train, _complete_samples("ae1", train), "autoencoder")
+        yield self.steps.fit_classifier(train)
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """Impute, then Eq. (4)."""
+        return self.steps.log_posterior(batch)
+
+
+class AE2(Method):
+    """As `AE1`, but then the autoencoder goes on for ``rounds``, its own imputations among the targets (self-training)."""
+
+    claims = Claims(
+        summary="As ae1, but the autoencoder then trains itself further on all samples, its own imputations among the "
+        "targets, before the classifier learns.",
+        source="AE2 of Ma et al., arXiv 2108.10513, Section 4",
+    )
+
+    def __init__(self, ingredients: Ingredients, rounds: int = 3) -> None:
+        super().__init__()
+        if rounds < 1:
+            raise InputError(f"rounds of ae2 is {rounds}: expected at least 1")
+        self.rounds = rounds
+        self.steps = ImputeThenClassify(ingredients)
+
+    def stages(self, train: Batch) -> Iterator[Stage]:
+        """The autoencoder on complete samples, then on all completed ones, several times; the classifier."""
+        yield self.steps.fit_imputer(train, train, _complete_samples("ae2", train), "autoencoder")
+        everything = torch.arange(len(train), device=train.labels.device)
+        for i in range(self.rounds):
+            yield self.steps.fit_imputer(train, self.steps.complete(train), everything, f"self-training {i + 1}")
+        yield self.steps.fit_classifier(train)
+
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """Impute, then Eq. (4)."""
+        return self.steps.log_posterior(batch)
+
+
+def _complete_samples(name: str, train: Batch) -> Tensor:
+    if len(train.modalities) < 2:
+        raise InputError(f"{name} imputes a modality from the others, and there is one only: use another method")
+    if not len(train.complete):
+        raise InputError(f"{name} trains its autoencoder on complete samples, and there are none: use another method")
+    return train.complete
+
+
+def _random_patterns(n: int, n_modalities: int, device: torch.device) -> Tensor:
+    """For each sample a random non-empty proper subset of the modalities; shape (n, M), bool."""
+    codes = torch.randint(1, 2**n_modalities - 1, (n, 1), device=device)
+    return (codes >> torch.arange(n_modalities, device=device) & 1).bool()
