@@ -8,9 +8,11 @@ see the same samples; the validation part is used for early stopping, weights, a
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from benchmarks.rivals.late_svc import execute_late_svc
+from benchmarks.rivals import execute_rival
+from benchmarks.rivals.late_svc import LateSVC
 from elision.data import load
 from elision.experiments.run import Run, execute
 from elision.experiments.runner import run_grid
@@ -20,6 +22,8 @@ from elision.fusion import FUSIONS
 from elision.methods import METHODS
 
 RATES = (0.8, 0.95)
+RIVALS = {"late-svc C=1": (1.0,), "late-svc": (1.0, 10.0, 100.0)}
+"""Late fusion of SVCs: scikit-learn's default C, and C chosen by validation NLL."""
 
 
 def lines() -> list[tuple[str, str, str, str]]:
@@ -33,11 +37,13 @@ def lines() -> list[tuple[str, str, str, str]]:
         for encoder in ("kernel", "mlp")
     ]
     defaults = [("mle", fusion, "auto", "auto") for fusion in FUSIONS]
-    return [*defaults, *ours, ("late-svc C=1", "late", "-", "-"), ("late-svc", "late", "-", "-")]
+    return [*defaults, *ours, *((name, "late", "-", "-") for name in RIVALS)]
 
 
 def work(run: Run) -> dict:
-    return execute_late_svc(run) if run.method.startswith("late-svc") else execute(run)
+    if run.method in RIVALS:
+        return execute_rival(run, [partial(LateSVC, c, run.seed) for c in RIVALS[run.method]])
+    return execute(run)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 BLOCK = 2**18
 """Scores held at a time by `log_mean_exp_dot`: 1 MB in float32, which stays in a core's cache."""
@@ -35,7 +36,7 @@ def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
         keys: the bank, shape (N, d), N >= 1.
 
     Returns:
-        Shape (Q,).
+        Shape (Q,), in float32 or more: half precision is computed as float32. Differentiable once.
 
     Example:
         >>> log_mean_exp_dot(torch.zeros(1, 2), torch.randn(5, 2))
@@ -43,7 +44,8 @@ def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
     """
     if len(keys) == 0:
         raise ValueError("the bank is empty: expected at least one row to average over, got 0")
-    return _LogMeanExpDot.apply(queries, keys)
+    precise = torch.promote_types(torch.promote_types(queries.dtype, keys.dtype), torch.float32)
+    return _LogMeanExpDot.apply(queries.to(precise), keys.to(precise))
 
 
 class _LogMeanExpDot(torch.autograd.Function):
@@ -54,9 +56,10 @@ class _LogMeanExpDot(torch.autograd.Function):
         return log_sums - math.log(len(keys))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         queries, keys, log_sums = ctx.saved_tensors
-        grad_queries, grad_keys = torch.zeros_like(queries), torch.empty_like(keys)
+        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         height = _block_rows(queries)
         width = max(BLOCK // height, 1)
         for start in range(0, len(queries), height):
@@ -79,7 +82,7 @@ def _log_sum_exp(queries: Tensor, keys: Tensor) -> Tensor:
     """log sum_j exp(q_i . k_j) by blocks of keys, each rescaled to the running maximum."""
     maximum = queries.new_full((len(queries), 1), -math.inf)
     total = queries.new_zeros((len(queries), 1))
-    for block in keys.split(max(BLOCK // len(queries), 1)):
+    for block in keys.split(max(BLOCK // _block_rows(queries), 1)):
         scores = queries @ block.T
         higher = torch.maximum(maximum, scores.amax(1, keepdim=True))
         total = total * (maximum - higher).exp() + scores.sub_(higher).exp_().sum(1, keepdim=True)

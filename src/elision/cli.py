@@ -47,7 +47,9 @@ def compare(  # noqa: PLR0913
     out
         Folder of the results; by default elision-DATA.
     methods
-        Among mle, lower-bound, zero-padding. All by default.
+        Among mle, lower-bound, zero-padding (these three by default), hgr, ae1, ae2, mean-imputation,
+        modality-dropout, late-fusion, and upper-bound (no method but a reference: mle on complete training data);
+        or all.
     fusions
         Among addition (the default), concatenation, outer-product.
     objectives

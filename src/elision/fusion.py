@@ -179,17 +179,23 @@ class OuterProduct(Fusion):
         return self._average_out(ones, list(self.modalities), marginals, ALL_PAIRS).squeeze(0)
 
     def _average_out(self, product: Tensor, missing: Sequence[str], bank: Packed, limit: int) -> Tensor:
-        """log mean over the tuples of ``missing`` of exp(sum_r q[z, r] prod_u p_u[z, r]); q (n, K, r) to (n, K)."""
+        """log mean over the tuples of ``missing`` of exp(sum_r q[z, r] prod_u p_u[z, r]); q (n, K, r) to (n, K).
+
+        0 where a bank is empty, as a mini-batch's own may be: such samples say nothing at this step.
+        """
         if not missing:
             return product.sum(-1)
+        missing = sorted(missing, key=lambda m: len(bank[m]))
         sizes = [len(bank[m]) for m in missing]
+        if sizes[0] == 0:
+            return 0 * product.sum(-1).expand(-1, self.n_classes)
         if len(missing) == 1 or math.prod(sizes) <= limit:
             return self._average_over_all(product, missing, bank)
         tuples = _random_tuples(sizes, PAIRS, self.training, product.device)
         return self._average_over_tuples(product, dict(zip(missing, tuples, strict=True)), bank)
 
     def _average_over_all(self, product: Tensor, missing: Sequence[str], bank: Packed) -> Tensor:
-        """The last missing modality is swept by the kernel, for every combination of rows of the others."""
+        """The last modality, of the largest bank, is swept by the kernel, once for every tuple of the others."""
         *others, last = missing
         combinations = product.new_ones(1, 1, 1)
         for m in others:

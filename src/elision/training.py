@@ -97,7 +97,10 @@ def train(
 def _run(method, stage, train, validation, schedule, seed, stop_at, progress) -> History:  # noqa: PLR0913
     n_steps, batch_size = schedule.steps(len(stage.samples))
     optimizer = torch.optim.Adam(stage.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total_steps=n_steps, pct_start=0.1)
+    warm_up = max(0.1, 2 / max(n_steps, 3))  # OneCycleLR divides by zero if a phase has no step
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=max(n_steps, 3), pct_start=warm_up
+    )
     keeper = _BestKeeper(method, stage, validation, schedule.patience)
     every = max(n_steps // VALIDATIONS, 1)
     for step, batch in enumerate(_batches(stage.targets or train, stage.samples, batch_size, seed), start=1):

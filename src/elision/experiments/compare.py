@@ -14,12 +14,13 @@ from elision.data.missing import ANY
 from elision.data.splits import split
 from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice
-from elision.experiments.run import NONE, Run
+from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run
 from elision.fusion import FUSIONS
 from elision.methods import METHODS
 
 SETTINGS = "settings.json"
 EACH = "each"
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Comparison:
 
     Args:
         data: a name in `DATASETS`, or a manifest's path.
-        methods: names in `METHODS`.
+        methods: names in `METHODS`, and "upper-bound"; "all" means all of these.
         fusions: names in `FUSIONS`.
         objectives: "auto", "joint", "conditional".
         encoders: a name in `ENCODERS`, or "auto".
@@ -40,7 +41,7 @@ class Comparison:
     """
 
     data: str
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = ("mle", "lower-bound", "zero-padding")
     fusions: tuple[str, ...] = ("addition",)
     objectives: tuple[str, ...] = ("auto",)
     encoders: str = "auto"
@@ -50,8 +51,10 @@ class Comparison:
     by_group: bool | None = None
 
     def __post_init__(self) -> None:
+        if ALL in self.methods:
+            object.__setattr__(self, "methods", (*METHODS, UPPER_BOUND))
         for what, values, choices in (
-            ("method", self.methods, METHODS),
+            ("method", self.methods, CLAIMS),
             ("fusion", self.fusions, FUSIONS),
             ("objective", self.objectives, ("auto", "joint", "conditional")),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
@@ -90,12 +93,16 @@ def plan(comparison: Comparison) -> Plan:
         for seed in range(comparison.seeds):
             split(data.codes, data.groups if by_group else None, seed)
     lines, skipped = _lines(comparison)
+    cells = _cells(comparison, data)
+    if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
+        skipped.append((f"{UPPER_BOUND}, data as it is", "what the data lacks by itself is not known"))
     fingerprint = data.fingerprint()
     runs = [
         Run(comparison.data, data.name, fingerprint, by_group, *line, comparison.encoders, missing, rate, seed)
         for seed in range(comparison.seeds)
-        for missing, rate in _cells(comparison, data)
+        for missing, rate in cells
         for line in lines
+        if line[0] != UPPER_BOUND or missing != NONE
     ]
     return Plan(runs, skipped, data)
 
@@ -128,7 +135,7 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
     """(method, fusion, objective) that make sense, and (what, why) of those that do not."""
     lines, skipped = [], []
     for method in comparison.methods:
-        claims = METHODS[method].claims
+        claims = CLAIMS[method]
         for fusion in comparison.fusions:
             for objective in comparison.objectives:
                 try:
@@ -137,8 +144,9 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
                     lines.append((method, fusion, objective))
                 except InputError as error:
                     skipped.append((f"{method}, {fusion}, {objective}", str(error)))
-    if not lines:
-        raise InputError("nothing is left to compare: " + "; ".join(why for _, why in skipped))
+    if all(method == UPPER_BOUND for method, *_ in lines):
+        reasons = "; ".join(why for _, why in skipped) or f"{UPPER_BOUND} is a reference, not a method"
+        raise InputError(f"nothing is left to compare: {reasons}")
     return lines, skipped
 
 

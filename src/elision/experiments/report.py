@@ -14,6 +14,7 @@ import numpy as np
 from elision import __version__
 from elision.experiments import figures
 from elision.experiments.compare import Plan, write_atomically
+from elision.experiments.run import CLAIMS
 from elision.experiments.tables import (
     COMPLETE,
     Grid,
@@ -22,7 +23,6 @@ from elision.experiments.tables import (
     ranking,
     results_table,
 )
-from elision.methods import METHODS
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
@@ -48,7 +48,7 @@ def write_report(
         "removed": _removed(patterns),
         "pictures": {name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         "hardest": max(table["rate"]),
-        "methods": {m: METHODS[m].claims for m in dict.fromkeys(table["method"])},
+        "methods": {m: CLAIMS[m] for m in dict.fromkeys(table["method"])},
         "skipped": plan.skipped,
         "failures": failures,
         "n_runs": len(results),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +17,20 @@ from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import confusion, evaluate
 from elision.inputs import Arrays, Samples, observed_rows
+from elision.methods import METHODS, Claims
 
 NONE = "none"
+UPPER_BOUND = "upper-bound"
+"""No method: the reference that a comparison can show beside them."""
+CLAIMS: dict[str, Claims] = {name: method.claims for name, method in METHODS.items()} | {
+    UPPER_BOUND: replace(
+        METHODS["mle"].claims,
+        summary="Not a method: mle on the training data before anything was removed from it. The distance to it is "
+        "what the missing data costs.",
+        source="The same samples, complete",
+    )
+}
+"""What a comparison's lines say of themselves: the methods, and the reference."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ def partition(run: Run) -> Partition:
     train, validation, test = (
         samples.take(np.flatnonzero((parts == part) & (labelled | (part == "train")))) for part in PARTS
     )
-    if run.missing != NONE:
+    if run.missing != NONE and run.method != UPPER_BOUND:
         observed = {m: observed_rows(a) for m, a in train.arrays.items()}
         kept = remove(observed, run.missing, run.rate, run.seed)
         train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
@@ -113,9 +125,8 @@ def partition(run: Run) -> Partition:
 def execute(run: Run) -> dict[str, Any]:
     """Fit the run's method, and assess it. Returns what `assess` does, and the fitted models' summary."""
     parts = partition(run)
-    model = MultimodalClassifier(
-        run.method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed
-    )
+    method = "mle" if run.method == UPPER_BOUND else run.method
+    model = MultimodalClassifier(method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed)
     started = time.perf_counter()
     model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
     seconds = time.perf_counter() - started

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elision.experiments.run import UPPER_BOUND
+
 COLUMNS = (
     "data", "method", "fusion", "objective", "missing", "rate", "seed", "n_train", "n_complete", "n_test",
     "accuracy", "nll", "ece", "brier", "seconds",
@@ -77,11 +79,12 @@ class Grid:
         groups = table.groupby(["method", "fusion", "objective", "missing", "rate"], sort=False)[metric]
         stats = groups.agg(["mean", "std", "count"]).to_dict("index")
         choose: Callable = min if METRICS[metric] else max
-        best = {c: choose(v["mean"] for k, v in stats.items() if k[3:] == c) for c in columns}
+        rivals = {k: v["mean"] for k, v in stats.items() if k[0] != UPPER_BOUND}
+        best = {c: choose((v for k, v in rivals.items() if k[3:] == c), default=None) for c in columns}
         lines = dict.fromkeys(key[:3] for key in stats)
         rows = {
             line: [
-                Cell(s["mean"], s["std"], int(s["count"]), s["mean"] == best[c])
+                Cell(s["mean"], s["std"], int(s["count"]), s["mean"] == best[c] and line[0] != UPPER_BOUND)
                 if (s := stats.get((*line, *c)))
                 else None
                 for c in columns
@@ -104,7 +107,8 @@ class Rank:
 
 
 def ranking(table: pd.DataFrame) -> list[Rank]:
-    """Lines by mean rank in NLL; ties share their ranks."""
+    """Lines by mean rank in NLL; ties share their ranks. The upper bound, no method, has no rank."""
+    table = table[table["method"] != UPPER_BOUND]
     lines = ["method", "fusion", "objective"]
     cell = table.groupby(["missing", "rate", "seed"], sort=False)
     ranked = table.assign(nll_rank=cell["nll"].rank(), accuracy_rank=cell["accuracy"].rank(ascending=False))

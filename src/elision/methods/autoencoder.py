@@ -72,7 +72,7 @@ class ImputeThenClassify(nn.Module):
         )
 
     def imputation_error(self, batch: Batch, shown: Tensor) -> Tensor:
-        """Mean squared error of what is not ``shown`` (n, M), each modality in units of its variance; complete samples."""
+        """Mean squared error of what is not ``shown`` (n, M), in each modality's variance; complete samples."""
         truth = self.dense(batch)
         squares = (self.imputer(truth, shown) - truth).square().split(list(self.imputer.sizes.values()), dim=1)
         errors = torch.stack([s.mean(1) for s in squares], dim=1) / self.variance
@@ -137,7 +137,7 @@ class AE1(Method):
 
 
 class AE2(Method):
-    """As `AE1`, but then the autoencoder goes on for ``rounds``, its own imputations among the targets (self-training)."""
+    """As `AE1`, then the autoencoder goes on for ``rounds``, its own imputations among the targets (self-training)."""
 
     claims = Claims(
         summary="As ae1, but the autoencoder then trains itself further on all samples, its own imputations among the "

@@ -54,10 +54,11 @@ class HGR(Method):
             value = -self._correlation(features, batch)
             if self.by_correlation:
                 return value
-            scores = model.fusion.scores(features, batch.rows, len(batch), model.marginals)
-            complete = torch.zeros_like(batch.labels, dtype=torch.bool).index_fill(0, batch.complete, True)
-            labels = torch.where(complete, batch.labels, UNLABELLED)
-            return value + conditional_objective(scores, model.log_prior, labels)
+            complete = batch.complete
+            shown = {m: f[batch.positions[m][complete]] for m, f in features.items()}
+            rows = dict.fromkeys(shown, torch.arange(len(complete), device=complete.device))
+            scores = model.fusion.scores(shown, rows, len(complete), model.marginals)
+            return value + conditional_objective(scores, model.log_prior, batch.labels[complete])
 
         parameters = [*model.encoders.parameters(), self.label_features]
         parameters += [] if self.by_correlation else [*model.fusion.parameters()]

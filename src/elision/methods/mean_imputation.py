@@ -29,7 +29,7 @@ class MeanImputation(Method):
     def stages(self, train: Batch) -> Iterator[Stage]:
         """One, over the labelled samples."""
         for i, m in enumerate(self.model.modalities):
-            setattr(self, f"mean_{i}", train.inputs[m].mean(0))
+            setattr(self, f"mean_{i}", train.inputs[m].sum(0) / max(len(train.inputs[m]), 1))
 
         def loss(batch: Batch) -> Tensor:
             return conditional_objective(self._scores(batch), self.model.log_prior, batch.labels)

@@ -33,7 +33,7 @@ class MaximumLikelihood(Method):
         self.bank = ingredients.bank
 
     def stages(self, train: Batch) -> Iterator[Stage]:
-        """One: all samples under the joint objective, the labelled ones under the conditional. All fill the banks."""
+        """One, over all samples: those without a label fill the banks, also under the conditional objective."""
         model = self.model
         estimate = BANKS[self.bank](model.encode, train.inputs, scaled=self.joint)
 
@@ -45,7 +45,7 @@ class MaximumLikelihood(Method):
                 return joint_objective(scores, model.fusion.empty_scores(marginals), model.log_prior, batch.labels)
             return conditional_objective(scores, model.log_prior, batch.labels)
 
-        samples = torch.arange(len(train), device=train.labels.device) if self.joint else train.labelled
+        samples = torch.arange(len(train), device=train.labels.device)
 
         def settle() -> None:
             model.store_marginals(train.inputs)

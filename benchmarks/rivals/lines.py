@@ -1,0 +1,32 @@
+"""The rivals by name, each with its candidates: at most three settings, chosen by validation NLL."""
+
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks.rivals import Candidate
+from benchmarks.rivals.imml_models import IMML
+from benchmarks.rivals.late_svc import LateSVC
+from benchmarks.rivals.tabular import (
+    hist_gradient_boosting,
+    knn_logistic,
+    knn_svc,
+    lightgbm,
+    mean_logistic,
+    mean_svc,
+)
+
+_SVC = (1.0, 10.0, 100.0)
+_LOGISTIC = (0.01, 0.1, 1.0)
+
+RIVALS: dict[str, list[Callable[[int], Candidate]]] = {
+    "late fusion of SVCs": [partial(LateSVC, c) for c in _SVC],
+    "mean imputation, SVC": [partial(mean_svc, c) for c in _SVC],
+    "kNN imputation, SVC": [partial(knn_svc, c) for c in _SVC],
+    "mean imputation, logistic": [partial(mean_logistic, c) for c in _LOGISTIC],
+    "kNN imputation, logistic": [partial(knn_logistic, c) for c in _LOGISTIC],
+    "HistGradientBoosting": [partial(hist_gradient_boosting, 0.1)],
+    "LightGBM": [partial(lightgbm, 0.1)],
+    "imml M3Care": [partial(IMML, "M3Care", 1e-3)],
+    "imml MUSE": [partial(IMML, "MUSE", 1e-3)],
+}
+"""name -> candidates, functions of the seed."""
