@@ -129,8 +129,12 @@ def test_an_empty_bank_is_refused():
         log_mean_exp_dot(torch.zeros(2, 3), torch.zeros(0, 3))
 
 
-def test_no_queries_no_averages():
-    assert log_mean_exp_dot(torch.zeros(0, 3), torch.zeros(4, 3)).shape == (0,)
+def test_no_queries_no_averages_and_no_gradient():
+    queries, keys = operands(0, 4, 3)
+    averages = log_mean_exp_dot(queries, keys)
+    averages.sum().backward()
+    assert averages.shape == (0,)
+    assert torch.equal(keys.grad, torch.zeros_like(keys))
 
 
 def test_the_table_of_scores_is_never_built(monkeypatch):

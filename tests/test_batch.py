@@ -106,6 +106,19 @@ def test_without_and_select_commute(case, m):
     assert_same(batch.without(m).select(chosen), batch.select(chosen).without(m))
 
 
+@given(dense())
+def test_fill_puts_values_where_a_modality_is_missing_and_only_there(sample):
+    values, masks, labels = sample
+    batch, others = Batch.pack(values, masks, labels), {"x": torch.full_like(values["x"], 99), "y": values["y"] + 99}
+    shown = {m: mask.view(-1, *[1] * (values[m].dim() - 1)) for m, mask in masks.items()}
+    dense = {m: torch.where(shown[m], values[m], others[m]) for m in values}
+    everywhere = {m: torch.ones_like(mask) for m, mask in masks.items()}
+    filled = batch.fill(others)
+    assert_same(filled, Batch.pack(dense, everywhere, labels))
+    assert filled.complete.tolist() == list(range(len(labels)))
+    assert all(torch.equal(filled.source[m], torch.arange(len(labels))) for m in "xy")
+
+
 class Rows(nn.Module):
     """Counts the rows that it is given."""
 

@@ -95,7 +95,8 @@ def test_gradcheck_of_scores_and_empty_scores(world, monkeypatch):
     def function(*tensors):
         features, bank = (dict(zip(world.modalities, t, strict=False)) for t in (tensors, tensors[len(rows) :]))
         marginals = world.fusion.marginals(bank)
-        return world.fusion.scores(features, rows, n, marginals), world.fusion.empty_scores(marginals)
+        empty = world.fusion.empty_scores(marginals)
+        return torch.cat([world.fusion.scores(features, rows, n, marginals), empty[None]])
 
     assert gradcheck(function, (*tensors, *world.fusion.parameters()), fast_mode=True)
 
@@ -119,6 +120,23 @@ def test_scores_of_1e4_stay_finite_in_float32(world):
     (log_evidence(low, empty, log_prior).sum() + log_posterior(low, log_prior).sum()).backward()
     assert all(x.grad.isfinite().all() for x in (label, *bank.values()) if x.grad is not None)
     assert label.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_low_precision_costs_its_rounding_and_no_more(world, dtype):
+    """Four factors at most, their products and sums: each off by eps / 2 of the sum of absolute terms, 4 eps in all."""
+    truth, bank = everything(world, world.bank), {m: b.to(dtype) for m, b in world.bank.items()}
+    features, rows, n = world.packed(world.everything)
+    world.fusion.to(dtype)
+    marginals = world.fusion.marginals(bank)
+    low = world.fusion.scores({m: f.to(dtype) for m, f in features.items()}, rows, n, marginals)
+    error = (torch.cat([low, world.fusion.empty_scores(marginals)[None]]).double() - truth).abs().max()
+    world.fusion.double()
+    with torch.no_grad():
+        next(world.fusion.parameters()).abs_()
+    sizes = world.fusion.marginals({m: b.abs() for m, b in world.bank.items()})
+    absolute = world.fusion.scores({m: f.abs() for m, f in features.items()}, rows, n, sizes)
+    assert error < 4 * torch.finfo(dtype).eps * absolute.max()
 
 
 @pytest.mark.parametrize("kind", ["addition", "concatenation"])
@@ -252,14 +270,17 @@ def test_random_tuples_are_fixed_in_evaluation_and_fresh_in_training(case, paire
     assert not torch.equal(everything(world, world.bank), everything(world, world.bank))
 
 
-def test_all_tuples_up_to_the_limit_and_random_ones_beyond(paired):
-    """Banks of 6 and 5 rows: 30 pairs."""
-    world = make_world("outer-product", 2, seed=2)
-    exhaustive = everything(world, world.bank)
-    for pairs, same in [(30, True), (29, False)]:
-        world = paired(("outer-product", 2), pairs)
-        module.ALL_PAIRS = pairs
-        assert torch.allclose(everything(world, world.bank), exhaustive, rtol=1e-12) is same
+@pytest.mark.parametrize(("n_modalities", "limit", "n_tuples"), [(2, "ALL_PAIRS", 6 * 5), (3, "PAIRS", 5 * 4)])
+def test_all_tuples_up_to_the_limit_and_random_ones_beyond(paired, n_modalities, limit, n_tuples):
+    """Of two banks: s_{} has a limit of its own, the score of a sample that shows something the usual one."""
+    case = "outer-product", n_modalities
+    world = make_world(*case, seed=2)
+    sample = np.array([[MISSING, MISSING] if n_modalities == 2 else [0, MISSING, MISSING]])
+    exhaustive = scores(world, sample, world.bank)
+    for pairs, same in [(n_tuples, True), (n_tuples - 1, False)]:
+        world = paired(case, 5)
+        setattr(module, limit, pairs)
+        assert torch.allclose(scores(world, sample, world.bank), exhaustive, rtol=1e-12) is same
 
 
 def test_random_tuples_use_every_row_equally_often():

@@ -62,7 +62,8 @@ def trained(world, samples, labels, objective, name="mle", bank="exact", schedul
     width = world.fusion.n_features
     encoders = {m: nn.Linear(len(a), width, bias=False) for m, a in zip(world.modalities, world.alphabets, strict=True)}
     fusion, log_prior = FUSIONS[world.kind](world.modalities, 3, width), log_label_prior(torch.as_tensor(labels), 3)
-    method = METHODS[name](Ingredients(encoders, fusion, log_prior, objective, bank)).double()
+    shapes = {m: (len(a),) for m, a in zip(world.modalities, world.alphabets, strict=True)}
+    method = METHODS[name](Ingredients(encoders, fusion, log_prior, objective, bank, shapes)).double()
     train(method, world.batch(samples, labels), None, schedule, seed=0)
     return method
 

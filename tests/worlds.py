@@ -128,7 +128,8 @@ class World:
         return encoders
 
     def method(self, name="mle", objective="joint", bank="exact"):
-        return METHODS[name](Ingredients(self.encoders, self.fusion, self.log_prior, objective, bank))
+        shapes = {m: (len(a),) for m, a in zip(self.modalities, self.alphabets, strict=True)}
+        return METHODS[name](Ingredients(self.encoders, self.fusion, self.log_prior, objective, bank, shapes))
 
 
 def make_world(kind, n_modalities, rank=None, seed=0, n_features=4) -> World:
@@ -162,7 +163,9 @@ def make_method(name, fusion, objective, bank="exact", seed=0, n_modalities=2, d
         for i, m in enumerate(modalities)
     }
     log_prior = log_label_prior(torch.tensor([0, 1, 1, 2]) if labels is None else labels, 3)
-    return METHODS[name](Ingredients(encoders, FUSIONS[fusion](modalities, 3, 4), log_prior, objective, bank)).double()
+    shapes = {m: (3 + i,) for i, m in enumerate(modalities)}
+    ingredients = Ingredients(encoders, FUSIONS[fusion](modalities, 3, 4), log_prior, objective, bank, shapes)
+    return METHODS[name](ingredients).double()
 
 
 def make_samples(missing="some", n=24, seed=0, n_modalities=2):

@@ -36,7 +36,7 @@ def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
         keys: the bank, shape (N, d), N >= 1.
 
     Returns:
-        Shape (Q,), in float32 or more: half precision is computed as float32. Differentiable once.
+        Shape (Q,). Half precision is computed as float32. Differentiable once.
 
     Example:
         >>> log_mean_exp_dot(torch.zeros(1, 2), torch.randn(5, 2))
@@ -44,8 +44,8 @@ def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
     """
     if len(keys) == 0:
         raise ValueError("the bank is empty: expected at least one row to average over, got 0")
-    precise = torch.promote_types(torch.promote_types(queries.dtype, keys.dtype), torch.float32)
-    return _LogMeanExpDot.apply(queries.to(precise), keys.to(precise))
+    precise = torch.promote_types(queries.dtype, torch.float32)
+    return _LogMeanExpDot.apply(queries.to(precise), keys.to(precise)).to(queries.dtype)
 
 
 class _LogMeanExpDot(torch.autograd.Function):
@@ -57,8 +57,9 @@ class _LogMeanExpDot(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         queries, keys, log_sums = ctx.saved_tensors
+        wants_queries, wants_keys = ctx.needs_input_grad
         grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
         height = _block_rows(queries)
         width = max(BLOCK // height, 1)
@@ -69,9 +70,11 @@ class _LogMeanExpDot(torch.autograd.Function):
             for begin in range(0, len(keys), width):
                 block = slice(begin, begin + width)
                 share = torch.addmm(shift, queries[rows], keys[block].T).exp_()
-                grad_queries[rows].addmm_(share, keys[block])
-                grad_keys[block].addmm_(share.T, weighted, beta=float(start > 0))  # beta 0 overwrites
-        return grad_queries.mul_(grad[:, None]), grad_keys
+                if wants_queries:
+                    grad_queries[rows].addmm_(share, keys[block])
+                if wants_keys:  # beta 0 overwrites
+                    grad_keys[block].addmm_(share.T, weighted, beta=float(start > 0))
+        return grad_queries.mul_(grad[:, None]) if wants_queries else None, grad_keys if wants_keys else None
 
 
 def _block_rows(queries: Tensor) -> int:

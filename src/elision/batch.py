@@ -38,7 +38,7 @@ class Batch:
         """From dense arrays (n, ...) and masks (n,): whatever stands in an unobserved row is left behind."""
         rows = {m: observed[m].nonzero().squeeze(1) for m in values}
         inputs = {m: values[m][rows[m]] for m in values}
-        return cls(inputs, rows, labels, {m: torch.arange(len(rows[m])) for m in values})
+        return cls(inputs, rows, labels, {m: torch.arange(len(r), device=r.device) for m, r in rows.items()})
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -239,8 +239,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         fusion_name = next((name for name, f in FUSIONS.items() if f is fusion), None)
         for objective in self._objectives() if fusion_name else ():
             method.claims.check(str(self.method), fusion_name, objective)
-        positive = {"n_features": self.n_features, "patience": self.patience, "learning_rate": self.learning_rate}
-        for name, value in positive.items():
+        for name in ("n_features", "rank", "max_steps", "batch_size", "learning_rate", "patience"):
+            value = getattr(self, name)
+            if value is None and name in ("rank", "max_steps", "batch_size"):
+                continue
             if not isinstance(value, numbers.Real) or value <= 0:
                 raise InputError(f"{name} is {value!r}: expected a number above 0")
         if not 0 < self.validation_fraction < 1:

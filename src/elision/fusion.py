@@ -135,7 +135,8 @@ class OuterProduct(Fusion):
     def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
         super().__init__(modalities, n_classes, n_features)
         self.full = len(self.modalities) == 2 and rank is None
-        self.rank = rank or (1 if len(self.modalities) == 1 else n_features)
+        default = 1 if len(self.modalities) == 1 else n_features
+        self.rank = default if rank is None else rank
         n_factors = 1 if self.full else len(self.modalities)
         shape = (n_factors, n_classes, self.rank, n_features)
         self.label_tensor = nn.Parameter(torch.randn(shape) / math.sqrt(n_features * self.rank ** (1 / n_factors)))

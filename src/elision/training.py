@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.errors import TrainingError
+from elision.errors import InputError, TrainingError
 from elision.methods.base import Method, Stage
 
 FULL_BATCH_ROWS, MINI_BATCH = 4096, 256
@@ -24,7 +24,11 @@ VALIDATIONS = 60
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a stage is optimised: Adam with L2 regularisation, a linear warm-up and a cosine decay.
+    """How a stage is optimised: Adam with L2 regularisation, under torch's `OneCycleLR`.
+
+    The rate rises over the first tenth of the steps and falls to nearly nothing over the others, both by a cosine;
+    The rate rises over the first tenth of the steps and falls to nearly nothing over the others, both by a cosine;
+    Adam's first momentum goes the other way (Smith and Topin 2018).
 
     Args:
         max_steps: optimiser steps at most; None means 300, or 20 epochs of mini-batches if that is more.
@@ -85,6 +89,8 @@ def train(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
+    if not len(train.labelled):
+        raise InputError("no training sample has a label: expected some")
     histories = []
     with torch.random.fork_rng(devices=_devices(train)):
         torch.manual_seed(seed)

@@ -1,6 +1,6 @@
 """Autoencoder imputation, then classification: the paper's AE1 and AE2."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elision.batch import Batch
 from elision.errors import InputError
-from elision.likelihood import conditional_objective, negative_log_likelihood
+from elision.likelihood import conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -96,21 +96,17 @@ class ImputeThenClassify(nn.Module):
 
         return Stage(name, list(self.imputer.parameters()), samples, loss, validate, targets=targets)
 
-    def fit_classifier(self, train: Batch) -> Stage:
+    def fit_classifier(self, train: Batch, validate: Callable[[Batch], float | None]) -> Stage:
         """Eq. (2) on completed samples."""
 
         def loss(batch: Batch) -> Tensor:
             return conditional_objective(self.model.scores(self.complete(batch)), self.model.log_prior, batch.labels)
 
-        return Stage("classification", list(self.model.parameters()), train.labelled, loss, self.validate)
+        return Stage("classification", list(self.model.parameters()), train.labelled, loss, validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) on completed samples."""
         return self.model.log_posterior(self.complete(batch))
-
-    def validate(self, batch: Batch) -> float:
-        """Mean negative log-likelihood."""
-        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()
 
 
 class AE1(Method):
@@ -129,7 +125,7 @@ class AE1(Method):
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples; the classifier on all labelled ones."""
         yield self.steps.fit_imputer(train, train, _complete_samples("ae1", train), "autoencoder")
-        yield self.steps.fit_classifier(train)
+        yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Impute, then Eq. (4)."""
@@ -158,7 +154,7 @@ class AE2(Method):
         everything = torch.arange(len(train), device=train.labels.device)
         for i in range(self.rounds):
             yield self.steps.fit_imputer(train, self.steps.complete(train), everything, f"self-training {i + 1}")
-        yield self.steps.fit_classifier(train)
+        yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Impute, then Eq. (4)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Fusion
+from elision.likelihood import negative_log_likelihood
 
 ADDITIVE = "use addition or concatenation"
 
@@ -107,3 +108,8 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def log_posterior(self, batch: Batch) -> Tensor:
         """log Q(z | x_S) of every sample, each with its own pattern of modalities; shape (n, K)."""
+
+    def validate(self, batch: Batch) -> float | None:
+        """Mean negative log-likelihood of the labelled samples, in nats; None if there are none."""
+        losses = negative_log_likelihood(self.log_posterior(batch), batch.labels)
+        return losses.mean().item() if len(losses) else None

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from elision.bank import Packed
 from elision.batch import Batch
 from elision.correlation import soft_hgr
-from elision.errors import check_choice
-from elision.likelihood import UNLABELLED, conditional_objective, negative_log_likelihood
+from elision.errors import InputError, check_choice
+from elision.likelihood import UNLABELLED, conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -48,6 +48,11 @@ class HGR(Method):
     def stages(self, train: Batch) -> Iterator[Stage]:
         """One, over all samples."""
         model = self.model
+        if not self.by_correlation and not (train.labels[train.complete] != UNLABELLED).any():
+            raise InputError(
+                "hgr trains its classifier on complete labelled samples, and there are none: "
+                "use another method, or the option rule='correlation'"
+            )
 
         def loss(batch: Batch) -> Tensor:
             features = model.encode(batch.inputs)
@@ -63,7 +68,7 @@ class HGR(Method):
         parameters = [*model.encoders.parameters(), self.label_features]
         parameters += [] if self.by_correlation else [*model.fusion.parameters()]
         everything = torch.arange(len(train), device=train.labels.device)
-        yield Stage("correlation", parameters, everything, loss, self._validate, settle=lambda: self._settle(train))
+        yield Stage("correlation", parameters, everything, loss, self.validate, settle=lambda: self._settle(train))
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """By the rule chosen."""
@@ -92,6 +97,3 @@ class HGR(Method):
         self.model.store_marginals(train.inputs)
         for i, features in enumerate(self.model.encode(train.inputs).values()):
             self.means[i] = features.mean(0)
-
-    def _validate(self, batch: Batch) -> float:
-        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()

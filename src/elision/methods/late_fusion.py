@@ -42,7 +42,7 @@ class LateFusion(Method):
                 total = total + conditional_objective(scores[rows], model.log_prior, batch.labels[rows])
             return total
 
-        yield Stage("one classifier per modality", list(model.parameters()), train.labelled, loss, model.validate)
+        yield Stage("one classifier per modality", list(model.parameters()), train.labelled, loss, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Zero for what is missing: a modality that was not seen says nothing."""

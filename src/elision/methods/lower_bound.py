@@ -47,7 +47,7 @@ class LowerBound(Method):
         def settle() -> None:
             model.store_marginals(bank)
 
-        yield Stage("complete samples", list(model.parameters()), samples, loss, model.validate, settle=settle)
+        yield Stage("complete samples", list(model.parameters()), samples, loss, self.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4); Eq. (5) over the complete samples where a modality is missing."""

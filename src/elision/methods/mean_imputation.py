@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.likelihood import conditional_objective, negative_log_likelihood
+from elision.likelihood import conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -34,7 +34,7 @@ class MeanImputation(Method):
         def loss(batch: Batch) -> Tensor:
             return conditional_objective(self._scores(batch), self.model.log_prior, batch.labels)
 
-        yield Stage("mean imputation", list(self.model.parameters()), train.labelled, loss, self._validate)
+        yield Stage("mean imputation", list(self.model.parameters()), train.labelled, loss, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) of the completed samples."""
@@ -43,9 +43,6 @@ class MeanImputation(Method):
     def _scores(self, batch: Batch) -> Tensor:
         means = {m: getattr(self, f"mean_{i}") for i, m in enumerate(self.model.modalities)}
         return self.model.scores(batch.fill({m: mean.expand(len(batch), *mean.shape) for m, mean in means.items()}))
-
-    def _validate(self, batch: Batch) -> float:
-        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         for i in range(len(self.model.modalities)):

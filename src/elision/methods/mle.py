@@ -33,8 +33,8 @@ class MaximumLikelihood(Method):
         self.bank = ingredients.bank
 
     def stages(self, train: Batch) -> Iterator[Stage]:
-        """One, over all samples: those without a label fill the banks, also under the conditional objective."""
-        model = self.model
+        """One. Samples without a label count under the joint objective, and keep a remembered bank fresh."""
+        model = self.model.eval()  # the remembered features start without dropout
         estimate = BANKS[self.bank](model.encode, train.inputs, scaled=self.joint)
 
         def loss(batch: Batch) -> Tensor:
@@ -45,12 +45,13 @@ class MaximumLikelihood(Method):
                 return joint_objective(scores, model.fusion.empty_scores(marginals), model.log_prior, batch.labels)
             return conditional_objective(scores, model.log_prior, batch.labels)
 
-        samples = torch.arange(len(train), device=train.labels.device)
+        everything = torch.arange(len(train), device=train.labels.device)
+        samples = everything if self.joint or self.bank == "bank" else train.labelled
 
         def settle() -> None:
             model.store_marginals(train.inputs)
 
-        yield Stage("likelihood", list(model.parameters()), samples, loss, model.validate, settle=settle)
+        yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) and (5)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from elision.batch import Batch
 from elision.errors import InputError
-from elision.likelihood import conditional_objective, negative_log_likelihood
+from elision.likelihood import conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -42,7 +42,7 @@ class ModalityDropout(Method):
             shown = torch.where(shown.any(1, keepdim=True), shown, batch.observed)
             return conditional_objective(self._scores(batch, shown), self.model.log_prior, batch.labels)
 
-        yield Stage("modality dropout", list(self.parameters()), train.labelled, loss, self._validate)
+        yield Stage("modality dropout", list(self.parameters()), train.labelled, loss, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4), tokens for what is missing."""
@@ -58,6 +58,3 @@ class ModalityDropout(Method):
             features[m] = torch.where(shown[:, i, None], dense, token)
         rows = dict.fromkeys(features, torch.arange(n, device=batch.labels.device))
         return self.model.fusion.scores(features, rows, n, self.model.marginals)
-
-    def _validate(self, batch: Batch) -> float:
-        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from elision.bank import Packed
 from elision.batch import Batch
-from elision.likelihood import log_posterior, negative_log_likelihood
+from elision.likelihood import log_posterior
 from elision.methods.base import Ingredients
 
 _ENCODE_ROWS = 1024
@@ -56,10 +56,6 @@ class ScoreModel(nn.Module):
     def log_posterior(self, batch: Batch) -> Tensor:
         """log Q(z | x_S) with the stored marginals, shape (n, K)."""
         return log_posterior(self.scores(batch), self.log_prior)
-
-    def validate(self, batch: Batch) -> float:
-        """Mean negative log-likelihood of the labelled samples, in nats."""
-        return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean().item()
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         for name in [f"marginal_{i}" for i in range(len(self.modalities))]:

@@ -35,7 +35,7 @@ class ZeroPadding(Method):
         def loss(batch: Batch) -> Tensor:
             return conditional_objective(model.scores(batch), model.log_prior, batch.labels)
 
-        yield Stage("zero padding", list(model.parameters()), train.labelled, loss, model.validate)
+        yield Stage("zero padding", list(model.parameters()), train.labelled, loss, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) with zeros for the features of what is missing."""
