@@ -14,6 +14,7 @@ app = App(
     name="elision",
     help="Classification from several modalities when many training samples lack one of them.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 
 _Many = Parameter(consume_multiple=True, negative="")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,7 +72,7 @@ class NystroemFeatures(Frozen):
         from sklearn.kernel_approximation import Nystroem
 
         flat = rows.flatten(1).double().cpu().numpy()
-        gamma = 1.0 / (flat.shape[1] * max(float(flat.var()), np.finfo(float).tiny))
+        gamma = 1.0 / (flat.shape[1] * (float(flat.var()) or 1.0))
         fitted = Nystroem(gamma=gamma, n_components=len(self.landmarks), random_state=seed).fit(flat)
         self.landmarks.copy_(torch.from_numpy(fitted.components_))
         self.normalization.copy_(torch.from_numpy(fitted.normalization_))

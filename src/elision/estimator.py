@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -42,6 +43,9 @@ from elision.inputs import (
 from elision.likelihood import UNLABELLED
 from elision.methods import METHODS, Method
 from elision.training import Schedule
+
+_OPTIONAL = ("rank", "max_steps", "batch_size")
+_ABOVE_ZERO = dict.fromkeys(("n_features", "patience", *_OPTIONAL), numbers.Integral) | {"learning_rate": numbers.Real}
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -234,17 +238,21 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_choices(self) -> None:
         method, fusion = self._method(), self._fusion()
+        self._device()
         check_choice("objective", self.objective, ("auto", "joint", "conditional"))
         check_choice("bank", self.bank, ("auto", *BANKS))
         fusion_name = next((name for name, f in FUSIONS.items() if f is fusion), None)
         for objective in self._objectives() if fusion_name else ():
             method.claims.check(str(self.method), fusion_name, objective)
-        for name in ("n_features", "rank", "max_steps", "batch_size", "learning_rate", "patience"):
+        for name, kind in _ABOVE_ZERO.items():
             value = getattr(self, name)
-            if value is None and name in ("rank", "max_steps", "batch_size"):
+            if value is None and name in _OPTIONAL:
                 continue
-            if not isinstance(value, numbers.Real) or value <= 0:
-                raise InputError(f"{name} is {value!r}: expected a number above 0")
+            if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value < np.inf:
+                what = "a whole number" if kind is numbers.Integral else "a finite number"
+                raise InputError(f"{name} is {value!r}: expected {what} above 0")
+        if not isinstance(self.weight_decay, numbers.Real) or not 0 <= self.weight_decay < np.inf:
+            raise InputError(f"weight_decay is {self.weight_decay!r}: expected a finite number, 0 or above")
         if not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction is {self.validation_fraction!r}: expected a share between 0 and 1")
 
@@ -252,13 +260,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.method, str):
             check_choice("method", self.method, METHODS)
             return METHODS[self.method]
-        return self.method
+        return _subclass("method", self.method, Method)
 
     def _fusion(self) -> type[Fusion]:
         if isinstance(self.fusion, str):
             check_choice("fusion", self.fusion, FUSIONS)
             return FUSIONS[self.fusion]
-        return self.fusion
+        return _subclass("fusion", self.fusion, Fusion)
 
     def _objectives(self) -> tuple[str, ...]:
         return self._method().claims.objectives if self.objective == "auto" else (self.objective,)
@@ -291,7 +299,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
         if held_out is None:
-            chosen = stratified_part(samples.codes, self.validation_fraction, np.random.default_rng(seed))
+            chosen = stratified_part(
+                samples.codes, self.validation_fraction, np.random.default_rng(seed), self.classes_
+            )
             training, validation = samples.without(chosen), samples.take(chosen)
         self._standardizer, members, likelihoods, steps = self._train(training, validation, specifications, seed)
         self._weights = stacking_weights(likelihoods).numpy()
@@ -325,17 +335,24 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
-        if not isinstance(X, dict):
+        if not isinstance(X, dict) or issparse(X):
             return self._read_table(X, reset)
         if self.modalities is not None:
             raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
         arrays = read_arrays(X)
         if reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(name, None)
             self.modalities_ = tuple(arrays)
             self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
         return self._complete(arrays)
 
     def _read_table(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
+        if not reset and not hasattr(self, "n_features_in_"):
+            raise InputError(
+                f"X is a {type(X).__name__}, and the model was fitted on a dict of arrays: "
+                f"give a dict, such as {dict.fromkeys(self.modalities_, '...')}"
+            )
         table = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
         names = list(getattr(self, "feature_names_in_", range(table.shape[1])))
         check_finite(table, "X", names)
@@ -374,6 +391,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return samples
 
     def _device(self) -> torch.device:
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=self.device).device
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise InputError(f"device {self.device!r} cannot be used here; 'cpu' always can") from error
+
+
+def _subclass(what: str, given: Any, parent: type) -> type:
+    if not (isinstance(given, type) and issubclass(given, parent)):
+        raise InputError(f"{what} is {given!r}: expected a name, or a subclass of {parent.__name__}")
+    return given

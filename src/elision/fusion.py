@@ -228,6 +228,7 @@ class OuterProduct(Fusion):
 
 
 FUSIONS: dict[str, type[Fusion]] = {"addition": Addition, "concatenation": Concatenation, "outer-product": OuterProduct}
+"""name -> class."""
 
 
 def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:

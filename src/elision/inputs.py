@@ -1,5 +1,6 @@
 """From what a user has to observed rows: arrays or tables with NaN, labels of any type."""
 
+import numbers
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,18 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
         raise InputError("X is an empty dict: expected at least one modality, name -> array of shape (n, ...)")
     arrays = {}
     for m, values in data.items():
+        if not isinstance(m, str):
+            raise InputError(f"modality {m!r} is named by a {type(m).__name__}: expected names that are strings")
+        if np.iscomplexobj(values):
+            raise InputError(f"modality {m!r} holds complex numbers: expected real ones")
         try:
             arrays[m] = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"modality {m!r} is not an array of numbers: {error}") from error
+        if arrays[m].size == 0:
+            raise InputError(f"modality {m!r} has shape {arrays[m].shape}: expected at least one sample and one number")
+        if arrays[m].ndim == 0:
+            raise InputError(f"modality {m!r} is a single number: expected an array of shape (n, ...)")
         if arrays[m].ndim == 1:
             arrays[m] = arrays[m][:, None]
         check_finite(arrays[m], m)
@@ -65,7 +74,7 @@ def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashab
         if isinstance(columns, slice):
             resolved[m] = np.arange(len(names))[columns]
         else:
-            wanted = [columns] if isinstance(columns, str) else list(columns)
+            wanted = [columns] if np.ndim(columns) == 0 else list(columns)
             unknown = [c for c in wanted if c not in positions and not _is_position(c, len(names))]
             if unknown:
                 raise InputError(
@@ -99,6 +108,8 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
         unlabelled: a further value that means no label.
         classes: the known classes; a label beyond them is refused. None takes them from ``y``.
     """
+    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
+        y = np.array(y, dtype=object)  # numpy would make strings of them all
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise InputError(f"Input y contains infinity at row {np.isinf(y).argmax()}: expected class labels")
@@ -109,21 +120,18 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     if classes is None:
         if not len(known):
             raise InputError(f"no sample has a label: all {len(y)} labels are blank")
-        if known.dtype.kind == "O" and all(isinstance(label, (int, np.integer)) for label in known):
-            known = known.astype(int)
+        known = _of_one_type(known)
         check_classification_targets(known)
-        try:
-            classes = np.unique(known)
-        except TypeError as error:
-            kinds = sorted({type(label).__name__ for label in known})
-            raise InputError(f"the labels mix types ({', '.join(kinds)}): use one, such as str") from error
+        classes = np.unique(known)
         if len(classes) < 2:
-            raise InputError(f"the labels show one class only ({classes[0]!r}): expected at least two classes")
+            only = classes.tolist()[0]
+            raise InputError(f"the labels show one class only ({only!r}): expected at least two classes")
     lookup = {label: code for code, label in enumerate(classes.tolist())}
     codes = np.full(len(y), UNLABELLED)
     for row in np.flatnonzero(~absent):
         if y[row] not in lookup:
-            raise InputError(f"label {y[row]!r} at row {row} is no class of the training data: {_shorten(classes)}")
+            label = y[row].item() if isinstance(y[row], np.generic) else y[row]
+            raise InputError(f"label {label!r} at row {row} is no class of the training data: {_shorten(classes)}")
         codes[row] = lookup[y[row]]
     return Labels(codes, classes)
 
@@ -204,10 +212,22 @@ def partial_rows(values: np.ndarray) -> int:
     return int((np.isnan(values.reshape(len(values), -1)).any(1) & observed_rows(values)).sum())
 
 
+def _of_one_type(labels: np.ndarray) -> np.ndarray:
+    """Labels in an array of objects, such as those that stand beside None, as an array of their own type."""
+    if labels.dtype.kind != "O":
+        return labels
+    kinds = ((bool, np.bool_), bool), ((int, np.integer), int), ((numbers.Real,), float), ((str,), object)
+    for types, dtype in kinds:
+        if all(isinstance(label, types) for label in labels):
+            return labels.astype(dtype)
+    mixed = sorted({type(label).__name__ for label in labels})
+    raise InputError(f"the labels mix types, or are of none known ({', '.join(mixed)}): use one, such as str")
+
+
 def _is_position(column: Any, n: int) -> bool:
     return isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -n <= column < n
 
 
 def _shorten(items: Sequence[Any], most: int = 8) -> str:
-    shown = ", ".join(repr(i) for i in list(items)[:most])
+    shown = ", ".join(repr(i) for i in np.asarray(items).tolist()[:most])
     return shown + (f", ... ({len(items)} in all)" if len(items) > most else "")

@@ -38,7 +38,7 @@ def save(estimator: "MultimodalClassifier", path: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         (staging / TENSORS).write_bytes(tensors)
-        (staging / MODEL).write_text(json.dumps(description, indent=1), encoding="utf-8")
+        (staging / MODEL).write_text(json.dumps(description, indent=1, default=_plain), encoding="utf-8")
         if path.exists():
             retired = staging.with_name(staging.name + "-old")
             path.rename(retired)
@@ -56,12 +56,13 @@ def load(cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn
     try:
         description = json.loads((path / MODEL).read_text(encoding="utf-8"))
         content = (path / TENSORS).read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path} is not a saved model: {Path(error.filename).name} is missing") from error
     except ValueError as error:
         raise InputError(f"{path / MODEL} is damaged: {error}; save the model again") from error
-    if description["format"] != FORMAT:
-        raise InputError(f"{path} has format {description['format']}: this version of elision reads {FORMAT}")
+    version = description.get("format") if isinstance(description, dict) else None
+    if version != FORMAT:
+        raise InputError(f"{path / MODEL} has format {version}: this version of elision reads {FORMAT}")
     if hashlib.sha256(content).hexdigest() != description["sha256"]:
         raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): save the model again")
     return _restore(cls, description, parse_tensors(content), modules)
@@ -102,15 +103,20 @@ def _parameters(estimator: "MultimodalClassifier") -> dict[str, Any]:
         parameters["modalities"] = names
     if not isinstance(parameters["random_state"], int):
         parameters["random_state"] = None
-    if isinstance(parameters["unlabelled"], np.generic):
-        parameters["unlabelled"] = parameters["unlabelled"].item()
     return parameters
+
+
+def _plain(value: Any) -> Any:
+    """A number or string of numpy's as Python's own, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise InputError(f"a parameter is {value!r}, of type {type(value).__name__}: a saved model holds plain values only")
 
 
 def _plain_columns(columns: Any) -> Any:
     if isinstance(columns, slice):
         return {"slice": [columns.start, columns.stop, columns.step]}
-    return columns if isinstance(columns, str) else [c.item() if isinstance(c, np.generic) else c for c in columns]
+    return [columns] if np.ndim(columns) == 0 else list(columns)
 
 
 def _name_of(part: Any, registry: Mapping[str, Any]) -> str:
@@ -179,7 +185,7 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
     estimator._members = []
     for i, specification in enumerate(description["specifications"]):
         member = _restore_member(specification, extent, modules)
-        _load_state(member.method, tensors, f"method/{i}/")
+        _load_state(member.method.eval(), tensors, f"method/{i}/")
         shared = next(
             (j for j, s in enumerate(description["specifications"][:i]) if s["encoders"] == specification["encoders"]),
             i,

@@ -38,34 +38,44 @@ def read_manifest(path: Path) -> Dataset:
         raise InputError(f"{path} holds a header and no sample: expected a row per sample")
     features = _features(path, list(table.columns))
     arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
+    for m, values in arrays.items():
+        if np.isnan(values).all():
+            raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
     text = {name: _text(table[name]) for name in RESERVED if name in table}
-    _check(path, text)
+    _check(path, text, table.index + 2)
     return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"))
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
+            reader = csv.reader(file)
+            header = next(reader, [])
+            for row, cells in enumerate(reader, start=2):
+                if len(cells) not in (0, len(header)):
+                    raise InputError(f"{path}, row {row}: has {len(cells)} cells, and the header {len(header)}")
         repeated = sorted({c for c in header if header.count(c) > 1})
         if repeated:
             raise InputError(f"{path} has column {repeated[0]!r} twice: give every column a name of its own")
         blank = {c: _BLANK for c in header if c not in RESERVED}
         text = dict.fromkeys(RESERVED, str)
-        return pd.read_csv(path, dtype=text, na_values=blank, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(
+            path, dtype=text, na_values=blank, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from error
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty: expected a header and a row per sample") from error
     except (pd.errors.ParserError, csv.Error) as error:
         raise InputError(f"{path} is not a table: {error}".strip()) from error
+    return table[~(table.isna() | (table == "")).all(axis=1)]  # the index still counts blank lines
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, dtype_backend="numpy_nullable")
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a Parquet file: {error}") from error
 
@@ -91,13 +101,15 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, column: pd.Series) -> np.ndarray:
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+        raise InputError(f"{path}, column {column.name!r} holds times: expected numbers, such as seconds")
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     for wrong in (np.isnan(numbers) & column.notna().to_numpy(), np.isinf(numbers)):
         if wrong.any():
-            row = int(wrong.argmax())
+            row = wrong.argmax()
             raise InputError(
-                f"{path}, row {row + 2}, column {column.name!r}: {column.iloc[row]!r} is not a finite number; "
-                "write a number, or leave the cell blank where it is missing"
+                f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} "
+                "is not a finite number; write a number, or leave the cell blank where it is missing"
             )
     return numbers
 
@@ -106,27 +118,27 @@ def _text(column: pd.Series) -> np.ndarray:
     return np.array(["" if pd.isna(value) else str(value).strip() for value in column])
 
 
-def _check(path: Path, text: dict[str, np.ndarray]) -> None:
+def _check(path: Path, text: dict[str, np.ndarray], rows: Sequence[int]) -> None:
     labels = text["label"]
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     if not len(names):
         raise InputError(f"{path}: column 'label' is blank in all {len(labels)} rows: expected each sample's class")
     if len(names) < 2:
-        raise InputError(f"{path}: column 'label' shows one class only, {names[0]!r}: expected at least two")
+        raise InputError(f"{path}: column 'label' shows one class only, {str(names[0])!r}: expected at least two")
     if counts.min() < 3 and "split" not in text:
-        rare = names[counts.argmin()]
+        rare = str(names[counts.argmin()])
         raise InputError(
             f"{path}: class {rare!r} has {counts.min()} sample(s): expected at least 3, for training, validation and "
             "test; add samples, or remove the class"
         )
     ids, repeats = np.unique(text.get("id", np.arange(len(labels)).astype(str)), return_counts=True)
     if repeats.max() > 1:
-        raise InputError(f"{path}: id {ids[repeats.argmax()]!r} occurs {repeats.max()} times: expected unique ids")
+        raise InputError(f"{path}: id {str(ids[repeats.argmax()])!r} occurs {repeats.max()} times: expected unique ids")
     for name, allowed in (("split", set(PARTS)), ("group", None)):
-        for row, value in enumerate(text.get(name, [])):
+        for row, value in zip(rows if name in text else [], text.get(name, []), strict=True):
             if value == "" or (allowed and value not in allowed):
                 wanted = f"one of {', '.join(PARTS)}" if allowed else "the name of a group"
-                raise InputError(f"{path}, row {row + 2}, column {name!r}: {value!r} is not {wanted}")
+                raise InputError(f"{path}, row {row}, column {name!r}: {str(value)!r} is not {wanted}")
     if "split" in text:
         _check_parts(path, labels, text["split"])
 
@@ -137,4 +149,4 @@ def _check_parts(path: Path, labels: np.ndarray, parts: np.ndarray) -> None:
             raise InputError(f"{path}: column 'split' puts no labelled sample into {part!r}: expected some")
     untrained = np.setdiff1d(labels[labels != ""], labels[parts == "train"])
     if len(untrained):
-        raise InputError(f"{path}: class {untrained[0]!r} has no sample with split 'train': expected some")
+        raise InputError(f"{path}: class {str(untrained[0])!r} has no sample with split 'train': expected some")

@@ -1,6 +1,7 @@
 """Splits: functions of (labels, groups, seed), the same for every method."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,13 +11,16 @@ PARTS = ("train", "val", "test")
 FRACTIONS = {"val": 0.15, "test": 0.15}
 
 
-def stratified_part(codes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+def stratified_part(
+    codes: np.ndarray, fraction: float, rng: np.random.Generator, classes: Sequence[object] | None = None
+) -> np.ndarray:
     """A part of the samples in which every class has its share; at least one of each class in and out.
 
     Args:
         codes: class of each sample, shape (n,); negative ones (no label) are never drawn.
         fraction: of each class, in (0, 1).
         rng: decides which.
+        classes: the classes' names, for errors.
 
     Returns:
         Sorted indices.
@@ -28,8 +32,9 @@ def stratified_part(codes: np.ndarray, fraction: float, rng: np.random.Generator
     for code in np.unique(codes[codes >= 0]):
         members = np.flatnonzero(codes == code)
         if len(members) < 2:
+            name = classes[code] if classes is not None else code
             raise InputError(
-                f"class {code} has one sample only, so it cannot be both trained on and set aside: "
+                f"class {str(name)!r} has one sample only, so it cannot be both trained on and set aside: "
                 "add samples of it, or remove it"
             )
         count = min(max(math.floor(fraction * len(members) + rng.random()), 1), len(members) - 1)
@@ -37,13 +42,16 @@ def stratified_part(codes: np.ndarray, fraction: float, rng: np.random.Generator
     return np.sort(np.concatenate(chosen))
 
 
-def split(codes: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+def split(
+    codes: np.ndarray, groups: np.ndarray | None, seed: int, classes: Sequence[object] | None = None
+) -> np.ndarray:
     """ "train", "val" or "test" for each sample: 70 / 15 / 15, stratified by class, or by whole groups.
 
     Args:
         codes: class of each sample, -1 where there is no label (such a sample is trained on); shape (n,).
         groups: samples of one group stay together; None splits sample by sample. Shape (n,).
         seed: the only source of chance.
+        classes: the classes' names, for errors.
 
     Raises:
         InputError: a class is too small, there are too few groups, or a class is left out of training.
@@ -54,7 +62,7 @@ def split(codes: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
         remaining = codes.copy()
         for part, fraction in FRACTIONS.items():
             share = fraction if part == "val" else fraction / (1 - FRACTIONS["val"])
-            chosen = stratified_part(remaining, share, rng)
+            chosen = stratified_part(remaining, share, rng, classes)
             parts[chosen], remaining[chosen] = part, -1
         return parts
     names = rng.permutation(np.unique(groups))
@@ -63,10 +71,18 @@ def split(codes: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
     n_held = max(round(FRACTIONS["val"] * len(names)), 1)
     parts[np.isin(groups, names[:n_held])] = "val"
     parts[np.isin(groups, names[n_held : 2 * n_held])] = "test"
-    missing = np.setdiff1d(codes[codes >= 0], codes[parts == "train"])
+    trained = codes[parts == "train"]
+    missing = np.setdiff1d(codes[codes >= 0], trained)
+    for part in ("val", "test"):
+        if not (codes[parts == part] >= 0).any():
+            raise InputError(
+                f"split by group with seed {seed} leaves no labelled sample for {part!r}: "
+                "use more groups, fewer seeds, or --split-random"
+            )
     if len(missing):
+        name = classes[missing[0]] if classes is not None else missing[0]
         raise InputError(
-            f"split by group with seed {seed} leaves class {missing[0]} out of training: "
-            "use more groups, another seed, or --split random"
+            f"split by group with seed {seed} leaves class {str(name)!r} out of training: "
+            "use more groups, fewer seeds, or --split-random"
         )
     return parts

@@ -91,7 +91,7 @@ def plan(comparison: Comparison) -> Plan:
         raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
     if data.parts is None:
         for seed in range(comparison.seeds):
-            split(data.codes, data.groups if by_group else None, seed)
+            split(data.codes, data.groups if by_group else None, seed, data.classes)
     lines, skipped = _lines(comparison)
     cells = _cells(comparison, data)
     if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
@@ -112,7 +112,10 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
     settings = json.loads(json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint()}))
     path = out / SETTINGS
     if path.is_file():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path} is not the settings of a comparison: choose another --out") from error
         differences = [k for k in settings if settings[k] != earlier.get(k)]
         if differences:
             listed = "; ".join(f"{k} was {earlier.get(k)}, now {settings[k]}" for k in differences)
@@ -134,10 +137,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
     """(method, fusion, objective) that make sense, and (what, why) of those that do not."""
     lines, skipped = [], []
-    for method in comparison.methods:
+    for method in dict.fromkeys(comparison.methods):
         claims = CLAIMS[method]
-        for fusion in comparison.fusions:
-            for objective in comparison.objectives:
+        for fusion in dict.fromkeys(comparison.fusions):
+            for objective in dict.fromkeys(comparison.objectives):
                 try:
                     for concrete in claims.objectives if objective == "auto" else (objective,):
                         claims.check(method, fusion, concrete)

@@ -26,6 +26,7 @@ _STYLE = {
     "axes.edgecolor": "#999999",
     "axes.axisbelow": True,
     "font.size": 10,
+    "text.parse_math": False,  # a class may be called $x
     "savefig.dpi": 160,
 }
 
@@ -60,7 +61,7 @@ def curves(table: pd.DataFrame) -> bytes:
 def _panel(axis: Any, part: pd.DataFrame, metric: str, lines: Sequence[tuple[str, str, str]]) -> None:
     width = 0.012
     for i, line in enumerate(lines):
-        mine = part[(part[LINES] == line).all(axis=1)].groupby("rate")[metric]
+        mine = part[(part[LINES] == list(line)).all(axis=1)].groupby("rate")[metric]
         if not len(mine):
             continue
         mean, error = mine.mean(), mine.sem().fillna(0)

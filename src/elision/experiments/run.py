@@ -64,6 +64,7 @@ class Run:
     seed: int
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", float(self.rate))  # 1 and 1.0 are one run
         if not 0 <= self.rate <= 1:
             raise InputError(f"rate is {self.rate}: expected a share between 0 and 1")
 
@@ -109,7 +110,7 @@ def partition(run: Run) -> Partition:
         raise InputError(f"{run.source} changed while the comparison ran: start it again with another --out")
     parts = data.parts
     if parts is None:
-        parts = split(data.codes, data.groups if run.by_group else None, run.seed)
+        parts = split(data.codes, data.groups if run.by_group else None, run.seed, data.classes)
     labelled = data.codes >= 0
     samples = Samples(data.arrays, data.codes)
     train, validation, test = (

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +55,7 @@ def run_grid(
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(".*"):
         shutil.rmtree(stale)
-    pending = [run for run in runs if not (folder / run.key / RESULT).is_file()]
+    pending = [run for run in runs if _read(folder / run.key / RESULT) is None]
     if pending:
         _Grid(pending, len(runs), folder, workers, watch, work).go()
     results = [_read(folder / run.key / RESULT) for run in runs]
@@ -70,52 +72,72 @@ class _Grid:
         self.running: dict[Future, Run] = {}
         self.seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.crashes: dict[str, int] = defaultdict(int)
+        self.pool: ProcessPoolExecutor | None = None
 
     def go(self) -> None:
-        pool = self._pool()
+        """Until nothing is left; a worker that dies takes its pool along, and a new one goes on."""
         try:
             while self.queue or self.running:
-                while self.queue and len(self.running) < self.workers:
-                    run = self.queue.pop(0)
-                    self.running[pool.submit(_do, run, self.folder, self.work)] = run
+                try:
+                    self._fill()
+                except BrokenProcessPool:
+                    self._crashed()
+                    continue
                 self._report()
                 finished, _ = wait(self.running, timeout=1.0, return_when=FIRST_COMPLETED)
-                if not self._collect(finished):
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    pool = self._pool()
+                self._collect(finished)
             self._report()
         finally:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+            self._end_pool()
 
-    def _pool(self) -> ProcessPoolExecutor:
-        os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers: two spinning threads on two busy cores crawl
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(min(self.workers, len(self.queue) + len(self.running)), context, _start_worker)
+    def _fill(self) -> None:
+        """Give the workers something to do; after a crash one run at a time, to tell which of them it was."""
+        if self.pool is None:
+            os.environ["OMP_NUM_THREADS"] = "1"  # inherited: two spinning threads on two busy cores crawl
+            context = multiprocessing.get_context("spawn")
+            size = min(self.workers, len(self.queue))
+            self.pool = ProcessPoolExecutor(size, context, initializer=_start_worker)
+        at_once = 1 if self.queue and self.crashes[self.queue[0].key] else self.workers
+        with _deaf_to_interrupts():  # Ctrl-C is the parent's: workers are born ignoring it
+            while self.queue and len(self.running) < at_once:
+                run = self.queue[0]
+                future = self.pool.submit(_do, run, self.folder, self.work)
+                self.running[future] = self.queue.pop(0)
 
-    def _collect(self, finished: set[Future]) -> bool:
-        """Take in finished runs; False when a worker died and took the pool with it."""
+    def _collect(self, finished: set[Future]) -> None:
+        """Take in what has finished, then see to a worker that died."""
+        broken = False
         for future in finished:
-            try:
-                seconds = future.result()
-            except BrokenProcessPool:
-                self._crashed()
-                return False
+            if isinstance(future.exception(), BrokenProcessPool):
+                broken = True
+                continue
+            seconds = future.result()
             run = self.running.pop(future)
             self.seconds[run.method, run.fusion].append(seconds)
-        return True
+        if broken:
+            self._crashed()
 
     def _crashed(self) -> None:
-        """Try each run that was under way once more, then give it up."""
+        """Try each run that was under way again, alone; one that then dies alone is given up."""
+        self._end_pool()
+        alone = len(self.running) == 1
         for run in self.running.values():
-            self.crashes[run.key] += 1
-            if self.crashes[run.key] < 2:
-                self.queue.append(run)
-            else:
+            if (self.folder / run.key / RESULT).is_file():
+                continue
+            if alone and self.crashes[run.key]:
                 error = "the process died twice without a word: out of memory, or killed"
-                _write(self.folder, run, FAILURE, {"run": run.title, "key": run.key, "error": error})
+                _write(self.folder, run, FAILURE, _failure(run, error))
+            else:
+                self.crashes[run.key] += 1
+                self.queue.insert(0, run)
         self.running.clear()
+
+    def _end_pool(self) -> None:
+        if self.pool is not None:
+            for process in list((self.pool._processes or {}).values()):
+                process.terminate()
+            self.pool.shutdown(wait=True, cancel_futures=True)
+            self.pool = None
 
     def _report(self) -> None:
         known = [s for times in self.seconds.values() for s in times]
@@ -129,8 +151,20 @@ class _Grid:
         self.watch(done, self.total, [run.title for run in self.running.values()], left)
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)
@@ -139,22 +173,25 @@ def _start_worker() -> None:
 def _do(run: Run, folder: Path, work: Callable[[Run], dict[str, Any]]) -> float:
     started = time.perf_counter()
     try:
-        name, content = RESULT, work(run)
+        name, content = RESULT, json.dumps(work(run), indent=1)
     except OSError:
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        content = {"run": run.title, "key": run.key, "error": text, "traceback": traceback.format_exc()}
-        name = FAILURE
+        name, content = FAILURE, _failure(run, text, traceback.format_exc())
     _write(folder, run, name, content)
     return time.perf_counter() - started
 
 
-def _write(folder: Path, run: Run, name: str, content: dict[str, Any]) -> None:
+def _failure(run: Run, error: str, trace: str = "") -> str:
+    return json.dumps({"run": run.title, "key": run.key, "error": error, "traceback": trace}, indent=1)
+
+
+def _write(folder: Path, run: Run, name: str, content: str) -> None:
     """The run's folder appears with its content in it, or not at all."""
     staging = folder / f".{run.key}-{os.getpid()}"
     staging.mkdir()
-    (staging / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (staging / name).write_text(content, encoding="utf-8")
     target = folder / run.key
     if target.exists():
         shutil.rmtree(target)
@@ -162,4 +199,8 @@ def _write(folder: Path, run: Run, name: str, content: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """What a run left, or None; a file that is no longer JSON counts as nothing."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

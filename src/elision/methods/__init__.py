@@ -21,6 +21,7 @@ METHODS: dict[str, type[Method]] = {
     "modality-dropout": ModalityDropout,
     "late-fusion": LateFusion,
 }
+"""name -> class."""
 
 __all__ = [
     "AE1",

@@ -1,0 +1,78 @@
+"""Work functions for the runner that worker processes can import. Each writes the run's key into a log as it begins."""
+
+import errno
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from elision.experiments.run import Run
+
+LOG = "ELISION_TEST_LOG"
+"""The environment variable with the log's path."""
+
+
+def square(run: Run) -> dict[str, Any]:
+    _log(run)
+    return {"run": asdict(run), "value": run.seed**2, "padding": list(range(20_000))}
+
+
+def slow_square(run: Run) -> dict[str, Any]:
+    time.sleep(0.3)
+    return square(run)
+
+
+def die_once(run: Run) -> dict[str, Any]:
+    """The first time, the run of seed 1 takes its process with it."""
+    if run.seed == 1 and run.key not in began():
+        _log(run)
+        os._exit(1)
+    return square(run)
+
+
+def die_always(run: Run) -> dict[str, Any]:
+    """The run of seed 1 takes its process with it."""
+    if run.seed == 1:
+        _log(run)
+        os._exit(1)
+    return square(run)
+
+
+def die_beside(run: Run) -> dict[str, Any]:
+    """The run of seed 1 dies, each time once that of seed 0 has begun, or after three seconds; seed 0 takes longer."""
+    earlier = began().count(run.key)
+    if run.seed == 1:
+        _log(run)
+        deadline = time.monotonic() + 3
+        while began().count(replace(run, seed=0).key) <= earlier and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os._exit(1)
+    result = square(run)
+    time.sleep(2)
+    return result
+
+
+def fail(run: Run) -> dict[str, Any]:
+    """The run of seed 1 raises, that of seed 2 returns what JSON cannot hold."""
+    result = square(run)
+    if run.seed == 1:
+        raise ValueError("seed 1 is unlucky")
+    return result | ({"value": {1, 2}} if run.seed == 2 else {})
+
+
+def fill_the_disk(run: Run) -> dict[str, Any]:
+    if run.seed == 1:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return square(run)
+
+
+def began() -> list[str]:
+    """The keys of the runs that began, in order."""
+    log = Path(os.environ[LOG])
+    return log.read_text().split() if log.exists() else []
+
+
+def _log(run: Run) -> None:
+    with Path(os.environ[LOG]).open("a") as log:
+        log.write(run.key + "\n")

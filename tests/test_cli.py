@@ -1,0 +1,375 @@
+"""The command, as a person meets it: files, messages, exit codes, interruptions."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elision.cli import main
+from elision.data import load
+from elision.data.missing import remove
+from elision.experiments.compare import Comparison, plan
+
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+COMMAND = str(Path(sys.executable).with_name("elision"))
+FILES = {"results.csv", "patterns.csv", "table.md", "curves.png", "confusion.png", "report.html"}
+COLUMNS = [
+    "data", "method", "fusion", "objective", "missing", "rate", "seed", "n_train", "n_complete", "n_test",
+    "accuracy", "nll", "ece", "brier", "seconds",
+]  # fmt: skip
+QUICK = ["--encoders", "linear", "--methods", "zero-padding", "--seeds", "1"]
+
+
+def manifest(folder: Path, classes=("u", "v", "w"), modalities=("a", "b"), blank: int = 0) -> str:
+    """60 samples, two numbers per modality; the first ``blank`` samples lack the second modality."""
+    y = np.arange(60) % len(classes)
+    numbers = np.random.default_rng(0).normal(size=(60, 4)).round(3) + y[:, None]
+    names = [f"{m}.{i}" for m in modalities for i in range(2)]
+    frame = pd.DataFrame(numbers, columns=names)
+    frame.loc[: blank - 1, names[2:]] = np.nan
+    frame.insert(0, "label", np.array(classes)[y])
+    path = folder / "tiny.csv"
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+def elision(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture
+def here(monkeypatch, capfd):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["elision", *arguments])
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def visible(out: Path) -> set[str]:
+    return {p.name for p in out.iterdir() if not p.name.startswith(".")}
+
+
+def assert_whole(out: Path) -> int:
+    """How many runs are finished; nothing half-written lies in the folder, nor beside a result."""
+    json.loads((out / "settings.json").read_text())
+    results = list((out / "runs").glob("*/result.json"))
+    for path in results:
+        json.loads(path.read_text())
+    assert len(results) == len(list((out / "runs").iterdir())), "a folder without a result"
+    assert not list(out.glob(".*"))
+    return len(results)
+
+
+# From data to report.
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """(finished process, folder) of a comparison in a process of its own."""
+    folder = tmp_path_factory.mktemp("compare")
+    arguments = ["compare", manifest(folder), "--out", "out", "--encoders", "linear", "--rates", "0.5", "--seeds", "1"]
+    return elision(*arguments, "--methods", "mle", "zero-padding", cwd=folder), folder / "out"
+
+
+def test_compare_writes_everything_and_says_so(compared):
+    done, out = compared
+    assert done.returncode == 0, done.stderr
+    assert visible(out) == FILES | {"settings.json", "runs"}
+    assert "zero-padding" in done.stdout and "out/report.html" in done.stdout
+    assert re.fullmatch(r"(\d of 4 runs done(, about .* left)?\n)+", done.stderr)
+    assert done.stderr.splitlines()[-1] == "4 of 4 runs done"
+    assert assert_whole(out) == 4
+
+
+def test_results_hold_a_row_per_run(compared):
+    table = pd.read_csv(compared[1] / "results.csv")
+    assert list(table.columns) == COLUMNS
+    runs = set(table[["method", "missing", "rate", "seed"]].itertuples(index=False, name=None))
+    assert runs == {(method, missing, 0.5, 0) for method in ("mle", "zero-padding") for missing in "ab"}
+    assert len(table) == 4
+    # 20 of each class: 3 to validate, 3 to test (0.15 x 20), 42 in all to train; half of them lose a modality
+    assert (table["n_train"] == 42).all() and (table["n_complete"] == 21).all()
+    assert table["n_test"].between(9, 12).all()
+    assert table["accuracy"].between(0, 1).all() and (table["nll"] > 0).all() and (table["seconds"] > 0).all()
+
+
+def test_patterns_hold_each_modality_removed(compared):
+    table, patterns = (pd.read_csv(compared[1] / f"{name}.csv") for name in ("results", "patterns"))
+    assert len(patterns) == 12
+    whole = patterns[patterns["test"] == "all modalities"]
+    assert whole["nll"].tolist() == table["nll"].tolist()
+    assert set(patterns["test"]) == {"all modalities", "without a", "without b"}
+    without = patterns[patterns["test"] == "without a"]
+    assert (without["nll"].to_numpy() != whole["nll"].to_numpy()).all()
+
+
+def test_the_table_and_the_report_tell_what_was_run(compared):
+    out = compared[1]
+    results = pd.read_csv(out / "results.csv")
+    accuracy = 100 * results.query("method == 'mle' and missing == 'a'")["accuracy"].item()
+    assert re.search(rf"\| mle \| addition \| auto \| \**{accuracy:.1f}", (out / "table.md").read_text())
+    report = (out / "report.html").read_text()
+    for text in ("tiny: 60 samples, 3 classes", "a missing", "50 %", f"{accuracy:.1f}", "arXiv 2108.10513", "torch",
+                 "elision compare", "--methods mle zero-padding", "without b"):  # fmt: skip
+        assert text in report
+    for name in ("curves.png", "confusion.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_the_report_needs_nothing_from_outside(compared):
+    report = (compared[1] / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 2
+    assert not re.search(r"""(src|href)\s*=\s*["']?(?!["']?data:)|url\(|@import""", report)
+
+
+def test_the_same_command_again_trains_nothing(compared, here, monkeypatch):
+    out = compared[1]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
+    monkeypatch.chdir(out.parent)
+    command = ["compare", "tiny.csv", "--out", "out", "--encoders", "linear", "--rates", "0.5", "--seeds", "1"]
+    code, _, _ = here(*command, "--methods", "mle", "zero-padding", "--workers", "1")
+    assert code == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")} == before
+
+
+def test_other_settings_are_refused_and_change_nothing(compared, here):
+    out = compared[1]
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    data = str(out.parent / "tiny.csv")
+    for changes, word in ((["--seeds", "2"], "seeds was 1, now 2"), (["--encoders", "mlp"], "encoders was linear")):
+        base = {"--encoders": "linear", "--rates": "0.5", "--seeds": "1"} | {changes[0]: changes[1]}
+        options = [word for pair in base.items() for word in pair]
+        code, _, stderr = here("compare", data, "--out", str(out), "--methods", "mle", "zero-padding", *options)
+        assert_refused(code, stderr, word, "--out")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_data_that_lacks_modalities_is_used_as_it_is_and_loses_more_only_on_demand(tmp_path, here):
+    source = manifest(tmp_path, classes=("<script>", "$\\frac$", "w"), modalities=("<b>", "$x_$"), blank=30)
+    assert {(run.missing, run.rate) for run in plan(Comparison(source)).runs} == {("none", 0.0)}
+    out = tmp_path / "out"
+    code, _, stderr = here("compare", source, "--out", str(out), *QUICK, "--missing", "none", "any", "--rates", "0.5")
+    assert code == 0, stderr
+    assert visible(out) >= FILES
+    table = pd.read_csv(out / "results.csv").set_index("missing")
+    complete = int(table.loc["none", "n_complete"])
+    assert 0 < complete < table.loc["none", "n_train"]  # of the half that was complete, what is trained on
+    # with "any", round(0.5 n) of the n complete samples lose something
+    assert table.loc["any", "n_complete"] == complete - round(0.5 * complete)
+    report = (out / "report.html").read_text()
+    assert "<script>" not in report and "<b>" not in report and "&lt;b&gt;" in report
+
+
+def test_any_is_the_same_for_every_method_and_fewer_lose_something_at_a_lower_rate(tmp_path):
+    source = manifest(tmp_path)
+    runs = plan(Comparison(source, methods=("mle", "zero-padding"), missing=("any",), rates=(0.5, 0.8), seeds=2)).runs
+    assert {(r.rate, r.seed) for r in runs if r.missing == "any"} == {(0.5, 0), (0.5, 1), (0.8, 0), (0.8, 1)}
+    observed = load(source).observed
+    less, more = (remove(observed, "any", rate, seed=0) for rate in (0.5, 0.8))
+    complete = [np.logical_and(*masks.values()).sum() for masks in (less, more)]
+    assert complete == [30, 12]
+
+
+def test_what_is_named_twice_is_run_once(tmp_path):
+    once, twice = (
+        plan(Comparison(manifest(tmp_path), **{name: values * n for name, values in {
+            "methods": ("mle",), "fusions": ("addition",), "objectives": ("joint",), "rates": (0.5,), "missing": ("a",),
+        }.items()})).runs
+        for n in (1, 2)
+    )  # fmt: skip
+    assert list(twice) == list(once)
+
+
+# Bad input.
+
+
+def assert_refused(code: int, stderr: str, *words: str) -> None:
+    assert code == 2
+    assert re.fullmatch(r"elision: [^\n]+\n", stderr), stderr  # one message, in one line, and no traceback
+    assert "np." not in stderr
+    for word in words:
+        assert word in stderr
+
+
+GOOD = "label,a.x,b.y\n" + "".join(f"{'uv'[i % 2]},{i},{-i}\n" for i in range(12))
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (GOOD.replace("label", "class"), ["data.csv", "column 'class'"]),
+    (GOOD.replace("label,a.x", "a.x,label"), ["row 2, column 'a.x'", "'u'"]),
+    (GOOD.replace("v,1,", "v,inf,"), ["row 3, column 'a.x'", "finite"]),
+    (re.sub(r"\n[uv],", "\n,", GOOD), ["'label' is blank in all 12 rows"]),
+    (GOOD.replace("v,1,-1", "rare,1,-1"), ["'rare'", "1 sample"]),
+    (re.sub(r",[-\d]+\n", ",\n", GOOD), ["'b'", "no sample"]),
+    (GOOD.replace("u", "ü").encode("latin-1"), ["data.csv", "not UTF-8"]),
+    ("", ["data.csv is empty"]),
+    ("label,a.x\n", ["data.csv", "no sample"]),
+    (re.sub(r"(?m)$", ",9", GOOD.strip()).replace(",9", "", 1), ["data.csv", "row 2"]),
+], ids=lambda value: ", ".join(value) if isinstance(value, list) else "")  # fmt: skip
+def test_a_bad_manifest_ends_the_command_with_one_message(tmp_path, here, content, words):
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, _, stderr = here("compare", str(path), "--out", str(out), *QUICK)
+    assert_refused(code, stderr, *words)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["nowhere.csv"], ["nowhere.csv", "does not exist"]),
+    (["."], ["folder", ".csv or .parquet"]),
+    (["digits", "--methods", "guess"], ["unknown method 'guess'", "zero-padding"]),
+    (["digits", "--fusions", "glue"], ["unknown fusion 'glue'", "addition"]),
+    (["digits", "--objectives", "both"], ["unknown objective 'both'", "joint"]),
+    (["digits", "--encoders", "magic"], ["unknown encoder 'magic'", "linear"]),
+    (["digits", "--missing", "smell"], ["unknown modality 'smell'", "left", "right"]),
+    (["digits", "--rates", "80"], ["rate 80", "below 1"]),
+    (["digits", "--rates", "0"], ["rate 0", "above 0"]),
+    (["digits", "--rates", "nan"], ["rate nan"]),
+    (["digits", "--rates", "much"], ["much"]),
+    (["digits", "--seeds", "0"], ["seeds is 0"]),
+    (["digits", "--workers", "0"], ["workers is 0"]),
+    (["digits", "--split-by-group"], ["digits", "no column 'group'"]),
+    (["digits", "--methods", "zero-padding", "--fusions", "outer-product"], ["zero vector is zero", "use addition"]),
+    (["digits", "--depth", "3"], ["--depth"]),
+    (["digits", "--seeds"], ["--seeds"]),
+], ids=" ".join)  # fmt: skip
+def test_a_bad_option_ends_the_command_with_one_message(tmp_path, here, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, stderr = here("compare", *arguments)
+    assert_refused(code, stderr, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["compete"], ["--verbose"]], ids=" ".join)
+def test_a_bad_command_ends_with_one_message(here, arguments):
+    code, _, stderr = here(*arguments)
+    assert_refused(code, stderr, arguments[0])
+
+
+def foreign_file(out: Path) -> None:
+    out.write_text("years of work")
+
+
+def foreign_folder(out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+
+
+def foreign_settings(out: Path) -> None:
+    out.mkdir()
+    (out / "settings.json").write_text("// an editor's\n{}")
+
+
+def settings_of_another_kind(out: Path) -> None:
+    out.mkdir()
+    (out / "settings.json").write_text("[]")
+
+
+@pytest.mark.parametrize("make", [foreign_file, foreign_folder, foreign_settings, settings_of_another_kind])
+def test_an_out_that_is_no_comparison_is_refused_and_left_alone(tmp_path, here, make):
+    out = tmp_path / "out"
+    make(out)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    code, _, stderr = here("compare", manifest(tmp_path), "--out", str(out), *QUICK)
+    assert_refused(code, stderr, "out", "--out")
+    (tmp_path / "tiny.csv").unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("out", ["/proc/elision", "/dev/null/elision"])
+def test_an_out_that_cannot_be_made_is_one_message(tmp_path, here, out):
+    code, _, stderr = here("compare", manifest(tmp_path), "--out", out, *QUICK)
+    assert_refused(code, stderr, out, "permissions")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("locked", ["parent", "earlier"])
+def test_an_out_without_permission_is_one_message(tmp_path, here, locked):
+    parent = tmp_path / "locked"
+    parent.mkdir()
+    parent.chmod(0o555)
+    out = parent if locked == "earlier" else parent / "out"
+    code, _, stderr = here("compare", manifest(tmp_path), "--out", str(out), *QUICK)
+    assert_refused(code, stderr, str(parent), "Permission denied")
+
+
+def test_the_installed_command_exits_with_2(tmp_path):
+    done = elision("compare", "nowhere.csv", cwd=tmp_path)
+    assert_refused(done.returncode, done.stderr, "nowhere.csv")
+    assert done.stdout == ""
+
+
+# Ctrl-C.
+
+
+@pytest.mark.parametrize("finished", [0, 2], ids=["at the start", "half way"])
+def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_path, here, finished):
+    arguments = ["compare", manifest(tmp_path), "--out", str(tmp_path / "out"), *QUICK[:-1], "6", "--missing", "none"]
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "0 of 6 runs done" in process.stderr.readline()  # the workers are starting
+    deadline = time.monotonic() + 60
+    while len(list((out / "runs").glob("*/result.json"))) < finished:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    if not finished:
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the workers too
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "Interrupted" in stderr and "same command again" in stderr
+    done = assert_whole(out)
+    assert finished <= done < 6
+    assert not FILES & visible(out)
+    if finished:
+        before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
+        assert here(*arguments)[0] == 0
+        assert visible(out) >= FILES and assert_whole(out) == 6
+        assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}.items()
+
+
+# Help.
+
+
+def test_help_is_instant():
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = elision("--help")
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0 and "compare" in done.stdout
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compare", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments):
+    script = (
+        f"import sys; sys.argv = ['elision', *{arguments}]\n"
+        "from elision.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print('heavy:', *{'torch', 'sklearn', 'numpy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == "heavy:"

@@ -1,0 +1,106 @@
+"""The rooms of the house: imports only downwards, public names documented, the door opens fast."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import elision
+
+SOURCE = Path(elision.__file__).parent
+LEVELS = {
+    "errors": 0, "likelihood": 0, "bank": 0, "correlation": 0, "evaluation": 0,
+    "fusion": 1, "batch": 1, "encoders": 1,
+    "methods": 2, "inputs": 2,
+    "training": 3, "data": 3,
+    "ensemble": 4,
+    "persistence": 5,
+    "estimator": 6,
+    "experiments": 7,
+    "cli": 8,
+}  # fmt: skip
+MODULES = {
+    ".".join(("elision", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(SOURCE.rglob("*.py"))
+}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of Elision that a file imports anywhere but under ``if TYPE_CHECKING``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    exempt = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for child in branch.body
+        for node in ast.walk(child)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in exempt:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            whole = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name if name in MODULES else node.module for name in whole}
+    return {name for name in found if name.startswith("elision.")}
+
+
+def test_every_module_has_a_room():
+    assert {room(m) for m in MODULES if m != "elision"} == set(LEVELS)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "elision"])
+def test_imports_go_down(module):
+    rooms = {room(name) for name in imports(MODULES[module])} - {room(module)}
+    upwards = {name for name in rooms if LEVELS[name] >= LEVELS[room(module)]}
+    assert not upwards, f"{module} imports {upwards}"
+
+
+def test_no_module_imports_itself_through_others():
+    """Inside a room too; a cycle raises `graphlib.CycleError`."""
+    order = list(TopologicalSorter({m: imports(path) for m, path in MODULES.items()}).static_order())
+    assert set(order) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", elision.__all__)
+def test_public_names_resolve_and_are_documented(name):
+    value = getattr(elision, name)
+    if isinstance(value, type):
+        assert value.__doc__
+    elif not name.startswith("__"):
+        home = MODULES[elision._HOMES[name]]
+        assert name in documented_constants(home), f"{home}: a string below {name} says what it is"
+
+
+def documented_constants(path: Path) -> set[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {
+        ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+        for node, following in pairwise(body)
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+        and isinstance(following.value.value, str)
+    }
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'elision' has no attribute 'Classifier'"):
+        elision.Classifier  # noqa: B018
+
+
+def test_importing_elision_imports_nothing_heavy():
+    script = "import sys, elision; print(*{'torch', 'sklearn', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
