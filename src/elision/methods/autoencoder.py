@@ -79,9 +79,12 @@ class ImputeThenClassify(nn.Module):
         hidden = ~shown
         return (errors * hidden).sum() / hidden.sum()
 
-    def fit_imputer(self, train: Batch, targets: Batch, samples: Tensor, name: str) -> Stage:
-        """Hide a random part of every sample of ``targets``, which is complete, and learn to say what it was."""
-        self.variance.copy_(torch.stack([x.flatten(1).var(0, correction=0).mean() for x in train.inputs.values()]))
+    def fit_imputer(self, targets: Batch, samples: Tensor, name: str) -> Stage:
+        """Hide a random part of each of the ``samples`` of ``targets``, which are complete, and learn what it was."""
+        rows = targets.select(samples).inputs
+        self.variance.copy_(
+            torch.stack([x.flatten(1).var(0, correction=0).mean() for x in rows.values()]).clamp(min=1e-12)
+        )
 
         def loss(batch: Batch) -> Tensor:
             return self.imputation_error(batch, _random_patterns(len(batch), len(self.shapes), batch.labels.device))
@@ -124,7 +127,7 @@ class AE1(Method):
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples; the classifier on all labelled ones."""
-        yield self.steps.fit_imputer(train, train, _complete_samples("ae1", train), "autoencoder")
+        yield self.steps.fit_imputer(train, _complete_samples("ae1", train), "autoencoder")
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
@@ -150,10 +153,10 @@ class AE2(Method):
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples, then on all completed ones, several times; the classifier."""
-        yield self.steps.fit_imputer(train, train, _complete_samples("ae2", train), "autoencoder")
+        yield self.steps.fit_imputer(train, _complete_samples("ae2", train), "autoencoder")
         everything = torch.arange(len(train), device=train.labels.device)
         for i in range(self.rounds):
-            yield self.steps.fit_imputer(train, self.steps.complete(train), everything, f"self-training {i + 1}")
+            yield self.steps.fit_imputer(self.steps.complete(train), everything, f"self-training {i + 1}")
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
