@@ -32,7 +32,12 @@ def case() -> tuple[MaximumLikelihood, Batch, Batch]:
     batch = Batch.pack(values, observed, labels)
     encoders = {m: torch.nn.Linear(COLUMNS, 32) for m in values}
     parts = Ingredients(
-        encoders, Addition(list(values), CLASSES, 32), log_label_prior(labels, CLASSES).float(), "joint", "exact"
+        encoders,
+        Addition(list(values), CLASSES, 32),
+        log_label_prior(labels, CLASSES).float(),
+        "joint",
+        "exact",
+        dict.fromkeys(values, (COLUMNS,)),
     )
     return MaximumLikelihood(parts), batch, batch.select(torch.arange(150))
 

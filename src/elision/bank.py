@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 BLOCK = 2**18
-"""Scores held at a time by `log_mean_exp_dot`: 1 MB in float32, which stays in a core's cache."""
+"""Scores, and numbers of keys, that `log_mean_exp_dot` looks at together: 1 MB in float32 stays in a core's cache."""
 
 EXACT_ROWS, EXACT_NUMBERS = 4096, 2**24
 """`auto` recomputes the bank exactly up to so many training samples, and so many input numbers in all."""
@@ -51,7 +51,7 @@ def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
 class _LogMeanExpDot(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries: Tensor, keys: Tensor) -> Tensor:
-        log_sums = torch.cat([_log_sum_exp(rows, keys) for rows in queries.split(_block_rows(queries))])
+        log_sums = torch.cat([_log_sum_exp(rows, keys) for rows in queries.split(_block_shape(queries)[0])])
         ctx.save_for_backward(queries, keys, log_sums)
         return log_sums - math.log(len(keys))
 
@@ -60,9 +60,9 @@ class _LogMeanExpDot(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         queries, keys, log_sums = ctx.saved_tensors
         wants_queries, wants_keys = ctx.needs_input_grad
-        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
-        height = _block_rows(queries)
-        width = max(BLOCK // height, 1)
+        grad_queries = torch.zeros_like(queries)
+        grad_keys = torch.empty_like(keys) if len(queries) else torch.zeros_like(keys)
+        height, width = _block_shape(queries)
         for start in range(0, len(queries), height):
             rows = slice(start, start + height)
             weighted = grad[rows, None] * queries[rows]
@@ -77,15 +77,17 @@ class _LogMeanExpDot(torch.autograd.Function):
         return grad_queries.mul_(grad[:, None]) if wants_queries else None, grad_keys if wants_keys else None
 
 
-def _block_rows(queries: Tensor) -> int:
-    return max(min(len(queries), 512), 1)
+def _block_shape(queries: Tensor) -> tuple[int, int]:
+    """(queries, keys) of a block: neither its scores nor its keys hold more than `BLOCK` numbers."""
+    height = max(min(len(queries), 512), 1)
+    return height, max(min(BLOCK // height, BLOCK // max(queries.shape[1], 1)), 1)
 
 
 def _log_sum_exp(queries: Tensor, keys: Tensor) -> Tensor:
     """log sum_j exp(q_i . k_j) by blocks of keys, each rescaled to the running maximum."""
     maximum = queries.new_full((len(queries), 1), -math.inf)
     total = queries.new_zeros((len(queries), 1))
-    for block in keys.split(max(BLOCK // _block_rows(queries), 1)):
+    for block in keys.split(_block_shape(queries)[1]):
         scores = queries @ block.T
         higher = torch.maximum(maximum, scores.amax(1, keepdim=True))
         total = total * (maximum - higher).exp() + scores.sub_(higher).exp_().sum(1, keepdim=True)
