@@ -48,8 +48,7 @@ def test_gradcheck(monkeypatch, block):
 
 
 def test_gradcheck_with_several_blocks_of_queries(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 8)
-    monkeypatch.setattr(module, "_block_rows", lambda queries: 2)
+    monkeypatch.setattr(module, "_block_shape", lambda queries: (2, 3))
     assert gradcheck(log_mean_exp_dot, operands(5, 7, 3))
 
 

@@ -18,10 +18,11 @@ LEVELS = {
     "methods": 2, "inputs": 2,
     "training": 3, "data": 3,
     "ensemble": 4,
-    "persistence": 5,
-    "estimator": 6,
-    "experiments": 7,
-    "cli": 8,
+    "choices": 5,
+    "persistence": 6,
+    "estimator": 7,
+    "experiments": 8,
+    "cli": 9,
 }  # fmt: skip
 MODULES = {
     ".".join(("elision", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path

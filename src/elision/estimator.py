@@ -1,6 +1,5 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
-import numbers
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from elision import persistence
-from elision.bank import BANKS
+from elision import choices, persistence
 from elision.batch import Batch
 from elision.data.splits import stratified_part
-from elision.encoders import AUTO, ENCODERS
 from elision.ensemble import (
     Specification,
     fit_members,
@@ -29,7 +26,7 @@ from elision.ensemble import (
     validation_log_likelihoods,
 )
 from elision.errors import InputError, check_choice
-from elision.fusion import FUSIONS, Fusion
+from elision.fusion import Fusion
 from elision.inputs import (
     Samples,
     Standardizer,
@@ -41,11 +38,8 @@ from elision.inputs import (
     resolve_columns,
 )
 from elision.likelihood import UNLABELLED
-from elision.methods import METHODS, Method
+from elision.methods import Method
 from elision.training import Schedule
-
-_OPTIONAL = ("rank", "max_steps", "batch_size")
-_ABOVE_ZERO = dict.fromkeys(("n_features", "patience", *_OPTIONAL), numbers.Integral) | {"learning_rate": numbers.Real}
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -164,7 +158,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
         """
-        self._check_choices()
+        choices.check(self.get_params(deep=False))
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         arrays = self._read(X, reset=True)
@@ -176,7 +170,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
         self.n_unlabelled_ = int((labels.codes == UNLABELLED).sum())
-        specifications = self._specifications()
+        specifications = choices.specifications(self.get_params(deep=False), self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
             warnings.warn(
                 f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
@@ -236,64 +230,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         return persistence.load(cls, Path(path), encoders or {})
 
-    def _check_choices(self) -> None:
-        method, fusion = self._method(), self._fusion()
-        self._device()
-        check_choice("objective", self.objective, ("auto", "joint", "conditional"))
-        check_choice("bank", self.bank, ("auto", *BANKS))
-        fusion_name = next((name for name, f in FUSIONS.items() if f is fusion), None)
-        for objective in self._objectives() if fusion_name else ():
-            method.claims.check(str(self.method), fusion_name, objective)
-        for name, kind in _ABOVE_ZERO.items():
-            value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value < np.inf:
-                what = "a whole number" if kind is numbers.Integral else "a finite number"
-                raise InputError(f"{name} is {value!r}: expected {what} above 0")
-        if not isinstance(self.weight_decay, numbers.Real) or not 0 <= self.weight_decay < np.inf:
-            raise InputError(f"weight_decay is {self.weight_decay!r}: expected a finite number, 0 or above")
-        if not 0 < self.validation_fraction < 1:
-            raise InputError(f"validation_fraction is {self.validation_fraction!r}: expected a share between 0 and 1")
-
-    def _method(self) -> type[Method]:
-        if isinstance(self.method, str):
-            check_choice("method", self.method, METHODS)
-            return METHODS[self.method]
-        return _subclass("method", self.method, Method)
-
-    def _fusion(self) -> type[Fusion]:
-        if isinstance(self.fusion, str):
-            check_choice("fusion", self.fusion, FUSIONS)
-            return FUSIONS[self.fusion]
-        return _subclass("fusion", self.fusion, Fusion)
-
-    def _objectives(self) -> tuple[str, ...]:
-        return self._method().claims.objectives if self.objective == "auto" else (self.objective,)
-
-    def _specifications(self) -> list[Specification]:
-        """One per (set of encoders, objective)."""
-        chosen = (
-            dict.fromkeys(self.modalities_, self.encoders) if isinstance(self.encoders, str) else dict(self.encoders)
-        )
-        if set(chosen) != set(self.modalities_):
-            raise InputError(
-                f"encoders are given for {sorted(chosen)}: expected one for each of {sorted(self.modalities_)}"
-            )
-        for encoder in chosen.values():
-            if isinstance(encoder, str):
-                check_choice("encoder", encoder, ("auto", *ENCODERS))
-        alternatives = AUTO if "auto" in [e for e in chosen.values() if isinstance(e, str)] else (None,)
-        options = dict(self.method_options or {})
-        sets = [{m: name if e == "auto" else e for m, e in chosen.items()} for name in alternatives]
-        return [
-            Specification(
-                self._method(), self._fusion(), objective, each, self.n_features, self.rank, self.bank, options
-            )
-            for each in sets
-            for objective in self._objectives()
-        ]
-
     def _fit(self, samples: Samples, held_out: Samples | None, specifications: list[Specification]) -> None:
         """Train with a validation set, weigh the members by it, and train once more on everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -307,8 +243,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._weights = stacking_weights(likelihoods).numpy()
         if self.refit and held_out is None:
             self._standardizer, members, _, _ = self._train(samples, None, specifications, seed, steps)
-        precision = torch.float64 if self._device().type == "cpu" else torch.float32
-        self._members = [member.to(self._device(), precision) for member in members]
+        precision = torch.float64 if choices.device(self.device).type == "cpu" else torch.float32
+        self._members = [member.to(choices.device(self.device), precision) for member in members]
         self.members_ = [
             {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": n}
             for s, w, v, n in zip(
@@ -321,7 +257,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         standardizer = Standardizer.fit(training.arrays)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
         data = tuple(
-            part and standardizer.batch(part.arrays, part.codes).to(self._device(), torch.float32)
+            part and standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
             for part in (training, validation)
         )
         members, steps = fit_members(specifications, data, len(self.classes_), schedule, seed, stop_at, self._report)
@@ -389,17 +325,3 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if (labels.codes == UNLABELLED).all():
             raise InputError("no validation sample has a label")
         return samples
-
-    def _device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            return torch.empty(0, device=self.device).device
-        except (RuntimeError, AssertionError, TypeError) as error:
-            raise InputError(f"device {self.device!r} cannot be used here; 'cpu' always can") from error
-
-
-def _subclass(what: str, given: Any, parent: type) -> type:
-    if not (isinstance(given, type) and issubclass(given, parent)):
-        raise InputError(f"{what} is {given!r}: expected a name, or a subclass of {parent.__name__}")
-    return given

@@ -14,6 +14,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
 from torch import nn
 
+from elision import choices
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
 from elision.fusion import FUSIONS
@@ -181,7 +182,7 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
         {m: tensors[f"scale/{m}"].numpy() for m in estimator.modalities_},
     )
     extent = Extent(estimator._shapes, description["rows"], len(estimator.classes_))
-    device = estimator._device()
+    device = choices.device(estimator.device)
     estimator._members = []
     for i, specification in enumerate(description["specifications"]):
         member = _restore_member(specification, extent, modules)

@@ -1,0 +1,105 @@
+"""The classifier's parameters, checked once and made concrete: which models to train, on which device."""
+
+import inspect
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from elision.bank import BANKS
+from elision.encoders import AUTO, ENCODERS
+from elision.ensemble import Specification
+from elision.errors import InputError, check_choice
+from elision.fusion import FUSIONS, Fusion
+from elision.methods import METHODS, Method
+
+_OPTIONAL = ("rank", "max_steps", "batch_size")
+_ABOVE_ZERO = dict.fromkeys(("n_features", "patience", *_OPTIONAL), numbers.Integral) | {"learning_rate": numbers.Real}
+
+
+def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> list[Specification]:
+    """One per (set of encoders, objective): what the classifier of these parameters trains and averages.
+
+    Args:
+        parameters: the constructor's arguments, by name.
+        modalities: of the training data.
+    """
+    method = _part("method", parameters["method"], METHODS, Method)
+    fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    return [
+        Specification(
+            method=method,
+            fusion=fusion,
+            objective=objective,
+            encoders=encoders,
+            n_features=parameters["n_features"],
+            rank=parameters["rank"],
+            bank=parameters["bank"],
+            options=dict(parameters["method_options"] or {}),
+        )
+        for encoders in _encoder_sets(parameters["encoders"], modalities)
+        for objective in _objectives(method, parameters["objective"])
+    ]
+
+
+def check(parameters: Mapping[str, Any]) -> None:
+    """Raise `InputError` for whatever can be told to be wrong before any data is read."""
+    method = _part("method", parameters["method"], METHODS, Method)
+    fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    check_choice("objective", parameters["objective"], ("auto", "joint", "conditional"))
+    check_choice("bank", parameters["bank"], ("auto", *BANKS))
+    registered = next((name for name, f in FUSIONS.items() if f is fusion), None)
+    for objective in _objectives(method, parameters["objective"]) if registered else ():
+        method.claims.check(str(parameters["method"]), registered, objective)
+    options = list(inspect.signature(method).parameters)[1:]
+    for name in parameters["method_options"] or {}:
+        check_choice(f"option of method {parameters['method']!r}", name, options)
+    for name, kind in _ABOVE_ZERO.items():
+        value = parameters[name]
+        if value is None and name in _OPTIONAL:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value < np.inf:
+            what = "a whole number" if kind is numbers.Integral else "a finite number"
+            raise InputError(f"{name} is {value!r}: expected {what} above 0")
+    decay, fraction = parameters["weight_decay"], parameters["validation_fraction"]
+    if not isinstance(decay, numbers.Real) or not 0 <= decay < np.inf:
+        raise InputError(f"weight_decay is {decay!r}: expected a finite number, 0 or above")
+    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
+        raise InputError(f"validation_fraction is {fraction!r}: expected a share between 0 and 1")
+    device(parameters["device"])
+
+
+def device(name: str) -> torch.device:
+    """The device of that name, or with "auto" a GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"device {name!r} cannot be used here; 'cpu' always can") from error
+
+
+def _objectives(method: type[Method], objective: str) -> tuple[str, ...]:
+    return method.claims.objectives if objective == "auto" else (objective,)
+
+
+def _encoder_sets(encoders: Any, modalities: Sequence[str]) -> list[dict[str, Any]]:
+    chosen = dict.fromkeys(modalities, encoders) if isinstance(encoders, str) else dict(encoders)
+    if set(chosen) != set(modalities):
+        raise InputError(f"encoders are given for {sorted(chosen)}: expected one for each of {sorted(modalities)}")
+    names = [encoder for encoder in chosen.values() if isinstance(encoder, str)]
+    for name in names:
+        check_choice("encoder", name, ("auto", *ENCODERS))
+    alternatives = AUTO if "auto" in names else ("",)
+    return [{m: name if isinstance(e, str) and e == "auto" else e for m, e in chosen.items()} for name in alternatives]
+
+
+def _part(what: str, given: Any, registry: Mapping[str, type], parent: type) -> type:
+    if isinstance(given, str):
+        check_choice(what, given, registry)
+        return registry[given]
+    if not (isinstance(given, type) and issubclass(given, parent)):
+        raise InputError(f"{what} is {given!r}: expected a name, or a subclass of {parent.__name__}")
+    return given
