@@ -99,6 +99,22 @@ def results_frame(results: list[dict], folder: Path) -> pd.DataFrame:
 CELL = ["data", "missing", "rate"]
 
 
+def fair(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """title -> samples on which every line of the table was run: an unfinished league has two such tables.
+
+    All lines on the (cell, seed) pairs that all have finished; and, if that is not all, the lines that have finished
+    every pair.
+    """
+    pairs = frame.groupby([*CELL, "seed"])
+    everyone = frame[pairs["method"].transform("nunique") == frame["method"].nunique()]
+    finished = frame.groupby("method").size()
+    done = frame[frame["method"].isin(finished[finished == pairs.ngroups].index)]
+    titles = {"All lines, on the samples that all have finished": everyone, "Lines that have finished": done}
+    return (
+        {title: part for title, part in titles.items() if len(part)} if len(everyone) < len(frame) else {"All": frame}
+    )
+
+
 def overall(frame: pd.DataFrame) -> pd.DataFrame:
     """Per method: mean ranks over (cell, seed) and means; the upper bound, no method, is left out of the ranks."""
     methods = frame[frame["method"] != UPPER_BOUND]
@@ -123,16 +139,23 @@ def overall(frame: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(frame: pd.DataFrame) -> str:
     """The overall table, and one table per data set: accuracy / NLL / ECE, mean ± standard error over seeds."""
-    table = overall(frame)
-    counts = frame.groupby([*CELL, "seed"]).ngroups, frame.groupby(CELL).ngroups
-    parts = [f"{counts[1]} cells, {counts[0]} (cell, seed) pairs, {len(frame)} fits.", "", _table(table.reset_index())]
+    parts = []
+    for title, part in fair(frame).items():
+        pairs, cells = part.groupby([*CELL, "seed"]).ngroups, part.groupby(CELL).ngroups
+        parts += [f"### {title}: {cells} cells, {pairs} (cell, seed) pairs, {len(part)} fits", ""]
+        parts += [_table(overall(part).reset_index()), ""]
+    order = frame[frame["method"] != UPPER_BOUND].groupby("method")["nll"].mean().sort_values().index
     for data, part in frame.groupby("data", sort=False):
         groups = part.groupby(["method", "missing", "rate"], sort=False)[["accuracy", "nll", "ece"]]
-        mean, error, n = groups.mean(), groups.sem(), groups.size()
+        mean, error = groups.mean(), groups.sem()
         columns = list(dict.fromkeys(zip(part["missing"], part["rate"], strict=True)))
         rows = []
-        for method in [*table.index, UPPER_BOUND]:
-            cells = {"method": method}
+        for method in [*order, UPPER_BOUND]:
+            counted = part[part["method"] == method].groupby(["missing", "rate"]).size()
+            cells = {
+                "method": method,
+                "n": "-".join(map(str, sorted({counted.min(), counted.max()}))) if len(counted) else "0",
+            }
             for column in columns:
                 key = (method, *column)
                 text = "" if key not in mean.index else (
@@ -141,8 +164,7 @@ def markdown(frame: pd.DataFrame) -> str:
                 )  # fmt: skip
                 cells[f"{column[0]} {column[1]:.0%}"] = text
             rows.append(cells)
-        seeds = f"{n.min()}" if n.min() == n.max() else f"{n.min()}-{n.max()}"
-        parts += ["", f"### {data}: accuracy / NLL / ECE, {seeds} seeds", "", _table(pd.DataFrame(rows))]
+        parts += ["", f"### {data}: accuracy / NLL / ECE over n seeds", "", _table(pd.DataFrame(rows))]
     return "\n".join(parts) + "\n"
 
 
@@ -197,7 +219,7 @@ def main() -> None:
     frame = results_frame(results, options.folder)
     write_atomically(options.out / "league.csv", frame.to_csv(index=False))
     write_atomically(options.out / "league.md", markdown(frame))
-    critical_difference(frame, options.out / "league.png")
+    critical_difference(list(fair(frame).values())[-1], options.out / "league.png")
     print(markdown(frame))
     for failure in failures:
         print("failed:", failure["run"], failure["error"])

@@ -140,3 +140,24 @@ def test_whatever_decides_a_result_is_in_the_key(change):
 def test_a_rate_beyond_one_is_refused():
     with pytest.raises(InputError, match=r"rate is 80.*between 0 and 1"):
         replace(RUN, rate=80)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    """Without, they would wait for work for ever: their queue never closes."""
+    code = (
+        "from multiprocessing import get_context, active_children\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "import os, signal\n"
+        "from elision.experiments.runner import _start_worker\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, get_context('spawn'), _start_worker)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    worker = int(subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False).stdout)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()

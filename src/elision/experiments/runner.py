@@ -165,9 +165,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _do(run: Run, folder: Path, work: Callable[[Run], dict[str, Any]]) -> float:
@@ -189,13 +196,15 @@ def _failure(run: Run, error: str, trace: str = "") -> str:
 
 def _write(folder: Path, run: Run, name: str, content: str) -> None:
     """The run's folder appears with its content in it, or not at all."""
-    staging = folder / f".{run.key}-{os.getpid()}"
-    staging.mkdir()
-    (staging / name).write_text(content, encoding="utf-8")
-    target = folder / run.key
-    if target.exists():
-        shutil.rmtree(target)
-    staging.rename(target)
+    staging, target = folder / f".{run.key}-{os.getpid()}", folder / run.key
+    try:
+        staging.mkdir()
+        (staging / name).write_text(content, encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        staging.rename(target)
+    except OSError as error:  # a full disk does not say of which file
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:
