@@ -32,7 +32,7 @@ def lines() -> list[tuple[str, str, str, str]]:
         (method, fusion, objective, encoder)
         for method in ("mle", "zero-padding", "lower-bound")
         for fusion in FUSIONS
-        if fusion in METHODS[method].claims.fusions
+        if fusion not in METHODS[method].claims.refusals
         for objective in METHODS[method].claims.objectives
         for encoder in ("kernel", "mlp")
     ]

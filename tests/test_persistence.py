@@ -20,7 +20,7 @@ X = {m: np.random.default_rng(i).normal(size=(48, i)) + Y[:, None] for i, m in (
 X["b"][20:35] = np.nan
 TABLE = np.hstack([X["a"], X["b"]])
 FRAME = pd.DataFrame(TABLE, columns=["a1", "a2", "b1", "b2", "b3"])
-LINES = [(m, f) for m, method in METHODS.items() for f in FUSIONS if f in method.claims.fusions]
+LINES = [(m, f) for m, method in METHODS.items() for f in FUSIONS if f not in method.claims.refusals]
 
 
 def own() -> nn.Module:

@@ -20,7 +20,13 @@ MISSING, UNLABELLED = -1, -1
 
 CASES = [(fusion, m, None) for fusion in FUSIONS for m in (1, 2, 3)] + [("outer-product", 2, 3)]
 """(fusion, number of modalities, rank): every layout of the label parameter that a fusion documents."""
-GRID = [(name, f, o) for name, m in METHODS.items() for f in m.claims.fusions for o in m.claims.objectives]
+GRID = [
+    (name, f, o)
+    for name, m in METHODS.items()
+    for f in FUSIONS
+    if f not in m.claims.refusals
+    for o in m.claims.objectives
+]
 """Every method with every fusion and objective that it claims."""
 
 

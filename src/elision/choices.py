@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from elision.bank import BANKS
 from elision.encoders import AUTO, ENCODERS
@@ -50,12 +51,19 @@ def check(parameters: Mapping[str, Any]) -> None:
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
     check_choice("objective", parameters["objective"], ("auto", "joint", "conditional"))
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
-    registered = next((name for name, f in FUSIONS.items() if f is fusion), None)
-    for objective in _objectives(method, parameters["objective"]) if registered else ():
+    registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
+    for objective in _objectives(method, parameters["objective"]):
         method.claims.check(str(parameters["method"]), registered, objective)
+    _check_encoders(parameters["encoders"])
+    if parameters["modalities"] is not None and not (
+        isinstance(parameters["modalities"], Mapping) and parameters["modalities"]
+    ):
+        raise InputError(f"modalities is {parameters['modalities']!r}: expected a dict, name -> columns of the table")
     options = list(inspect.signature(method).parameters)[1:]
     for name in parameters["method_options"] or {}:
-        check_choice(f"option of method {parameters['method']!r}", name, options)
+        if name not in options:
+            known = ", ".join(options) or "none"
+            raise InputError(f"method {parameters['method']!r} has no option {name!r}: it has {known}")
     for name, kind in _ABOVE_ZERO.items():
         value = parameters[name]
         if value is None and name in _OPTIONAL:
@@ -86,14 +94,31 @@ def _objectives(method: type[Method], objective: str) -> tuple[str, ...]:
 
 
 def _encoder_sets(encoders: Any, modalities: Sequence[str]) -> list[dict[str, Any]]:
-    chosen = dict.fromkeys(modalities, encoders) if isinstance(encoders, str) else dict(encoders)
-    if set(chosen) != set(modalities):
-        raise InputError(f"encoders are given for {sorted(chosen)}: expected one for each of {sorted(modalities)}")
-    names = [encoder for encoder in chosen.values() if isinstance(encoder, str)]
-    for name in names:
-        check_choice("encoder", name, ("auto", *ENCODERS))
-    alternatives = AUTO if "auto" in names else ("",)
-    return [{m: name if isinstance(e, str) and e == "auto" else e for m, e in chosen.items()} for name in alternatives]
+    """Encoders by modality, in the data's order, which is that of every batch."""
+    given = dict.fromkeys(modalities, encoders) if isinstance(encoders, str) else encoders
+    if set(given) != set(modalities):
+        raise InputError(f"encoders are given for {sorted(given)}: expected one for each of {sorted(modalities)}")
+    chosen = {m: given[m] for m in modalities}
+    alternatives = AUTO if any(_is_auto(e) for e in chosen.values()) else ("",)
+    return [{m: name if _is_auto(e) else e for m, e in chosen.items()} for name in alternatives]
+
+
+def _is_auto(encoder: Any) -> bool:
+    return isinstance(encoder, str) and encoder == "auto"
+
+
+def _check_encoders(encoders: Any) -> None:
+    if not isinstance(encoders, (str, Mapping)):
+        raise InputError(
+            f"encoders is a {type(encoders).__name__}: expected a name, or a dict modality -> name or module"
+        )
+    for encoder in [encoders] if isinstance(encoders, str) else encoders.values():
+        if isinstance(encoder, str):
+            check_choice("encoder", encoder, ("auto", *ENCODERS))
+        elif not isinstance(encoder, nn.Module):
+            raise InputError(
+                f"encoder {encoder!r} is no torch.nn.Module, and no name: {', '.join(('auto', *ENCODERS))}"
+            )
 
 
 def _part(what: str, given: Any, registry: Mapping[str, type], parent: type) -> type:

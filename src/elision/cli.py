@@ -71,6 +71,7 @@ def compare(  # noqa: PLR0913
     """
     from elision.experiments import compare as comparing
     from elision.experiments.report import write_report
+    from elision.experiments.run import UPPER_BOUND
     from elision.experiments.runner import run_grid
     from elision.experiments.watch import watching
 
@@ -86,7 +87,7 @@ def compare(  # noqa: PLR0913
     comparing.prepare_folder(comparison, plan.data, out)
     with watching(len(plan.runs)) as watch:
         results, failures = run_grid(plan.runs, out, workers, watch)
-    if not results:
+    if all(result["run"]["method"] == UPPER_BOUND for result in results):
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])
     write_report(out, plan, results, failures, command)
@@ -109,8 +110,8 @@ def _summarise(out: Path, skipped: list, results: list, failures: list) -> None:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     console = Console()
     console.print(table)
-    for _, why in skipped:
-        console.print(f"skipped: {why}", style="yellow", markup=False)
+    for what, why in skipped:
+        console.print(f"skipped: {what}: {why}", style="yellow", markup=False)
     for failure in failures:
         console.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
     console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)

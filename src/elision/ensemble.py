@@ -18,7 +18,7 @@ from elision.fusion import Fusion
 from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
-from elision.training import Schedule, train
+from elision.training import History, Schedule, train
 
 EncoderChoice = str | nn.Module
 _PREDICT_ROWS = 1024
@@ -110,10 +110,23 @@ class Member:
             method = specification.method(ingredients, **specification.options)
         return cls(specification, extent, {m: e.frozen for m, e in encoders.items()}, method)
 
+    @property
+    def bank(self) -> str:
+        """How the banks were estimated while training: "auto" resolved."""
+        return self.extent.bank if self.specification.bank == "auto" else self.specification.bank
+
+    @property
+    def precision(self) -> torch.dtype:
+        """To predict in: float64 on a CPU, unless a module of the user's own may make float32 tensors by itself."""
+        named = all(isinstance(encoder, str) for encoder in self.specification.encoders.values())
+        on_cpu = next(self.method.parameters()).device.type == "cpu"
+        return torch.float64 if named and on_cpu else torch.float32
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Member":
-        """In place, on another device and in another precision."""
-        for module in (*self.frozen.values(), self.method):
-            module.to(device, dtype)
+        """In place, on another device, and the method in another precision."""
+        for frozen in self.frozen.values():
+            frozen.to(device)  # in its own precision: the whitening of a kernel may be ill-conditioned
+        self.method.to(device, dtype)
         return self
 
 
@@ -123,9 +136,9 @@ def fit_members(
     n_classes: int,
     schedule: Schedule,
     seed: int,
-    stop_at: Sequence[Sequence[int]] | None,
+    follow: Sequence[Sequence[History]] | None,
     progress: Callable[[Specification, str, float], None],
-) -> tuple[list[Member], list[list[int]]]:
+) -> tuple[list[Member], list[list[History]]]:
     """Train one member per specification.
 
     Args:
@@ -134,31 +147,31 @@ def fit_members(
         n_classes: K.
         schedule: how to optimise.
         seed: of the first member; each further one adds 1.
-        stop_at: for each member, for each of its stages, the step to stop after (for a fit without validation).
+        follow: for each member the histories of an earlier fit, to repeat without validation: see `train`.
         progress: called with the member's specification, the stage's name and the fraction done.
 
     Returns:
-        The members, and for each the best step of each of its stages.
+        The members, and for each the history of each of its stages.
     """
     training, validation = data
     extent = Extent.of(training, n_classes)
     log_prior = log_label_prior(training.labels, n_classes)
     device = training.labels.device
-    members, best_steps, mapped = [], [], {}
+    members, histories, mapped = [], [], {}
     for i, specification in enumerate(specifications):
-        member = Member.build(specification, extent, log_prior, seed + i).to(device, torch.float32)
+        member = Member.build(specification, extent, log_prior, seed + i)
+        member.method.to(device, torch.float32)
         key = tuple((m, e if isinstance(e, str) else id(e)) for m, e in specification.encoders.items())
         if key not in mapped:
             for m, frozen in member.frozen.items():
-                frozen.fit(training.inputs[m], seed)
+                frozen.to(device).fit(training.inputs[m], seed)
             mapped[key] = (member.frozen, *(b and b.map(member.frozen) for b in (training, validation)))
         member.frozen, train_batch, validation_batch = mapped[key]
         report = partial(progress, specification)
-        last = stop_at[i] if stop_at else None
-        histories = train(member.method, train_batch, validation_batch, schedule, seed + i, last, report)
+        before = follow[i] if follow else None
+        histories.append(train(member.method, train_batch, validation_batch, schedule, seed + i, before, report))
         members.append(member)
-        best_steps.append([h.best_step for h in histories])
-    return members, best_steps
+    return members, histories
 
 
 @torch.no_grad()
@@ -225,9 +238,12 @@ def _build_encoder(modality: str, specification: Specification, extent: Extent) 
     shape = extent.shapes[modality]
     if isinstance(choice, str):
         return ENCODERS[choice](shape, extent.rows[modality], k)
-    module = copy.deepcopy(choice)
-    with torch.no_grad():
-        features = module.eval()(torch.zeros(2, *shape))
+    module = copy.deepcopy(choice).cpu().float()
+    try:
+        with torch.no_grad():
+            features = module.eval()(torch.zeros(2, *shape))
+    except Exception as error:
+        raise InputError(f"the encoder of modality {modality!r} cannot take rows of shape {shape}: {error}") from error
     if features.shape != (2, k):
         raise InputError(
             f"the encoder of modality {modality!r} turns 2 rows of shape {shape} into {tuple(features.shape)}: "

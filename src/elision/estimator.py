@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
 
     By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
-    posteriors averaged with the weights that make a validation set most likely. Predictions are computed in float64 on
-    a CPU, so that a row's probabilities do not depend on the rows beside it.
+    posteriors averaged with the weights that make a validation set most likely. On a CPU predictions are computed in
+    float64, so that a row's probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with
+    modules of your own).
 
     Args:
         method: a name in `elision.METHODS`, or a `Method` class.
@@ -141,6 +143,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has come to its end."""
+        return hasattr(self, "_members")
+
     def __sklearn_tags__(self):
         """NaN means missing."""
         tags = super().__sklearn_tags__()
@@ -158,6 +164,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
         """
+        vars(self).pop("_members", None)  # a fit that fails leaves an unfitted model
         choices.check(self.get_params(deep=False))
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -174,7 +181,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
             warnings.warn(
                 f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
-                "but how their features are distributed; objective='joint' does",
+                "but how their features are distributed; method='mle' with objective='joint' does",
                 stacklevel=2,
             )
         self._fit(samples, self._held_out(validation), specifications)
@@ -215,20 +222,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Write the fitted model as a folder of safetensors and JSON; nothing is pickled.
 
         Args:
-            path: a folder that does not exist yet, or holds a saved model, which is replaced in one step.
+            path: a folder that does not exist yet, or holds a saved model and nothing else, which is replaced.
         """
         check_is_fitted(self)
         persistence.save(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, encoders: Mapping[str, nn.Module] | None = None) -> "MultimodalClassifier":
+    def load(
+        cls, path: str | Path, encoders: Mapping[str, nn.Module] | None = None, device: str | None = None
+    ) -> "MultimodalClassifier":
         """Read a model that `save` wrote.
 
         Args:
             path: the folder.
             encoders: modality -> module of the same architecture, where the model was fitted with the user's own.
+            device: to predict on; None is the one that the model was fitted with.
         """
-        return persistence.load(cls, Path(path), encoders or {})
+        return persistence.load(cls, Path(path), encoders or {}, device)
 
     def _fit(self, samples: Samples, held_out: Samples | None, specifications: list[Specification]) -> None:
         """Train with a validation set, weigh the members by it, and train once more on everything."""
@@ -239,30 +249,43 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 samples.codes, self.validation_fraction, np.random.default_rng(seed), self.classes_
             )
             training, validation = samples.without(chosen), samples.take(chosen)
-        self._standardizer, members, likelihoods, steps = self._train(training, validation, specifications, seed)
-        self._weights = stacking_weights(likelihoods).numpy()
+            for m, values in training.arrays.items():
+                if not observed_rows(values).any():
+                    n = int(observed_rows(samples.arrays[m]).sum())
+                    raise InputError(
+                        f"modality {m!r} is observed in {n} training sample(s), which the inner validation split took: "
+                        "give more, another random_state, or a validation set of your own"
+                    )
+        standardizer, members, histories = self._train(training, validation, specifications, seed)
+        held = standardizer.batch(validation.arrays, validation.codes).to(choices.device(self.device), torch.float32)
+        likelihoods = validation_log_likelihoods(members, held).double().cpu()
+        weights = stacking_weights(likelihoods).numpy()
         if self.refit and held_out is None:
-            self._standardizer, members, _, _ = self._train(samples, None, specifications, seed, steps)
-        precision = torch.float64 if choices.device(self.device).type == "cpu" else torch.float32
-        self._members = [member.to(choices.device(self.device), precision) for member in members]
+            same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
+            standardizer, members, _ = self._train(samples, None, same, seed, histories)
         self.members_ = [
-            {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": n}
-            for s, w, v, n in zip(
-                specifications, self._weights.tolist(), likelihoods.mean(1).tolist(), steps, strict=True
+            {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
+            for s, w, v, steps in zip(
+                specifications,
+                weights.tolist(),
+                likelihoods.mean(1).tolist(),
+                [[h.best_step for h in stages] for stages in histories],
+                strict=True,
             )
         ]
+        self._standardizer, self._weights = standardizer, weights
+        self._members = [member.to(choices.device(self.device), member.precision) for member in members]
 
-    def _train(self, training: Samples, validation: Samples | None, specifications, seed: int, stop_at=None):
-        """(standardizer, members, log-likelihoods of the validation labels (members, n), best steps)."""
+    def _train(self, training: Samples, validation: Samples | None, specifications, seed: int, follow=None):
+        """(standardizer, members, their histories)."""
         standardizer = Standardizer.fit(training.arrays)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
         data = tuple(
             part and standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
             for part in (training, validation)
         )
-        members, steps = fit_members(specifications, data, len(self.classes_), schedule, seed, stop_at, self._report)
-        likelihoods = validation and validation_log_likelihoods(members, data[1]).double().cpu()
-        return standardizer, members, likelihoods, steps
+        n_classes = len(self.classes_)
+        return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report)
 
     def _report(self, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:
@@ -320,6 +343,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """A validation set given by the user, its labels in the training data's classes."""
         if validation is None:
             return None
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y)")
         labels = read_labels(validation[1], self.unlabelled, self.classes_)
         samples = Samples(self._read(validation[0], reset=False), labels.codes)
         if (labels.codes == UNLABELLED).all():

@@ -202,12 +202,17 @@ class OuterProduct(Fusion):
         for m in others:
             rows = self._project(m, bank[m])
             combinations = (combinations[:, None] * rows[None]).flatten(0, 1)
-        averages = []
-        for part in product.split(max(_CHUNK // len(combinations), 1)):
+
+        def sweep(part: Tensor, combinations: Tensor, keys: Tensor) -> Tensor:
             pairs = (part[:, None] * combinations).flatten(0, 1)
             queries = self._pull(last, pairs.expand(-1, self.n_classes, -1))
-            each = log_mean_exp_dot(queries.flatten(0, 1), bank[last]).view(len(part), -1, self.n_classes)
-            averages.append(_log_mean_exp(each, 1))
+            each = log_mean_exp_dot(queries.flatten(0, 1), keys).view(len(part), -1, self.n_classes)
+            return _log_mean_exp(each, 1)
+
+        averages = []
+        for part in product.split(max(_CHUNK // len(combinations), 1)):
+            arguments = (part, combinations, bank[last])
+            averages.append(checkpoint(sweep, *arguments, use_reentrant=False) if others else sweep(*arguments))
         return torch.cat(averages)
 
     def _average_over_tuples(self, product: Tensor, tuples: Packed, bank: Packed) -> Tensor:

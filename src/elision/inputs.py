@@ -29,6 +29,8 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
             raise InputError(f"modality {m!r} is named by a {type(m).__name__}: expected names that are strings")
         if np.iscomplexobj(values):
             raise InputError(f"modality {m!r} holds complex numbers: expected real ones")
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.astype(np.float64).filled(np.nan)
         try:
             arrays[m] = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -63,7 +65,7 @@ def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashab
     """modality -> the positions of its columns.
 
     Args:
-        modalities: name -> a slice, column positions, or column names; None makes one modality "x" of all columns.
+        modalities: name -> a slice, column positions, names, or a mask; None makes one modality "x" of all columns.
         names: the table's column names (0, 1, ... where it has none).
     """
     if modalities is None:
@@ -71,10 +73,16 @@ def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashab
     positions = {name: i for i, name in enumerate(names)}
     resolved: dict[str, np.ndarray] = {}
     for m, columns in modalities.items():
+        if not isinstance(m, str):
+            raise InputError(f"modality {m!r} is named by a {type(m).__name__}: expected names that are strings")
         if isinstance(columns, slice):
             resolved[m] = np.arange(len(names))[columns]
         else:
             wanted = [columns] if np.ndim(columns) == 0 else list(columns)
+            if wanted and all(isinstance(c, (bool, np.bool_)) for c in wanted):
+                if len(wanted) != len(names):
+                    raise InputError(f"modality {m!r} has a mask of {len(wanted)}: X has n_features = {len(names)}")
+                wanted = np.flatnonzero(wanted).tolist()
             unknown = [c for c in wanted if c not in positions and not _is_position(c, len(names))]
             if unknown:
                 raise InputError(
@@ -187,7 +195,8 @@ class Standardizer:
             axis = 0 if values.ndim == 2 else None
             count = np.maximum((~np.isnan(values)).sum(axis), 1)
             mean[m] = np.nansum(values, axis) / count
-            deviation = np.sqrt(np.nansum((values - mean[m]) ** 2, axis) / count)
+            largest = np.maximum(np.nanmax(np.abs(values - mean[m]), axis, initial=0.0), np.finfo(float).tiny)
+            deviation = largest * np.sqrt(np.nansum(((values - mean[m]) / largest) ** 2, axis) / count)
             varies = deviation > 1e-12 * np.maximum(np.abs(mean[m]), 1e-300)
             scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
         return cls(mean, scale)

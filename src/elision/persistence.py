@@ -30,30 +30,45 @@ _OWN = "own"
 
 
 def save(estimator: "MultimodalClassifier", path: Path) -> None:
-    """Write a fitted classifier; an earlier model at ``path`` is replaced only once the new one is complete."""
-    if path.exists() and not (path / MODEL).is_file():
+    """Write a fitted classifier; an earlier model at ``path`` gives way once the new one is complete."""
+    if path.exists() and not _is_saved_model(path):
         raise InputError(f"{path} exists and is not a saved model: choose a folder that does not exist yet")
     tensors = serialize_tensors(_tensors(estimator))
     description = _describe(estimator) | {"sha256": hashlib.sha256(tensors).hexdigest()}
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    retired = staging.with_name(staging.name + "-old")
     try:
         (staging / TENSORS).write_bytes(tensors)
         (staging / MODEL).write_text(json.dumps(description, indent=1, default=_plain), encoding="utf-8")
+        staging.chmod(0o755)
         if path.exists():
-            retired = staging.with_name(staging.name + "-old")
             path.rename(retired)
+        try:
             staging.rename(path)
-            shutil.rmtree(retired)
-        else:
-            staging.rename(path)
-        path.chmod(0o755)
+        except OSError:
+            if retired.exists():
+                retired.rename(path)
+            raise
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        for left in (staging, retired):
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def load(cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn.Module]) -> "MultimodalClassifier":
-    """Read what `save` wrote; ``modules`` are the user's own encoders, by modality."""
+def _is_saved_model(path: Path) -> bool:
+    """Whether the folder holds a model's two files and nothing else."""
+    if not path.is_dir() or {p.name for p in path.iterdir()} != {MODEL, TENSORS}:
+        return False
+    try:
+        return "format" in json.loads((path / MODEL).read_text(encoding="utf-8"))
+    except (TypeError, ValueError):
+        return False
+
+
+def load(
+    cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn.Module], device: str | None
+) -> "MultimodalClassifier":
+    """Read what `save` wrote; ``modules`` are the user's own encoders, ``device`` replaces the one it was fitted on."""
     try:
         description = json.loads((path / MODEL).read_text(encoding="utf-8"))
         content = (path / TENSORS).read_bytes()
@@ -64,8 +79,10 @@ def load(cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn
     version = description.get("format") if isinstance(description, dict) else None
     if version != FORMAT:
         raise InputError(f"{path / MODEL} has format {version}: this version of elision reads {FORMAT}")
-    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+    if hashlib.sha256(content).hexdigest() != description.get("sha256"):
         raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): save the model again")
+    if device is not None:
+        description["parameters"]["device"] = device
     return _restore(cls, description, parse_tensors(content), modules)
 
 
@@ -102,8 +119,8 @@ def _parameters(estimator: "MultimodalClassifier") -> dict[str, Any]:
     if parameters["modalities"] is not None:
         names = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
         parameters["modalities"] = names
-    if not isinstance(parameters["random_state"], int):
-        parameters["random_state"] = None
+    if not isinstance(parameters["random_state"], (int, np.integer)):
+        parameters["random_state"] = None  # a generator's state is not a parameter to save
     return parameters
 
 
@@ -153,7 +170,7 @@ def _tensors(estimator: "MultimodalClassifier") -> dict[str, torch.Tensor]:
     for i, (member, first) in enumerate(zip(estimator._members, _sharing(estimator._members), strict=True)):
         parts = {f"method/{i}": member.method}
         if first == i:
-            parts |= {f"frozen/{i}/{m}": frozen for m, frozen in member.frozen.items()}
+            parts |= {f"frozen/{i}/{j}": frozen for j, frozen in enumerate(member.frozen.values())}
         for part, module in parts.items():
             tensors |= {
                 f"{part}/{name}": value.contiguous().cpu().clone() for name, value in module.state_dict().items()
@@ -194,9 +211,9 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
         if shared < i:
             member.frozen = estimator._members[shared].frozen
         else:
-            for m, frozen in member.frozen.items():
-                _load_state(frozen, tensors, f"frozen/{i}/{m}/")
-        estimator._members.append(member.to(device, torch.float64 if device.type == "cpu" else torch.float32))
+            for j, frozen in enumerate(member.frozen.values()):
+                _load_state(frozen, tensors, f"frozen/{i}/{j}/")
+        estimator._members.append(member.to(device, member.precision))
     return estimator
 
 

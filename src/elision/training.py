@@ -27,7 +27,6 @@ class Schedule:
     """How a stage is optimised: Adam with L2 regularisation, under torch's `OneCycleLR`.
 
     The rate rises over the first tenth of the steps and falls to nearly nothing over the others, both by a cosine;
-    The rate rises over the first tenth of the steps and falls to nearly nothing over the others, both by a cosine;
     Adam's first momentum goes the other way (Smith and Topin 2018).
 
     Args:
@@ -57,11 +56,15 @@ class History:
 
     Args:
         stage: its name.
+        n_steps: the steps that were planned.
+        batch_size: samples per step; None means all of them.
         validation: (steps taken, validation value) at each validation.
         best_step: the steps taken by the parameters that were kept.
     """
 
     stage: str
+    n_steps: int
+    batch_size: int | None
     validation: Sequence[tuple[int, float]]
     best_step: int
 
@@ -72,7 +75,7 @@ def train(
     validation: Batch | None,
     schedule: Schedule,
     seed: int,
-    stop_at: Sequence[int] | None = None,
+    follow: Sequence[History] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[History]:
     """Fit a method in place, and leave it settled, in evaluation mode, with its best parameters.
@@ -80,10 +83,11 @@ def train(
     Args:
         method: freshly built.
         train: all training samples.
-        validation: samples for early stopping; None trains without, to the end or to ``stop_at``.
+        validation: samples for early stopping; None trains without.
         schedule: how to optimise.
         seed: keys the order of mini-batches and every draw in between (dropout, random tuples).
-        stop_at: for each stage the step after which to stop, its schedule otherwise unchanged.
+        follow: the histories of an earlier fit: each stage takes its schedule and batch size, and its best step is
+            the last.
         progress: called with a stage's name and the fraction of its steps that is done.
 
     Raises:
@@ -95,13 +99,17 @@ def train(
     with torch.random.fork_rng(devices=_devices(train)):
         torch.manual_seed(seed)
         for index, stage in enumerate(method.stages(train)):
-            last = stop_at[index] if stop_at else None
-            histories.append(_run(method, stage, train, validation, schedule, seed, last, progress))
+            before = follow[index] if follow else None
+            histories.append(_run(method, stage, train, validation, schedule, seed, before, progress))
     return histories
 
 
-def _run(method, stage, train, validation, schedule, seed, stop_at, progress) -> History:  # noqa: PLR0913
-    n_steps, batch_size = schedule.steps(len(stage.samples))
+def _run(method, stage, train, validation, schedule, seed, follow, progress) -> History:  # noqa: PLR0913
+    n_samples = len(stage.samples)
+    n_steps, batch_size = schedule.steps(n_samples)
+    if follow:
+        n_steps, batch_size = follow.n_steps, min(follow.batch_size or n_samples, n_samples)
+    last = follow.best_step if follow else n_steps
     optimizer = torch.optim.Adam(stage.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     warm_up = max(0.1, 2 / max(n_steps, 3))  # OneCycleLR divides by zero if a phase has no step
     rate = torch.optim.lr_scheduler.OneCycleLR(
@@ -123,13 +131,14 @@ def _run(method, stage, train, validation, schedule, seed, stop_at, progress) ->
         rate.step()
         if validation is not None and (step % every == 0 or step == n_steps) and keeper.look(step):
             break
-        if progress and step % every == 0:
-            progress(stage.name, step / n_steps)
-        if step == (stop_at or n_steps):
+        if step == last:
             break
+        if progress and step % every == 0:
+            progress(stage.name, step / last)
     if progress:
         progress(stage.name, 1.0)
-    return keeper.finish(step)
+    best = keeper.finish(step)
+    return History(stage.name, n_steps, None if batch_size == n_samples else batch_size, keeper.values, best)
 
 
 def _batches(train: Batch, samples: Tensor, size: int, seed: int) -> Iterator[Batch]:
@@ -168,11 +177,12 @@ class _BestKeeper:
         return sum(s > self.best_step for s, _ in self.values) >= self.patience
 
     @torch.no_grad()
-    def finish(self, step: int) -> History:
+    def finish(self, step: int) -> int:
+        """Settle with the best parameters; the steps that they took."""
         if self.state is not None:
             self.method.load_state_dict(self.state)
         self._settle()
-        return History(self.stage.name, self.values, self.best_step or step)
+        return self.best_step or step
 
     def _settle(self) -> None:
         self.method.eval()

@@ -12,6 +12,7 @@ from elision.data.splits import PARTS
 from elision.errors import InputError
 
 RESERVED = ("label", "id", "group", "split")
+_KEYWORDS = ("any", "each", "none")
 _BLANK = ["", "nan", "NaN", "NA", "null"]
 
 
@@ -75,9 +76,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(path, dtype_backend="numpy_nullable")
+        table = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a Parquet file: {error}") from error
+    unnamed = all(name is None for name in table.index.names)
+    return table.reset_index(drop=unnamed)  # a named index is a column, such as id
 
 
 def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -92,9 +95,12 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
                 f"{path} has column {column!r}: expected label, id, group, split, or modality.feature; "
                 "rename or remove it"
             )
+        if modality in _KEYWORDS:
+            raise InputError(f"{path} has a modality {modality!r}, a word that --missing keeps for itself: rename it")
         features.setdefault(modality, []).append(column)
     if "label" not in columns:
-        raise InputError(f"{path} has no column 'label': expected one, with the class of each sample")
+        hint = "; is it separated by commas?" if len(columns) == 1 else ""
+        raise InputError(f"{path} has no column 'label': expected one, with the class of each sample{hint}")
     if not features:
         raise InputError(f"{path} has no column modality.feature, such as audio.pitch: expected one per number")
     return features

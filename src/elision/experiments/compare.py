@@ -3,12 +3,10 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from elision import __version__
 from elision.data import Dataset, load
 from elision.data.missing import ANY
 from elision.data.splits import split
@@ -109,7 +107,9 @@ def plan(comparison: Comparison) -> Plan:
 
 def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
     """Make ``out`` the folder of this comparison, or check that it is: results of other settings are never mixed in."""
-    settings = json.loads(json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint()}))
+    settings = json.loads(
+        json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint(), "elision": __version__})
+    )
     path = out / SETTINGS
     if path.is_file():
         try:
@@ -164,19 +164,3 @@ def _cells(comparison: Comparison, data: Dataset) -> list[tuple[str, float]]:
             raise InputError(f"{data.name} has one modality only: nothing can be removed; use --missing none")
         cells += [(name, rate) for name in names for rate in (comparison.rates if name != NONE else (0.0,))]
     return list(dict.fromkeys(cells))
-
-
-def comparison_fields() -> list[str]:
-    """The names of a comparison's settings."""
-    return [f.name for f in fields(Comparison)]
-
-
-def line_of(result: dict[str, Any]) -> tuple[str, str, str]:
-    """(method, fusion, objective) of a result."""
-    run = result["run"]
-    return run["method"], run["fusion"], run["objective"]
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean; NaN for a single value."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -8,8 +8,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.experiments.compare import line_of
-
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -53,8 +51,10 @@ def curves(table: pd.DataFrame) -> bytes:
         axes[0, 0].set_ylabel("accuracy")
         axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
         axes[1, 0].set_ylabel("negative log-likelihood, nats")
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(lines), 3), frameon=False)
+        shown = {
+            name: handle for axis in axes[0] for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=min(len(lines), 3), frameon=False)
         return _png(figure)
 
 
@@ -82,7 +82,7 @@ def confusions(results: Sequence[dict[str, Any]]) -> bytes:
     counts: dict[tuple[str, str, str], np.ndarray] = {}
     for result in results:
         if result["run"]["rate"] == hardest:
-            line = line_of(result)
+            line = tuple(result["run"][name] for name in LINES)
             counts[line] = counts.get(line, 0) + np.array(result["confusion"])
     shown, classes = list(counts)[:MATRICES], results[0]["classes"]
     columns = min(len(shown), 3)

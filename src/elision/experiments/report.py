@@ -77,11 +77,12 @@ def _facts(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, str]:
     else:
         how = "70 / 15 / 15 " + ("by whole groups" if run["by_group"] else "at random, stratified by class")
     seeds = len({r["run"]["seed"] for r in results})
+    own = "" if data.parts is not None else "split, "
     facts = {
         "Data": f"{data.name}: {len(data.labels):,} samples, {len(data.classes)} classes",
         "Modalities": "; ".join(shown),
         "Split": f"{how}; {results[0]['n_train']:,} for training, {results[0]['metrics']['n']:,} for testing",
-        "Repetitions": f"{seeds} seeds, each with its own split, missing samples and models",
+        "Repetitions": f"{seeds} seeds, each with its own {own}missing samples and models",
         "Encoders": run["encoders"],
     }
     unlabelled = int((data.labels == "").sum())

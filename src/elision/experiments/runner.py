@@ -53,8 +53,9 @@ def run_grid(
     """
     folder = out / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(".*"):
-        shutil.rmtree(stale)
+    for stale in folder.glob(f".{'[0-9a-f]' * 16}-*"):
+        if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
     pending = [run for run in runs if _read(folder / run.key / RESULT) is None]
     if pending:
         _Grid(pending, len(runs), folder, workers, watch, work).go()

@@ -107,9 +107,15 @@ class Rank:
 
 
 def ranking(table: pd.DataFrame) -> list[Rank]:
-    """Lines by mean rank in NLL; ties share their ranks. The upper bound, no method, has no rank."""
-    table = table[table["method"] != UPPER_BOUND]
+    """Lines by mean rank in NLL; ties share their ranks. The upper bound, no method, has no rank.
+
+    Where runs failed, only the (missing, rate, seed) that every line has finished count, if there are any.
+    """
     lines = ["method", "fusion", "objective"]
+    table = table[table["method"] != UPPER_BOUND]
+    finished = table.groupby(["missing", "rate", "seed"])["method"].transform("size")
+    common = table[finished == len(table[lines].drop_duplicates())]
+    table = common if len(common) else table
     cell = table.groupby(["missing", "rate", "seed"], sort=False)
     ranked = table.assign(nll_rank=cell["nll"].rank(), accuracy_rank=cell["accuracy"].rank(ascending=False))
     means = ranked.groupby(lines, sort=False)[["nll_rank", "accuracy_rank", "nll", "accuracy", "seconds"]].mean()

@@ -23,19 +23,17 @@ class Claims:
         summary: what it does, in two lines, for a reader of a report.
         source: where it comes from.
         objectives: the objectives it can train; the first is its own.
-        fusions: the fusions that make sense with it.
-        refusals: fusion -> why it makes no sense.
+        refusals: fusion -> why it makes no sense with the method; every other fusion does.
     """
 
     summary: str
     source: str
     objectives: tuple[str, ...] = ("conditional",)
-    fusions: tuple[str, ...] = ("addition", "concatenation", "outer-product")
     refusals: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""
-        if fusion not in self.fusions:
+        if fusion in self.refusals:
             raise InputError(f"method {name!r} refuses fusion {fusion!r}: {self.refusals[fusion]}")
         if objective not in self.objectives:
             raise InputError(

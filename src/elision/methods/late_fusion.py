@@ -13,15 +13,15 @@ from elision.methods.score import ScoreModel
 class LateFusion(Method):
     """log P(z | x_S) = log P(z) + sum_{m in S} (log P(z | x_m) - log P(z)) + const.
 
-    Each log P(z | x_m) = log_softmax(log P(z) + f_m . h_m(z)) is trained alone, by its own cross-entropy, on the
-    labelled samples that show m. Their sum is the score of zero padding; only what is trained differs.
+    Each log P(z | x_m) = log_softmax(log P(z) + f_m . h_m(z)) is trained by its own cross-entropy on the labelled samples
+    that show m: alone under concatenation; under addition the modalities share the label embedding h. Their sum is the
+    score of zero padding; only what is trained differs.
     """
 
     claims = Claims(
         summary="Trains one classifier per modality on the samples that have it, and adds their log-posteriors, the "
         "prior counted once: it takes the modalities as independent given the label.",
         source="Product of experts; Kittler et al., On combining classifiers, IEEE TPAMI 20 (1998)",
-        fusions=("addition", "concatenation"),
         refusals={"outer-product": "it adds log-posteriors, which an outer product does not: " + ADDITIVE},
     )
 

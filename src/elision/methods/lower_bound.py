@@ -16,7 +16,8 @@ from elision.methods.score import ScoreModel
 class LowerBound(Method):
     """Eq. (4) on complete labelled samples. R_Z is that of all labelled samples, so no class has probability zero.
 
-    A modality that is missing in prediction is averaged out over the complete samples: the rest was thrown away.
+    A modality that is missing in prediction is averaged out over the complete samples: the rest was thrown away. What
+    comes before a method, standardising and a kernel's landmarks, still looks at all observed rows.
     """
 
     claims = Claims(

@@ -17,7 +17,6 @@ class ZeroPadding(Method):
         summary="Puts zeros in the place of missing features and learns from all labelled samples: simple, and "
         "ignorant of how often each class shows the missing modality's features.",
         source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Section 4",
-        fusions=("addition", "concatenation"),
         refusals={
             "outer-product": "an outer product with a zero vector is zero, so the observed modality would be lost too: "
             + ADDITIVE
