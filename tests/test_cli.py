@@ -113,9 +113,9 @@ def test_results_hold_a_row_per_run(compared):
 def test_patterns_hold_each_modality_removed(compared):
     table, patterns = (pd.read_csv(compared[1] / f"{name}.csv") for name in ("results", "patterns"))
     assert len(patterns) == 12
-    whole = patterns[patterns["test"] == "all modalities"]
+    whole = patterns[patterns["test"] == "as they are"]
     assert whole["nll"].tolist() == table["nll"].tolist()
-    assert set(patterns["test"]) == {"all modalities", "without a", "without b"}
+    assert set(patterns["test"]) == {"as they are", "without a", "without b"}
     without = patterns[patterns["test"] == "without a"]
     assert (without["nll"].to_numpy() != whole["nll"].to_numpy()).all()
 

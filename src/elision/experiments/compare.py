@@ -130,8 +130,11 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """The file is there whole, or as it was before."""
     staging = path.with_name(f".{path.name}-{os.getpid()}")
-    staging.write_bytes(content.encode() if isinstance(content, str) else content)
-    staging.replace(path)
+    try:
+        staging.write_bytes(content.encode() if isinstance(content, str) else content)
+        staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:

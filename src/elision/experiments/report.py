@@ -47,6 +47,7 @@ def write_report(
         "grids": {"Accuracy, %": Grid.of(table, "accuracy"), "NLL, nats": Grid.of(table, "nll")},
         "removed": _removed(patterns),
         "pictures": {name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        "most": figures.MATRICES,
         "hardest": max(table["rate"]),
         "methods": {m: CLAIMS[m] for m in dict.fromkeys(table["method"])},
         "skipped": plan.skipped,

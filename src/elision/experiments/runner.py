@@ -56,7 +56,7 @@ def run_grid(
     for stale in folder.glob(f".{'[0-9a-f]' * 16}-*"):
         if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
             shutil.rmtree(stale, ignore_errors=True)
-    pending = [run for run in runs if _read(folder / run.key / RESULT) is None]
+    pending = [run for run in runs if not _read(folder / run.key / RESULT)]
     if pending:
         _Grid(pending, len(runs), folder, workers, watch, work).go()
     results = [_read(folder / run.key / RESULT) for run in runs]
@@ -94,12 +94,11 @@ class _Grid:
     def _fill(self) -> None:
         """Give the workers something to do; after a crash one run at a time, to tell which of them it was."""
         if self.pool is None:
-            os.environ["OMP_NUM_THREADS"] = "1"  # inherited: two spinning threads on two busy cores crawl
             context = multiprocessing.get_context("spawn")
             size = min(self.workers, len(self.queue))
             self.pool = ProcessPoolExecutor(size, context, initializer=_start_worker)
         at_once = 1 if self.queue and self.crashes[self.queue[0].key] else self.workers
-        with _deaf_to_interrupts():  # Ctrl-C is the parent's: workers are born ignoring it
+        with _for_the_newborn():
             while self.queue and len(self.running) < at_once:
                 run = self.queue[0]
                 future = self.pool.submit(_do, run, self.folder, self.work)
@@ -153,15 +152,20 @@ class _Grid:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _for_the_newborn() -> Iterator[None]:
+    """What workers inherit: deaf to Ctrl-C, which is the parent's, and one thread, since spinning ones crawl."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        os.environ.pop("OMP_NUM_THREADS")
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = threads
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _start_worker() -> None:

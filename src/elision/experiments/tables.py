@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 METRICS = {"accuracy": False, "nll": True, "ece": True, "brier": True}
 """metric -> whether less is better."""
-COMPLETE = "all modalities"
+COMPLETE = "as they are"
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:

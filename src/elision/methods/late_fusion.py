@@ -13,9 +13,9 @@ from elision.methods.score import ScoreModel
 class LateFusion(Method):
     """log P(z | x_S) = log P(z) + sum_{m in S} (log P(z | x_m) - log P(z)) + const.
 
-    Each log P(z | x_m) = log_softmax(log P(z) + f_m . h_m(z)) is trained by its own cross-entropy on the labelled samples
-    that show m: alone under concatenation; under addition the modalities share the label embedding h. Their sum is the
-    score of zero padding; only what is trained differs.
+    Each log P(z | x_m) = log_softmax(log P(z) + f_m . h_m(z)) is trained by its own cross-entropy, on the labelled
+    samples that show m: alone under concatenation; under addition the modalities share the label embedding h. Their sum
+    is the score of zero padding; only what is trained differs.
     """
 
     claims = Claims(

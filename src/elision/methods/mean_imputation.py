@@ -15,8 +15,8 @@ class MeanImputation(Method):
     """Eq. (4) on samples completed by the mean observed training row (behind the encoder's frozen part, if any)."""
 
     claims = Claims(
-        summary="Fills a missing modality with the mean of the training samples that show it (of their kernel features, "
-        "under a kernel), then learns as if all were complete: the imputer that most pipelines start with.",
+        summary="Fills a missing modality with the mean of the training samples that show it (of their kernel "
+        "features, under a kernel), then learns as if all were complete: the imputer that most pipelines start with.",
         source="Standard practice; scikit-learn's SimpleImputer",
     )
 
