@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from elision.experiments.run import UPPER_BOUND
+
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -67,13 +69,19 @@ def _panel(axis: Any, part: pd.DataFrame, metric: str, lines: Sequence[tuple[str
         mean, error = mine.mean(), mine.sem().fillna(0)
         shift = (i - (len(lines) - 1) / 2) * width
         axis.errorbar(
-            mean.index + shift, mean, yerr=error, label=short_name(line, lines), color=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)], markersize=5, linewidth=1.8, capsize=2,
+            mean.index + shift, mean, yerr=error, label=short_name(line, lines), **_look(i, line),
+            markersize=5, linewidth=1.8, capsize=2,
         )  # fmt: skip
     rates = sorted(part["rate"].unique())
     axis.set_xticks(rates, ["" if r == 0 else f"{r:.0%}" for r in rates])
     axis.grid(axis="x", visible=False)
     axis.margins(x=0.12)
+
+
+def _look(i: int, line: tuple[str, str, str]) -> dict[str, str]:
+    if line[0] == UPPER_BOUND:
+        return {"color": "#777777", "linestyle": "--", "marker": ""}
+    return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
 
 
 def confusions(results: Sequence[dict[str, Any]]) -> bytes:

@@ -21,7 +21,7 @@ def watching(total: int) -> Iterator[Watcher]:
         yield _lines()
         return
     bar = Progress(
-        BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}  {task.description}"),
+        BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}  {task.description}"),
         console=console,
     )  # fmt: skip
     with bar:
