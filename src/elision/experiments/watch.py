@@ -21,8 +21,8 @@ def watching(total: int) -> Iterator[Watcher]:
         yield _lines()
         return
     bar = Progress(
-        BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}  {task.description}"),
-        console=console,
+        BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}  {task.description}"), console=console,
     )  # fmt: skip
     with bar:
         task = bar.add_task("starting", total=total, left="")
