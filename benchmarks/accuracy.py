@@ -8,6 +8,7 @@ see the same samples; the validation part is used for early stopping, weights, a
 """
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def work(run: Run) -> dict:
     return execute(run)
 
 
-def main() -> None:
+def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], dict]) -> None:
+    """Run what is left of every line in every cell, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("--out", type=Path, required=True)
@@ -56,18 +58,17 @@ def main() -> None:
     data = load(options.data)
     mark = data.fingerprint()
     runs = [
-        Run(options.data, data.name, mark, False, method, fusion, objective, encoders, missing, rate, seed)
+        Run(options.data, data.name, mark, False, *line, missing, rate, seed)
         for seed in range(options.seeds)
         for missing in data.arrays
         for rate in RATES
-        for method, fusion, objective, encoders in lines()
+        for line in lines
     ]
     with watching(len(runs)) as watch:
         results, failures = run_grid(runs, options.out, options.workers, watch, work)
     for failure in failures:
         print("failed:", failure["run"], failure["error"])
-    table = results_table(results).assign(encoders=[r["run"]["encoders"] for r in results])
-    print(markdown(table))
+    print(markdown(results_table(results).assign(encoders=[r["run"]["encoders"] for r in results])))
 
 
 def markdown(table) -> str:
@@ -92,4 +93,4 @@ def markdown(table) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(lines(), work)

@@ -8,21 +8,15 @@ once more on everything; late fusion of SVCs with C chosen on the validation par
 scikit-learn's default C. The validation samples are complete, so fewer than 80 or 95 % lack a modality.
 """
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import RATES, RIVALS, markdown
+from benchmarks.accuracy import RIVALS, main
 from benchmarks.rivals.late_svc import LateSVC
 from elision import MultimodalClassifier
-from elision.data import load
 from elision.evaluation import evaluate
 from elision.experiments.run import Partition, Run, assess, partition
-from elision.experiments.runner import run_grid
-from elision.experiments.tables import results_table
-from elision.experiments.watch import watching
 from elision.inputs import Samples
 
 
@@ -48,29 +42,5 @@ def work(run: Run) -> dict:
     return assess(run, parts, model.predict_log_proba, time.perf_counter() - started)
 
 
-def main() -> None:
-    """Run what is left, and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    data = load(options.data)
-    lines = [("mle", "addition", "auto", "auto"), *((name, "late", "-", "-") for name in RIVALS)]
-    runs = [
-        Run(options.data, data.name, data.fingerprint(), False, *line, missing, rate, seed)
-        for seed in range(options.seeds)
-        for missing in data.arrays
-        for rate in RATES
-        for line in lines
-    ]
-    with watching(len(runs)) as watch:
-        results, failures = run_grid(runs, options.out, options.workers, watch, work)
-    for failure in failures:
-        print("failed:", failure["run"], failure["error"])
-    print(markdown(results_table(results).assign(encoders=[r["run"]["encoders"] for r in results])))
-
-
 if __name__ == "__main__":
-    main()
+    main([("mle", "addition", "auto", "auto"), *((name, "late", "-", "-") for name in RIVALS)], work)

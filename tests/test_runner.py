@@ -143,21 +143,28 @@ def test_a_rate_beyond_one_is_refused():
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):
-    """Without, they would wait for work for ever: their queue never closes."""
+    """Without, they would go on with what they do, beside a second start that does it again."""
     code = (
-        "from multiprocessing import get_context, active_children\n"
+        "from multiprocessing import get_context\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from elision.experiments.runner import _start_worker\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, get_context('spawn'), _start_worker)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    time.sleep(1)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)
-    worker = int(subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False).stdout)
-    deadline = time.monotonic() + 30
+    with (tmp_path / "pid").open("w") as output:  # not a pipe: the worker would hold it open
+        subprocess.run([sys.executable, str(script)], stdout=output, stderr=subprocess.DEVNULL, check=False)
+    worker = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not Path(f"/proc/{worker}").exists()
+    ended = not Path(f"/proc/{worker}").exists()
+    if not ended:
+        os.kill(worker, signal.SIGKILL)
+    assert ended

@@ -177,7 +177,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """A worker whose parent was killed would go on, beside a second start that does the same run again."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
