@@ -24,11 +24,11 @@ from scipy.stats import t as student
 from benchmarks.rivals import execute_rival
 from benchmarks.rivals.lines import RIVALS
 from elision.data import load
-from elision.experiments.compare import write_atomically
 from elision.experiments.run import UPPER_BOUND, Run, execute
 from elision.experiments.runner import run_grid
 from elision.experiments.tables import METRICS
 from elision.experiments.watch import watching
+from elision.files import write_atomically
 from elision.methods import METHODS
 
 RATES = (0.5, 0.8, 0.95)

@@ -156,7 +156,7 @@ def test_rows_partly_nan_take_the_training_means_and_are_counted():
 
 def test_columns_are_standardised():
     """Another unit and origin per column changes nothing but rounding."""
-    moved = {"a": X["a"] * [1e3, 1e-3] + [5.0, -7.0], "b": X["b"] * -2.0**4}
+    moved = {"a": X["a"] * [1e3, 1e-3] + [5.0, -7.0], "b": X["b"] * -(2.0**4)}
     first, second = quick().fit(X, Y).predict_proba(X), quick().fit(moved | {"b": -moved["b"]}, Y)
     np.testing.assert_allclose(second.predict_proba(moved | {"b": -moved["b"]}), first, atol=1e-3)
 

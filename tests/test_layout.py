@@ -13,16 +13,17 @@ import elision
 
 SOURCE = Path(elision.__file__).parent
 LEVELS = {
-    "errors": 0, "likelihood": 0, "bank": 0, "correlation": 0, "evaluation": 0,
-    "fusion": 1, "batch": 1, "encoders": 1,
+    "errors": 0, "files": 0, "parallel": 0, "likelihood": 0, "bank": 0, "correlation": 0, "evaluation": 0,
+    "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 1,
     "methods": 2, "inputs": 2,
     "training": 3, "data": 3,
     "ensemble": 4,
     "choices": 5,
     "persistence": 6,
     "estimator": 7,
-    "experiments": 8,
-    "cli": 9,
+    "deep": 8,
+    "experiments": 9,
+    "cli": 10,
 }  # fmt: skip
 MODULES = {
     ".".join(("elision", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path

@@ -39,10 +39,7 @@ def log(tmp_path, monkeypatch):
 
 def visible(out: Path) -> dict[str, dict]:
     """key -> content of every run's folder; fails on a folder without a whole result."""
-    return {
-        folder.name: json.loads((folder / "result.json").read_text())
-        for folder in (out / "runs").glob("[!.]*")
-    }
+    return {folder.name: json.loads((folder / "result.json").read_text()) for folder in (out / "runs").glob("[!.]*")}
 
 
 def test_results_come_in_order_and_a_later_call_does_only_what_is_left(tmp_path):

@@ -1,7 +1,6 @@
 """`elision compare`: which method should I use on my data, and how well will it do?"""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from elision.data.splits import split
 from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice
 from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run
+from elision.files import write_atomically
 from elision.fusion import FUSIONS
 from elision.methods import METHODS
 
@@ -125,16 +125,6 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
         raise InputError(f"{out} exists and is no comparison's folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(settings, indent=1))
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """The file is there whole, or as it was before."""
-    staging = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        staging.write_bytes(content.encode() if isinstance(content, str) else content)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from elision import __version__
 from elision.experiments import figures
-from elision.experiments.compare import Plan, write_atomically
+from elision.experiments.compare import Plan
 from elision.experiments.run import CLAIMS
 from elision.experiments.tables import (
     COMPLETE,
@@ -23,6 +23,7 @@ from elision.experiments.tables import (
     ranking,
     results_table,
 )
+from elision.files import write_atomically
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
