@@ -1,10 +1,10 @@
-"""Several models of one data set, averaged by how likely they make a validation set."""
+"""Several models of one data set: trained, weighed by a validation set, asked together."""
 
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from elision.fusion import Fusion
 from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
+from elision.stacking import PatternWeights, patterns_to_weigh, stacking_weights
 from elision.training import History, Schedule, train
 
 EncoderChoice = str | nn.Module
@@ -186,41 +187,38 @@ def log_evidences(members: Sequence[Member], batch: Batch) -> Tensor:
     return _over_rows(members, batch, lambda method, rows: method.log_evidence(rows))
 
 
-def validation_log_likelihoods(members: Sequence[Member], batch: Batch) -> Tensor:
-    """log Q(z_i | x_i) of each labelled sample under each member, shape (members, n_labelled)."""
-    return torch.stack([-negative_log_likelihood(p, batch.labels) for p in log_posteriors(members, batch)])
-
-
-def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500) -> Tensor:
-    """Weights w of the mixture sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
-
-    Maximises sum_n log sum_i w_i Q_i(z_n | x_n) + prior sum_i log w_i by expectation-maximisation. The second term is
-    ``prior`` imaginary samples for each member: it keeps every weight positive and a small set from deciding alone.
+@torch.no_grad()
+def fit_weights(members: Sequence[Member], observed: Tensor, held: Batch) -> tuple[PatternWeights, Tensor]:
+    """Weigh the members on a validation set: as it is, and reduced to each pattern of modalities.
 
     Args:
-        log_likelihoods: log Q_i(z_n | x_n), shape (members, n).
-        prior: imaginary samples per member, > 0.
-        iterations: of expectation-maximisation.
+        members: trained.
+        observed: modalities that the training samples show, shape (n, M), bool.
+        held: the validation set; for a pattern the samples that show all of it serve, the rest of them hidden.
 
     Returns:
-        Shape (members,), sums to 1.
-
-    Example:
-        >>> stacking_weights(torch.tensor([[-1.0, -1.0], [-1.0, -1.0]]))
-        tensor([0.5000, 0.5000])
+        The weights, and log Q(z_i | x_i) of each labelled validation sample as it is, shape (members, n_labelled).
     """
-    n_members, n = log_likelihoods.shape
-    weights = log_likelihoods.new_full((n_members,), 1 / n_members)
-    for _ in range(iterations):
-        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0).sum(1)
-        weights = (shares + prior) / (n + n_members * prior)
-    return weights
+    labelled = held.select(held.labelled)
+    mapped = {id(member.frozen): labelled.map(member.frozen) for member in members}
 
+    def log_likelihoods(samples: Tensor, hidden: Sequence[str]) -> Tensor:
+        if not len(samples):
+            return torch.zeros(len(members), 0, dtype=torch.float64)
+        values = []
+        for member in members:
+            batch = reduce(Batch.without, hidden, mapped[id(member.frozen)].select(samples))
+            values.append(-negative_log_likelihood(member.method.log_posterior(batch), batch.labels))
+        return torch.stack(values).double().cpu()
 
-def mixture(log_values: Tensor, weights: Tensor) -> Tensor:
-    """log sum_i w_i exp(value_i) over the first axis."""
-    shape = (-1,) + (1,) * (log_values.dim() - 1)
-    return torch.logsumexp(log_values + weights.to(log_values).log().view(shape), dim=0)
+    likelihoods = log_likelihoods(torch.arange(len(labelled), device=held.labels.device), ())
+    patterns = patterns_to_weigh(observed)
+    weights = []
+    for pattern in patterns.to(held.labels.device):
+        samples = labelled.observed[:, pattern].all(1).nonzero().squeeze(1)
+        hidden = [m for m, shown in zip(held.modalities, pattern.tolist(), strict=True) if not shown]
+        weights.append(stacking_weights(log_likelihoods(samples, hidden)))
+    return PatternWeights(patterns, torch.stack(weights), stacking_weights(likelihoods)), likelihoods
 
 
 def _over_rows(members: Sequence[Member], batch: Batch, function: Callable[[Method, Batch], Tensor]) -> Tensor:

@@ -20,11 +20,9 @@ from elision.data.splits import stratified_part
 from elision.ensemble import (
     Specification,
     fit_members,
+    fit_weights,
     log_evidences,
     log_posteriors,
-    mixture,
-    stacking_weights,
-    validation_log_likelihoods,
 )
 from elision.errors import InputError, check_choice
 from elision.fusion import Fusion
@@ -40,6 +38,7 @@ from elision.inputs import (
 )
 from elision.likelihood import UNLABELLED
 from elision.methods import Method
+from elision.stacking import mixture
 from elision.training import Schedule
 
 
@@ -51,7 +50,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
 
     By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
-    posteriors averaged with the weights that make a validation set most likely. On a CPU predictions are computed in
+    posteriors averaged with the weights that make a validation set most likely: for every pattern of modalities weights
+    of its own, fitted on validation samples reduced to it. On a CPU predictions are computed in
     float64, so that a row's probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with
     modules of your own).
 
@@ -84,7 +84,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: the labels, sorted; shape (K,).
         modalities_: the modalities' names.
-        members_: what was averaged: one dict per model, with encoders, objective, weight and validation NLL.
+        members_: what was averaged: one dict per model, with encoders, objective, validation NLL, and the weight for
+            the validation samples as they are.
         partial_rows_: modality -> training rows that were partly NaN and took means.
         n_unlabelled_: training samples without a label.
 
@@ -194,7 +195,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """log Q(z | x_S); shape (n, K)."""
         batch = self._batch(X)
-        logs = mixture(log_posteriors(self._members, batch), torch.from_numpy(self._weights))
+        logs = mixture(log_posteriors(self._members, batch), self._weights.of(batch.observed))
         return torch.log_softmax(logs, dim=1).double().cpu().numpy()
 
     def predict(self, X: Any) -> np.ndarray:
@@ -214,9 +215,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         joint = [i for i, member in enumerate(self._members) if member.specification.objective == "joint"]
         if not joint:
             raise InputError("evidence needs the joint objective: fit method 'mle' with objective 'joint' or 'auto'")
-        weights = self._weights[joint] / self._weights[joint].sum()
+        weights = self._weights.of(batch.observed)[joint]
         values = log_evidences([self._members[i] for i in joint], batch)
-        return mixture(values, torch.from_numpy(weights)).double().cpu().numpy()
+        return mixture(values, weights / weights.sum(0)).double().cpu().numpy()
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model as a folder of safetensors and JSON; nothing is pickled.
@@ -258,8 +259,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                     )
         standardizer, members, histories = self._train(training, validation, specifications, seed)
         held = standardizer.batch(validation.arrays, validation.codes).to(choices.device(self.device), torch.float32)
-        likelihoods = validation_log_likelihoods(members, held).double().cpu()
-        weights = stacking_weights(likelihoods).numpy()
+        shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
+        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
         if self.refit and held_out is None:
             same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
             standardizer, members, _ = self._train(samples, None, same, seed, histories)
@@ -267,7 +268,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
             for s, w, v, steps in zip(
                 specifications,
-                weights.tolist(),
+                weights.general.tolist(),
                 likelihoods.mean(1).tolist(),
                 [[h.best_step for h in stages] for stages in histories],
                 strict=True,

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from elision.errors import InputError, check_choice
 from elision.fusion import FUSIONS
 from elision.inputs import Standardizer
 from elision.methods import METHODS
+from elision.stacking import PatternWeights
 
 if TYPE_CHECKING:
     from elision.estimator import MultimodalClassifier
 
-FORMAT = 1
+FORMAT = 2
 MODEL, TENSORS = "model.json", "tensors.safetensors"
 _OWN = "own"
 
@@ -101,7 +103,7 @@ def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
         "rows": extent.rows,
         "partial_rows": estimator.partial_rows_,
         "n_unlabelled": estimator.n_unlabelled_,
-        "weights": estimator._weights.tolist(),
+        "weights": {f.name: getattr(estimator._weights, f.name).tolist() for f in fields(PatternWeights)},
         "members": estimator.members_,
         "specifications": [_describe_specification(member) for member in estimator._members],
     }
@@ -193,7 +195,12 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
         setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)
     estimator._shapes = {m: tuple(shape) for m, shape in description["shapes"].items()}
     estimator.partial_rows_, estimator.n_unlabelled_ = description["partial_rows"], description["n_unlabelled"]
-    estimator._weights, estimator.members_ = np.array(description["weights"]), description["members"]
+    weights = description["weights"]
+    patterns = torch.tensor(weights["patterns"], dtype=torch.bool)
+    estimator._weights = PatternWeights(
+        patterns, *(torch.tensor(weights[name], dtype=torch.float64) for name in ("weights", "general"))
+    )
+    estimator.members_ = description["members"]
     estimator._standardizer = Standardizer(
         {m: tensors[f"mean/{m}"].numpy() for m in estimator.modalities_},
         {m: tensors[f"scale/{m}"].numpy() for m in estimator.modalities_},

@@ -1,0 +1,77 @@
+"""Averages of models: weights by how likely each makes a validation set, for each pattern of modalities on its own."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ALL_PATTERNS_UP_TO = 6
+"""Modalities up to which every pattern has weights of its own; beyond, the patterns that training shows."""
+
+
+def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500) -> Tensor:
+    """Weights w of the mixture sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
+
+    Maximises sum_n log sum_i w_i Q_i(z_n | x_n) + prior sum_i log w_i by expectation-maximisation. The second term is
+    ``prior`` imaginary samples for each member: it keeps every weight positive and a small set from deciding alone.
+
+    Args:
+        log_likelihoods: log Q_i(z_n | x_n), shape (members, n); with n = 0 the weights are equal.
+        prior: imaginary samples per member, > 0.
+        iterations: of expectation-maximisation.
+
+    Returns:
+        Shape (members,), sums to 1.
+
+    Example:
+        >>> stacking_weights(torch.tensor([[-1.0, -1.0], [-1.0, -1.0]]))
+        tensor([0.5000, 0.5000])
+    """
+    n_members, n = log_likelihoods.shape
+    weights = log_likelihoods.new_full((n_members,), 1 / n_members)
+    for _ in range(iterations):
+        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0).sum(1)
+        weights = (shares + prior) / (n + n_members * prior)
+    return weights
+
+
+def mixture(log_values: Tensor, weights: Tensor) -> Tensor:
+    """log sum_i w_i exp(value_i) over the first axis; weights (members,), or (members, n) for n samples of their own."""
+    missing_axes = (1,) * (log_values.dim() - weights.dim())
+    return torch.logsumexp(log_values + weights.to(log_values).log().view(*weights.shape, *missing_axes), dim=0)
+
+
+@dataclass(frozen=True)
+class PatternWeights:
+    """Weights of the members for every pattern of modalities.
+
+    A member may be good on complete samples and say nothing sensible of a pattern that it never saw: the conditional
+    objective leaves the posterior without modality m undetermined where every training sample shows m.
+
+    Args:
+        patterns: shape (P, M), bool; True where a modality is shown.
+        weights: of the members for each pattern, shape (P, members).
+        general: for samples of any other pattern, shape (members,).
+    """
+
+    patterns: Tensor
+    weights: Tensor
+    general: Tensor
+
+    def of(self, observed: Tensor) -> Tensor:
+        """The weights of samples that show ``observed`` (n, M), bool; shape (members, n)."""
+        same = (observed[:, None] == self.patterns.to(observed.device)).all(2)
+        chosen = torch.where(same.any(1), same.to(torch.uint8).argmax(1), len(self.patterns))
+        return torch.cat([self.weights, self.general[None]])[chosen.cpu()].T
+
+
+def patterns_to_weigh(observed: Tensor) -> Tensor:
+    """Which patterns get weights of their own: all but the empty one, or with many modalities those shown; (P, M), bool.
+
+    Args:
+        observed: of the training samples, shape (n, M), bool.
+    """
+    m = observed.shape[1]
+    if m > ALL_PATTERNS_UP_TO:
+        return torch.unique(observed.cpu(), dim=0)
+    return torch.arange(1, 2**m)[:, None] >> torch.arange(m) & 1 == 1

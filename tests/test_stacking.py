@@ -1,0 +1,77 @@
+"""Weights of an average: the maximum they claim to be, and each pattern's own."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from elision import MultimodalClassifier
+from elision.stacking import PatternWeights, mixture, patterns_to_weigh, stacking_weights
+
+
+def test_weights_maximise_the_penalised_likelihood():
+    """Against a fine grid over the simplex of two members: no weight does better."""
+    logs = torch.from_numpy(np.log(np.random.default_rng(0).uniform(0.05, 0.9, (2, 40))))
+    first = np.linspace(0.001, 0.999, 999)
+    weights = np.log(np.stack([first, 1 - first], axis=1))
+    values = logsumexp(logs.numpy()[None] + weights[:, :, None], axis=1).sum(1) + weights.sum(1)
+    assert stacking_weights(logs)[0].item() == pytest.approx(first[values.argmax()], abs=1e-3)
+
+
+def test_no_sample_means_equal_weights():
+    assert stacking_weights(torch.zeros(4, 0)).tolist() == [0.25] * 4
+
+
+def test_mixture_takes_weights_for_all_or_for_each_sample():
+    logs = torch.log(torch.tensor([[[0.9, 0.1], [0.9, 0.1]], [[0.2, 0.8], [0.2, 0.8]]]))
+    assert torch.allclose(mixture(logs, torch.tensor([0.5, 0.5])).exp(), torch.tensor([[0.55, 0.45]] * 2))
+    each = mixture(logs, torch.tensor([[1.0, 0.0], [0.0, 1.0]])).exp()
+    assert torch.allclose(each, torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
+
+
+def test_every_pattern_of_few_modalities_and_of_many_those_shown():
+    assert {tuple(p) for p in patterns_to_weigh(torch.ones(5, 2).bool()).tolist()} == {
+        (True, False), (False, True), (True, True)
+    }  # fmt: skip
+    shown = torch.ones(3, 7).bool()
+    shown[1, 2] = False
+    assert sorted(patterns_to_weigh(shown).tolist()) == sorted([[True] * 7, [True, True, False, *[True] * 4]])
+
+
+def test_a_sample_gets_the_weights_of_its_pattern_and_the_general_ones_else():
+    patterns = torch.tensor([[True, False], [True, True]])
+    weights = PatternWeights(patterns, torch.tensor([[0.1, 0.9], [0.2, 0.8]]), torch.tensor([0.5, 0.5]))
+    observed = torch.tensor([[True, True], [False, True], [True, False]])
+    assert torch.equal(weights.of(observed), torch.tensor([[0.2, 0.5, 0.1], [0.8, 0.5, 0.9]]))
+
+
+def test_the_classifier_weighs_each_pattern_by_the_validation_samples_that_can_show_it():
+    """Refitted by hand from the members' own posteriors: EM in numpy on reduced, shown and labelled samples."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 3, 150)
+    X = {"a": rng.normal(size=(150, 3)) + y[:, None], "b": rng.normal(size=(150, 2)) - y[:, None]}
+    held = {m: values[100:].copy() for m, values in X.items()}
+    held["a"][:8] = np.nan  # cannot serve for patterns with a
+    labels = y[100:].astype(object)
+    labels[20:25] = None
+    parts = {"encoders": "linear", "max_steps": 30, "random_state": 0}
+    model = MultimodalClassifier(**parts).fit({m: v[:100] for m, v in X.items()}, y[:100], validation=(held, labels))
+    for shown in (["a"], ["b"], ["a", "b"]):
+        usable = np.arange(50) >= 8 if "a" in shown else np.ones(50, bool)
+        usable[20:25] = False
+        reduced = {m: held[m][usable] for m in shown}
+        known = np.flatnonzero(usable)
+        logs = []
+        for objective in ("joint", "conditional"):
+            alone = MultimodalClassifier(**parts, objective=objective)
+            alone.fit({m: v[:100] for m, v in X.items()}, y[:100], validation=(held, labels))
+            # members are seeded by their place: the second of the pair is not the lone one, so take the pair's own
+            alone._members = [m for m in model._members if m.specification.objective == objective]
+            logs.append(alone.predict_log_proba(reduced))
+        truth = np.stack([one[np.arange(len(known)), y[100:][known]] for one in logs])
+        weights = np.full(2, 0.5)
+        for _ in range(500):
+            shares = np.exp(truth) * weights[:, None]
+            weights = ((shares / shares.sum(0)).sum(1) + 1) / (len(known) + 2)
+        expected = logsumexp(np.stack(logs) + np.log(weights)[:, None, None], axis=0)
+        np.testing.assert_allclose(model.predict_log_proba(reduced), expected, atol=2e-4)  # fitted in float32
