@@ -209,7 +209,7 @@ def test_only_the_joint_objective_scales_the_gradients_of_the_memory(objective, 
     seen = []
 
     class Spy(BANKS["bank"]):
-        def __init__(self, encode, inputs, scaled):
+        def __init__(self, encode, inputs, scaled, total):
             seen.append(scaled)
 
     monkeypatch.setitem(BANKS, "bank", Spy)

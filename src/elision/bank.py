@@ -23,6 +23,8 @@ Packed = Mapping[str, Tensor]
 """modality -> a tensor with one row per sample that shows it, (n_m, ...)."""
 Encode = Callable[[Packed], dict[str, Tensor]]
 """Packed inputs to packed features, modality -> (n_m, k)."""
+Total = Callable[[int], int]
+"""A number of rows in this process to that in all processes that train together; `int` where there is one only."""
 
 
 def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
@@ -96,7 +98,13 @@ def _log_sum_exp(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 class BankEstimate(ABC):
-    """What stands for the bank's features at a training step, while the encoders move."""
+    """What stands for the bank's features at a training step, while the encoders move.
+
+    Attributes:
+        features: those remembered from step to step, modality -> (N_m, k); empty for an estimate without memory.
+    """
+
+    features: dict[str, Tensor]
 
     @abstractmethod
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
@@ -108,6 +116,9 @@ class BankEstimate(ABC):
             source: where each of those rows stands in the training set's packed inputs.
         """
 
+    def refresh(self) -> None:  # noqa: B027 what remembers nothing has nothing to do
+        """Recompute whatever is remembered, with the encoders as they are."""
+
 
 class ExactBank(BankEstimate):
     """Every feature of the bank is recomputed, with gradient, at every step.
@@ -117,8 +128,8 @@ class ExactBank(BankEstimate):
         scaled: accepted for all estimates; nothing to scale here.
     """
 
-    def __init__(self, encode: Encode, inputs: Packed, scaled: bool) -> None:
-        self.inputs = inputs
+    def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
+        self.inputs, self.features = inputs, {}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
         """The mini-batch's features are rows of the bank's: nothing is encoded twice."""
@@ -132,29 +143,44 @@ class MemoryBank(BankEstimate):
     Only fresh rows carry a gradient. With ``scaled`` it is multiplied by (bank rows / fresh rows), which makes it an
     unbiased estimate of the whole bank's: the joint objective's normaliser diverges without. The conditional
     objective trains better with plain gradients.
+
+    Args:
+        encode: the encoders that the first memories, and those of a `refresh`, are made with.
+        inputs: the training set's packed inputs.
+        scaled: multiply the gradient as said.
+        total: a number of rows here to the number in all processes that train together.
     """
 
-    def __init__(self, encode: Encode, inputs: Packed, scaled: bool) -> None:
-        self.scaled = scaled
-        with torch.no_grad():
-            self.features = {m: features.clone() for m, features in encode(inputs).items()}
+    def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
+        self.encode, self.inputs, self.scaled, self.total = encode, inputs, scaled, total
+        self.features = {}
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Encodes all of the bank; done by itself before the first step if nobody did."""
+        self.features = {m: features.clone() for m, features in self.encode(self.inputs).items()}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
         """Stores the fresh features for the steps to come."""
+        if not self.features:
+            self.refresh()
         fresh = encode(inputs)
         bank = {}
         for m, features in fresh.items():
-            scale = len(self.features[m]) / max(len(features), 1) if self.scaled else 1.0
+            scale = self._scale(m, len(features)) if self.scaled else 1.0
             bank[m] = self.features[m].index_copy(0, source[m], _scale_gradient(features, scale))
             self.features[m] = bank[m].detach()
         return fresh, bank
+
+    def _scale(self, modality: str, n_fresh: int) -> float:
+        return self.total(len(self.features[modality])) / max(self.total(n_fresh), 1)
 
 
 class BatchBank(BankEstimate):
     """Only the mini-batch's own rows: biased low by Jensen's inequality, kept for comparison."""
 
-    def __init__(self, encode: Encode, inputs: Packed, scaled: bool) -> None:
-        pass
+    def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
+        self.features = {}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
         """The mini-batch's features, twice."""

@@ -45,6 +45,10 @@ class Fusion(nn.Module, ABC):
         """What `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
 
     @abstractmethod
+    def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
+        """A modality's marginal from those of the parts of its bank, which hold ``sizes``, (parts,), rows each."""
+
+    @abstractmethod
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
         """s_S(z) of every sample, each with its own pattern S.
 
@@ -81,6 +85,13 @@ class AdditiveFusion(Fusion, ABC):
             m: log_mean_exp_dot(embeddings[m], features) if len(features) else features.new_zeros(self.n_classes)
             for m, features in bank.items()
         }
+
+    def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
+        """c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
+        if not sizes.sum():
+            return sum(parts)
+        shares = (sizes / sizes.sum()).to(parts[0]).log()
+        return torch.logsumexp(torch.stack(list(parts)) + shares[:, None], dim=0)
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
         """f_m . h_m(z) where m was observed and c_m(z) where it was not, summed over m."""
@@ -158,6 +169,10 @@ class OuterProduct(Fusion):
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
         """The bank's features themselves, modality -> (N_m, k)."""
         return dict(bank)
+
+    def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
+        """The parts' rows together."""
+        return torch.cat(list(parts))
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
         """Samples are grouped by pattern; each group is one average."""

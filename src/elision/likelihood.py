@@ -11,6 +11,8 @@ Equation numbers are those of Ma, Xu, Huang and Zhang (arXiv 2108.10513); eviden
 All functions are pure and work in log space; `n` is the number of samples and `K` the number of classes.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -81,16 +83,31 @@ def negative_log_likelihood(log_posteriors: Tensor, labels: Tensor) -> Tensor:
     return -log_posteriors[labelled, labels[labelled]]
 
 
-def conditional_objective(scores: Tensor, log_prior: Tensor, labels: Tensor) -> Tensor:
-    """The paper's objective, Eq. (2): mean of -log Q(z | x_S) over the labelled samples (0 if there are none)."""
-    losses = negative_log_likelihood(log_posterior(scores, log_prior), labels)
-    return losses.sum() / max(len(losses), 1)
+def mean(values: Tensor) -> Tensor:
+    """Over the first axis; 0 if there are no values."""
+    return values.sum(0) / max(len(values), 1)
 
 
-def joint_objective(scores: Tensor, empty_scores: Tensor, log_prior: Tensor, labels: Tensor) -> Tensor:
+def conditional_objective(
+    scores: Tensor, log_prior: Tensor, labels: Tensor, mean: Callable[[Tensor], Tensor] = mean
+) -> Tensor:
+    """The paper's objective, Eq. (2): mean of -log Q(z | x_S) over the labelled samples (0 if there are none).
+
+    ``mean`` averages the samples' values, (n,) to a scalar; another one may reach over several processes.
+    """
+    return mean(negative_log_likelihood(log_posterior(scores, log_prior), labels))
+
+
+def joint_objective(
+    scores: Tensor,
+    empty_scores: Tensor,
+    log_prior: Tensor,
+    labels: Tensor,
+    mean: Callable[[Tensor], Tensor] = mean,
+) -> Tensor:
     """The conditional objective, minus the mean evidence over all samples, labelled or not.
 
     Each of the two sums is averaged over its own count, so that few labels are not drowned by many samples.
     """
     evidence = log_evidence(scores, empty_scores, log_prior)
-    return conditional_objective(scores, log_prior, labels) - evidence.mean()
+    return conditional_objective(scores, log_prior, labels, mean) - mean(evidence)

@@ -107,6 +107,7 @@ def train(
 def _run(method, stage, train, validation, schedule, seed, follow, progress) -> History:  # noqa: PLR0913
     n_samples = len(stage.samples)
     n_steps, batch_size = schedule.steps(n_samples)
+    n_steps = math.ceil(stage.share * n_steps)
     if follow:
         n_steps, batch_size = follow.n_steps, min(follow.batch_size or n_samples, n_samples)
     last = follow.best_step if follow else n_steps
@@ -116,6 +117,9 @@ def _run(method, stage, train, validation, schedule, seed, follow, progress) -> 
         optimizer, schedule.learning_rate, total_steps=max(n_steps, 3), pct_start=warm_up
     )
     keeper = _BestKeeper(method, stage, validation, schedule.patience)
+    if stage.bank:
+        method.eval()  # the remembered features start without dropout
+        stage.bank.refresh()
     every = max(n_steps // VALIDATIONS, 1)
     for step, batch in enumerate(_batches(stage.targets or train, stage.samples, batch_size, seed), start=1):
         method.train()

@@ -13,6 +13,10 @@ from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
 HIDDEN, CODE = 128, 64
+_NEEDS_FEATURES = (
+    "it imputes rows of extracted features, and would have to draw whole frames and spectrograms here: extract "
+    "features with a frozen encoder first"
+)
 
 
 class Imputer(nn.Module):
@@ -79,7 +83,7 @@ class ImputeThenClassify(nn.Module):
         hidden = ~shown
         return (errors * hidden).sum() / hidden.sum()
 
-    def fit_imputer(self, targets: Batch, samples: Tensor, name: str) -> Stage:
+    def fit_imputer(self, targets: Batch, samples: Tensor, name: str, share: float = 1.0) -> Stage:
         """Hide a random part of each of the ``samples`` of ``targets``, which are complete, and learn what it was."""
         rows = targets.select(samples).inputs
         self.variance.copy_(
@@ -97,7 +101,7 @@ class ImputeThenClassify(nn.Module):
             errors = [self.imputation_error(complete, p.expand(len(complete), -1)) for p in patterns]
             return float(sum(errors) / len(errors))
 
-        return Stage(name, list(self.imputer.parameters()), samples, loss, validate, targets=targets)
+        return Stage(name, list(self.imputer.parameters()), samples, loss, validate, targets=targets, share=share)
 
     def fit_classifier(self, train: Batch, validate: Callable[[Batch], float | None]) -> Stage:
         """Eq. (2) on completed samples."""
@@ -119,6 +123,7 @@ class AE1(Method):
         summary="Trains an autoencoder on complete samples to impute what the others lack, then a classifier on the "
         "completed data: two steps, of which the first knows nothing of the classes.",
         source="AE1 of Ma et al., arXiv 2108.10513, Section 4",
+        needs_features=_NEEDS_FEATURES,
     )
 
     def __init__(self, ingredients: Ingredients) -> None:
@@ -136,12 +141,16 @@ class AE1(Method):
 
 
 class AE2(Method):
-    """As `AE1`, then the autoencoder goes on for ``rounds``, its own imputations among the targets (self-training)."""
+    """As `AE1`, then the autoencoder goes on, its own imputations among the targets (self-training).
+
+    The ``rounds`` share the steps of one stage; each imputes anew first.
+    """
 
     claims = Claims(
         summary="As ae1, but the autoencoder then trains itself further on all samples, its own imputations among the "
         "targets, before the classifier learns.",
         source="AE2 of Ma et al., arXiv 2108.10513, Section 4",
+        needs_features=_NEEDS_FEATURES,
     )
 
     def __init__(self, ingredients: Ingredients, rounds: int = 3) -> None:
@@ -156,7 +165,8 @@ class AE2(Method):
         yield self.steps.fit_imputer(train, _complete_samples("ae2", train), "autoencoder")
         everything = torch.arange(len(train), device=train.labels.device)
         for i in range(self.rounds):
-            yield self.steps.fit_imputer(self.steps.complete(train), everything, f"self-training {i + 1}")
+            name = f"self-training {i + 1}"
+            yield self.steps.fit_imputer(self.steps.complete(train), everything, name, 1 / self.rounds)
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:

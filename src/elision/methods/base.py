@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from elision.bank import BankEstimate
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Fusion
 from elision.likelihood import negative_log_likelihood
+from elision.methods.across import ALONE, Across
 
 ADDITIVE = "use addition or concatenation"
 
@@ -24,12 +26,14 @@ class Claims:
         source: where it comes from.
         objectives: the objectives it can train; the first is its own.
         refusals: fusion -> why it makes no sense with the method; every other fusion does.
+        needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
     """
 
     summary: str
     source: str
     objectives: tuple[str, ...] = ("conditional",)
     refusals: Mapping[str, str] = field(default_factory=dict)
+    needs_features: str = ""
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""
@@ -52,6 +56,7 @@ class Ingredients:
         objective: one of the method's claimed objectives.
         bank: how to estimate the banks while training: "exact", "bank" or "batch".
         shapes: modality -> shape of a row, as the encoder takes it.
+        across: reaches the other processes that train the same model, if there are any.
     """
 
     encoders: Mapping[str, nn.Module]
@@ -60,6 +65,7 @@ class Ingredients:
     objective: str
     bank: str
     shapes: Mapping[str, Sequence[int]]
+    across: Across = ALONE
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,12 @@ class Stage:
         validate: batch to the number that early stopping minimises, or None where the batch cannot tell: the stage
             then runs to its end.
         targets: the samples that mini-batches are drawn from, where they are not the training samples themselves.
+        share: of the schedule's steps that the stage takes, in (0, 1].
         settle: makes the method ready to predict with its present parameters, where that takes more than having
             them; called before each validation and at the end, in evaluation mode and without gradient.
+            ``settle(False)`` may use remembered features where encoding the whole bank again is dear.
+        bank: the estimate of the banks while training, if the stage has one: to be refreshed before the first step, in
+            evaluation mode, and as often as the loop sees fit.
     """
 
     name: str
@@ -84,7 +94,9 @@ class Stage:
     loss: Callable[[Batch], Tensor]
     validate: Callable[[Batch], float | None]
     targets: Batch | None = None
-    settle: Callable[[], None] | None = None
+    share: float = 1.0
+    settle: Callable[..., None] | None = None
+    bank: BankEstimate | None = None
 
 
 class Method(nn.Module, ABC):

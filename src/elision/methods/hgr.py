@@ -1,6 +1,7 @@
 """Soft-HGR maximal correlation: features of the modalities and of the label that go together."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from math import sqrt
 
@@ -55,20 +56,29 @@ class HGR(Method):
             )
 
         def loss(batch: Batch) -> Tensor:
-            features = model.encode(batch.inputs)
+            batch = model.across.gather(replace(batch, inputs=model.encode(batch.inputs)))
+            features = batch.inputs
             value = -self._correlation(features, batch)
             if self.by_correlation:
-                return value
+                return model.across.tie(value, features)
             complete = batch.complete
             shown = {m: f[batch.positions[m][complete]] for m, f in features.items()}
             rows = dict.fromkeys(shown, torch.arange(len(complete), device=complete.device))
             scores = model.fusion.scores(shown, rows, len(complete), model.marginals)
-            return value + conditional_objective(scores, model.log_prior, batch.labels[complete])
+            value = value + conditional_objective(scores, model.log_prior, batch.labels[complete])
+            return model.across.tie(value, features)
 
         parameters = [*model.encoders.parameters(), self.label_features]
         parameters += [] if self.by_correlation else [*model.fusion.parameters()]
         everything = torch.arange(len(train), device=train.labels.device)
-        yield Stage("correlation", parameters, everything, loss, self.validate, settle=lambda: self._settle(train))
+
+        def settle(exact: bool = True) -> None:
+            bank = model.encode_all(train.inputs)
+            model.store_marginals(bank)
+            for i, features in enumerate(bank.values()):
+                self.means[i] = model.across.mean(features)
+
+        yield Stage("correlation", parameters, everything, loss, self.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """By the rule chosen."""
@@ -92,8 +102,3 @@ class HGR(Method):
             known = labels != UNLABELLED
             total = total + soft_hgr(features[m][known], self.label_features[labels[known]])
         return total
-
-    def _settle(self, train: Batch) -> None:
-        self.model.store_marginals(train.inputs)
-        for i, features in enumerate(self.model.encode(train.inputs).values()):
-            self.means[i] = features.mean(0)

@@ -39,7 +39,9 @@ class LateFusion(Method):
             for m, rows in batch.rows.items():
                 alone = {m: features[m]} | {other: f[:0] for other, f in features.items() if other != m}
                 scores = model.fusion.scores(alone, _only(m, batch), len(batch), model.marginals)
-                total = total + conditional_objective(scores[rows], model.log_prior, batch.labels[rows])
+                total = total + conditional_objective(
+                    scores[rows], model.log_prior, batch.labels[rows], model.across.mean
+                )
             return total
 
         yield Stage("one classifier per modality", list(model.parameters()), train.labelled, loss, self.validate)

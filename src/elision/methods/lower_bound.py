@@ -43,10 +43,10 @@ class LowerBound(Method):
 
         def loss(batch: Batch) -> Tensor:
             scores = model.fusion.scores(model.encode(batch.inputs), batch.rows, len(batch), model.marginals)
-            return conditional_objective(scores, model.log_prior, batch.labels)
+            return conditional_objective(scores, model.log_prior, batch.labels, model.across.mean)
 
-        def settle() -> None:
-            model.store_marginals(bank)
+        def settle(exact: bool = True) -> None:
+            model.store_marginals(model.encode_all(bank))
 
         yield Stage("complete samples", list(model.parameters()), samples, loss, self.validate, settle=settle)
 

@@ -18,6 +18,8 @@ class MeanImputation(Method):
         summary="Fills a missing modality with the mean of the training samples that show it (of their kernel "
         "features, under a kernel), then learns as if all were complete: the imputer that most pipelines start with.",
         source="Standard practice; scikit-learn's SimpleImputer",
+        needs_features="the mean of many frames is a grey blur that stands for none of them: use zero-padding, or "
+        "extract features first",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:

@@ -34,24 +34,28 @@ class MaximumLikelihood(Method):
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """One. Samples without a label count under the joint objective, and keep a remembered bank fresh."""
-        model = self.model.eval()  # the remembered features start without dropout
-        estimate = BANKS[self.bank](model.encode, train.inputs, scaled=self.joint)
+        model, across = self.model, self.model.across
+        estimate = BANKS[self.bank](model.encode_all, train.inputs, scaled=self.joint, total=across.total)
 
         def loss(batch: Batch) -> Tensor:
             features, bank = estimate(model.encode, batch.inputs, batch.source)
-            marginals = model.fusion.marginals(bank)
+            marginals = across.marginals(model.fusion, bank)
             scores = model.fusion.scores(features, batch.rows, len(batch), marginals)
             if self.joint:
-                return joint_objective(scores, model.fusion.empty_scores(marginals), model.log_prior, batch.labels)
-            return conditional_objective(scores, model.log_prior, batch.labels)
+                empty = model.fusion.empty_scores(marginals)
+                value = joint_objective(scores, empty, model.log_prior, batch.labels, across.mean)
+            else:
+                value = conditional_objective(scores, model.log_prior, batch.labels, across.mean)
+            return across.tie(value, marginals)
 
         everything = torch.arange(len(train), device=train.labels.device)
         samples = everything if self.joint or self.bank == "bank" else train.labelled
 
-        def settle() -> None:
-            model.store_marginals(train.inputs)
+        def settle(exact: bool = True) -> None:
+            remembered = estimate.features and not exact
+            model.store_marginals(estimate.features if remembered else model.encode_all(train.inputs))
 
-        yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle)
+        yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) and (5)."""

@@ -40,7 +40,8 @@ class ModalityDropout(Method):
             dropped = torch.rand(batch.observed.shape, device=batch.labels.device) < self.rate
             shown = batch.observed & ~dropped
             shown = torch.where(shown.any(1, keepdim=True), shown, batch.observed)
-            return conditional_objective(self._scores(batch, shown), self.model.log_prior, batch.labels)
+            scores = self._scores(batch, shown)
+            return conditional_objective(scores, self.model.log_prior, batch.labels, self.model.across.mean)
 
         yield Stage("modality dropout", list(self.parameters()), train.labelled, loss, self.validate)
 

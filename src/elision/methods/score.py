@@ -23,6 +23,7 @@ class ScoreModel(nn.Module):
         self.modalities = tuple(ingredients.encoders)
         self.encoders = nn.ModuleList(ingredients.encoders.values())
         self.fusion = ingredients.fusion
+        self.across = ingredients.across
         self.register_buffer("log_prior", ingredients.log_prior)
         for i in range(len(self.modalities)):
             self.register_buffer(f"marginal_{i}", torch.zeros_like(ingredients.log_prior))
@@ -39,14 +40,18 @@ class ScoreModel(nn.Module):
             m: f(inputs[m]) if len(inputs[m]) else none for m, f in zip(self.modalities, self.encoders, strict=True)
         }
 
-    @torch.no_grad()
-    def store_marginals(self, inputs: Packed) -> None:
-        """Recompute every bank with the present encoders, a thousand rows at a time, and keep its marginals."""
-        bank = {
-            m: torch.cat([f(rows) for rows in inputs[m].split(_ENCODE_ROWS)])
+    def encode_all(self, inputs: Packed) -> dict[str, Tensor]:
+        """As `encode`, up to a thousand rows at a time."""
+        none = self.log_prior.new_zeros(0, self.fusion.n_features)
+        return {
+            m: torch.cat([none, *(f(rows) for rows in inputs[m].split(_ENCODE_ROWS) if len(rows))])
             for m, f in zip(self.modalities, self.encoders, strict=True)
         }
-        for i, marginal in enumerate(self.fusion.marginals(bank).values()):
+
+    @torch.no_grad()
+    def store_marginals(self, bank: Packed) -> None:
+        """Keep the marginals of the banks' features, modality -> (N_m, k)."""
+        for i, marginal in enumerate(self.across.marginals(self.fusion, bank).values()):
             setattr(self, f"marginal_{i}", marginal)
 
     def scores(self, batch: Batch) -> Tensor:

@@ -32,7 +32,7 @@ class ZeroPadding(Method):
         model = self.model
 
         def loss(batch: Batch) -> Tensor:
-            return conditional_objective(model.scores(batch), model.log_prior, batch.labels)
+            return conditional_objective(model.scores(batch), model.log_prior, batch.labels, model.across.mean)
 
         yield Stage("zero padding", list(model.parameters()), train.labelled, loss, self.validate)
 
