@@ -6,8 +6,9 @@
 
 Data: RAVDESS six classes (random split, and by actor), digits, mfeat (views fou, zer, mor, and all six). Missing in
 training: one modality at 50, 80, 95 % (each of the two, where there are two; fou of mfeat) and any at 50 and 80 %. Five
-seeds, seed by seed, so that an interrupted league is a smaller one. Test data complete, and with each modality removed.
-Elision's lines are the estimator's defaults (encoders and objective averaged) under addition. Every line may use the
+seeds, seed by seed, the quick lines first, so that an interrupted league is a smaller one. Test data complete, and with
+each modality removed. Elision's lines are the estimator's defaults (encoders and objective averaged) under addition,
+late fusion also under concatenation, where its classifiers share nothing. Every line may use the
 validation part to stop, weigh or choose among at most three settings; none is trained on it.
 """
 
@@ -33,7 +34,7 @@ from elision.methods import METHODS
 
 RATES = (0.5, 0.8, 0.95)
 ANY_RATES = (0.5, 0.8)
-OURS = "mle"
+SLOW = ("ae1", "ae2", UPPER_BOUND, "HistGradientBoosting", "LightGBM", "imml M3Care", "imml MUSE")
 
 
 def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
@@ -49,20 +50,23 @@ def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
 
 
 def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
-    """Seed by seed, cell by cell, line by line."""
+    """The quick lines, then the slow ones; seed by seed, cell by cell, line by line."""
     lines = [(m, "addition", "auto", "auto") for m in (*METHODS, UPPER_BOUND)] + [(r, "-", "-", "-") for r in RIVALS]
+    lines.append(("late-fusion", "concatenation", "auto", "auto"))
     lines = [line for line in lines if not only or line[0] in only]
     runs = []
-    for seed in range(seeds):
-        for _, source, by_group, removable in data_sets(folder):
-            data = load(source)
-            mark = data.fingerprint()
-            cells = [(m, rate) for m in removable for rate in RATES] + [("any", rate) for rate in ANY_RATES]
-            runs += [
-                Run(source, data.name, mark, by_group, *line, missing, rate, seed)
-                for missing, rate in cells
-                for line in lines
-            ]
+    for slow in (False, True):
+        for seed in range(seeds):
+            for _, source, by_group, removable in data_sets(folder):
+                data = load(source)
+                mark = data.fingerprint()
+                cells = [(m, rate) for m in removable for rate in RATES] + [("any", rate) for rate in ANY_RATES]
+                runs += [
+                    Run(source, data.name, mark, by_group, *line, missing, rate, seed)
+                    for missing, rate in cells
+                    for line in lines
+                    if (line[0] in SLOW) == slow
+                ]
     return runs
 
 
@@ -87,7 +91,7 @@ def results_frame(results: list[dict], folder: Path) -> pd.DataFrame:
                 "missing": run["missing"],
                 "rate": run["rate"],
                 "seed": run["seed"],
-                "method": run["method"],
+                "method": run["method"] if run["fusion"] in ("addition", "-") else f"{run['method']}, {run['fusion']}",
                 **{k: r["metrics"][k] for k in METRICS},
                 **removed,
                 "seconds": r["seconds"],
@@ -97,6 +101,8 @@ def results_frame(results: list[dict], folder: Path) -> pd.DataFrame:
 
 
 CELL = ["data", "missing", "rate"]
+BLOCK = ["data", "seed"]
+"""Cells of one data set and seed share their split: differences between lines are independent between these at best."""
 
 
 def fair(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -127,8 +133,7 @@ def overall(frame: pd.DataFrame) -> pd.DataFrame:
     table = ranked.groupby("method")[columns].mean()
     best = table["rank nll"].idxmin()
     for metric in ("accuracy", "nll"):
-        # one difference per cell (seeds averaged), and Student's interval over cells: seeds of a cell share test data
-        wide = methods.pivot_table(index=CELL, columns="method", values=metric)
+        wide = methods.pivot_table(index=BLOCK, columns="method", values=metric)
         differences = wide.sub(wide[best], axis=0)
         half = differences.sem() * student.ppf(0.975, len(wide) - 1)
         table[f"{metric} - {best}"] = [
@@ -138,34 +143,40 @@ def overall(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """The overall table, and one table per data set: accuracy / NLL / ECE, mean ± standard error over seeds."""
+    """The overall table, and two per data set: test data complete, and with a modality missing."""
     parts = []
     for title, part in fair(frame).items():
         pairs, cells = part.groupby([*CELL, "seed"]).ngroups, part.groupby(CELL).ngroups
         parts += [f"### {title}: {cells} cells, {pairs} (cell, seed) pairs, {len(part)} fits", ""]
         parts += [_table(overall(part).reset_index()), ""]
     order = frame[frame["method"] != UPPER_BOUND].groupby("method")["nll"].mean().sort_values().index
+    lines = [*order, *([UPPER_BOUND] if (frame["method"] == UPPER_BOUND).any() else [])]
     for data, part in frame.groupby("data", sort=False):
-        groups = part.groupby(["method", "missing", "rate"], sort=False)[["accuracy", "nll", "ece"]]
-        mean, error = groups.mean(), groups.sem()
-        columns = list(dict.fromkeys(zip(part["missing"], part["rate"], strict=True)))
-        rows = []
-        for method in [*order, UPPER_BOUND]:
-            counted = part[part["method"] == method].groupby(["missing", "rate"]).size()
-            cells = {
-                "method": method,
-                "n": "-".join(map(str, sorted({counted.min(), counted.max()}))) if len(counted) else "0",
-            }
-            for column in columns:
-                key = (method, *column)
-                text = "" if key not in mean.index else (
-                    f"{mean.loc[key, 'accuracy']:.3f} ± {error.loc[key, 'accuracy']:.3f} / "
-                    f"{mean.loc[key, 'nll']:.3f} ± {error.loc[key, 'nll']:.3f} / {mean.loc[key, 'ece']:.3f}"
-                )  # fmt: skip
-                cells[f"{column[0]} {column[1]:.0%}"] = text
-            rows.append(cells)
-        parts += ["", f"### {data}: accuracy / NLL / ECE over n seeds", "", _table(pd.DataFrame(rows))]
+        for title, metrics in (
+            ("test data complete: accuracy / NLL / ECE", ["accuracy", "nll", "ece"]),
+            ("test data lacking one modality, mean over which: accuracy / NLL", ["accuracy_removed", "nll_removed"]),
+        ):
+            parts += ["", f"### {data}, {title}", "", _table(_cells(part, lines, metrics))]
     return "\n".join(parts) + "\n"
+
+
+def _cells(part: pd.DataFrame, lines: list[str], metrics: list[str]) -> pd.DataFrame:
+    """A row per line, a column per (missing, rate): mean ± standard error over seeds of each metric."""
+    groups = part.groupby(["method", "missing", "rate"], sort=False)[metrics]
+    mean, error, count = groups.mean(), groups.sem(), groups.size()
+    columns = list(dict.fromkeys(zip(part["missing"], part["rate"], strict=True)))
+    rows = []
+    for line in lines:
+        seeds = sorted({int(count.get((line, *column), 0)) for column in columns})
+        row = {"method": line, "n": "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}
+        for column in columns:
+            key = (line, *column)
+            known = key in mean.index
+            row[f"{column[0]} {column[1]:.0%}"] = (
+                " / ".join(f"{mean.loc[key, m]:.3f} ± {error.loc[key, m]:.3f}" for m in metrics) if known else ""
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -177,13 +188,13 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def critical_difference(frame: pd.DataFrame, path: Path) -> None:
-    """Mean ranks over cells, and the Nemenyi test's critical difference at 5 % (Demsar 2006)."""
+    """Mean ranks over (data set, seed) blocks, and the Nemenyi test's critical difference at 5 % (Demsar 2006)."""
     from matplotlib import pyplot as plt
 
     methods = frame[frame["method"] != UPPER_BOUND]
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.34 * methods["method"].nunique() + 1.4), layout="constrained")
     for axis, (metric, title) in zip(axes, (("nll", "NLL"), ("accuracy", "accuracy")), strict=True):
-        means = methods.pivot_table(index=CELL, columns="method", values=metric)
+        means = methods.pivot_table(index=BLOCK, columns="method", values=metric)
         ranks = means.rank(axis=1, ascending=metric == "nll").mean().sort_values()
         k, n = len(ranks), len(means)
         difference = studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n))

@@ -1,7 +1,8 @@
 """The nearest package: iMML's classifiers for tabular modalities, `M3Care` and `MUSE` (imml on PyPI).
 
-iMML gives Lightning modules without a validation loss, so the loop is here: Adam, batches of 64, 40 epochs, the epoch
-with the best validation NLL. A missing row goes in as zeros with its indicator set: with NaN in it MUSE's loss is NaN.
+iMML gives Lightning modules without a validation loss, so the loop is here: Adam, batches of 64, up to 30 epochs, the
+epoch with the best validation NLL, stopping after 6 without gain. A missing row goes in as zeros with its indicator
+set: with NaN in it MUSE's loss is NaN.
 """
 
 import copy
@@ -15,7 +16,7 @@ from elision.evaluation import evaluate
 from elision.experiments.run import Partition
 from elision.inputs import Arrays, Samples, Standardizer
 
-EPOCHS, BATCH = 40, 64
+EPOCHS, BATCH, PATIENCE = 30, 64, 6
 
 
 class IMML:
@@ -34,7 +35,7 @@ class IMML:
         self.model = self._build([a.shape[1] for a in train.arrays.values()])
         adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, weight_decay=1e-4)
         best, state = math.inf, None
-        for _ in range(EPOCHS):
+        for epoch in range(EPOCHS):
             self.model.train()
             for rows in torch.randperm(len(known)).split(BATCH):
                 if len(rows) < 2:
@@ -46,7 +47,9 @@ class IMML:
             logs = self.predict_log_proba(parts.validation.arrays)
             nll = evaluate(logs, parts.validation.codes).nll
             if nll < best:
-                best, state = nll, copy.deepcopy(self.model.state_dict())
+                best, state, kept = nll, copy.deepcopy(self.model.state_dict()), epoch
+            if state is not None and epoch - kept >= PATIENCE:
+                break
         if state is None:
             raise FloatingPointError(f"imml's {self.name} predicted NaN in every epoch")
         self.model.load_state_dict(state)

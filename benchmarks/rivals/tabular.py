@@ -1,5 +1,7 @@
 """Classifiers of one table: all modalities side by side, NaN where something is missing, with or without an imputer."""
 
+import copy
+import math
 import warnings
 from typing import Any
 
@@ -23,12 +25,15 @@ class Tabular:
 
     def fit(self, parts: Partition) -> None:
         """On the labelled training rows."""
+        self._fit(parts)
+
+    def _fit(self, parts: Partition, **options: Any) -> None:
         self.widths = {m: a.shape[1] for m, a in parts.train.arrays.items()}
         self.n_classes = len(parts.classes)
         known = parts.train.codes >= 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecation of SVC's probability=True; convergence of the regressions
-            self.model.fit(self._table(parts.train.arrays)[known], parts.train.codes[known])
+            self.model.fit(self._table(parts.train.arrays)[known], parts.train.codes[known], **options)
 
     def predict_log_proba(self, arrays: Arrays) -> np.ndarray:
         """NaN for a modality that is absent."""
@@ -67,15 +72,53 @@ def knn_logistic(c: float, seed: int) -> Tabular:
     return imputed(KNNImputer(keep_empty_features=True), LogisticRegression(C=c, max_iter=1000, random_state=seed))
 
 
-def hist_gradient_boosting(rate: float, seed: int) -> Tabular:
-    """scikit-learn's HistGradientBoostingClassifier, which takes NaN."""
+class Booster(Tabular):
+    """Gradient boosting that stops by validation NLL, looked at every twenty trees up to ``trees``."""
+
+    def __init__(self, model: Any, trees: int, name: str) -> None:
+        super().__init__(model)
+        self.trees, self.name = trees, name
+
+    def fit(self, parts: Partition) -> None:
+        """Grow twenty trees at a time; keep what the validation part likes best, stop after twice without gain."""
+        codes = parts.validation.codes
+        best, since = (math.inf, None), 0
+        for n in range(20, self.trees + 1, 20):
+            self.model.set_params(**{self.name: n})
+            super().fit(parts)
+            nll = -self.predict_log_proba(parts.validation.arrays)[np.arange(len(codes)), codes].mean()
+            best, since = ((nll, copy.deepcopy(self.model)), 0) if nll < best[0] else (best, since + 1)
+            if since == 2:
+                break
+        self.model = best[1]
+
+
+def hist_gradient_boosting(rate: float, leaves: int, seed: int) -> Tabular:
+    """scikit-learn's HistGradientBoostingClassifier, which takes NaN; grown on by its warm start."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return Tabular(HistGradientBoostingClassifier(learning_rate=rate, max_iter=60, random_state=seed))
+    model = HistGradientBoostingClassifier(
+        learning_rate=rate, max_leaf_nodes=leaves, early_stopping=False, warm_start=True, random_state=seed
+    )
+    return Booster(model, 160, "max_iter")
 
 
-def lightgbm(rate: float, seed: int) -> Tabular:
-    """LightGBM, which takes NaN."""
+class LightGBM(Tabular):
+    """LightGBM, which takes NaN; it stops itself by the validation part."""
+
+    def fit(self, parts: Partition) -> None:
+        """Up to 200 trees; stop after 50 without gain."""
+        from lightgbm import early_stopping
+
+        self.widths = {m: a.shape[1] for m, a in parts.train.arrays.items()}
+        held = (self._table(parts.validation.arrays), parts.validation.codes)
+        self._fit(parts, eval_set=[held], callbacks=[early_stopping(50, verbose=False)])
+
+
+def lightgbm(rate: float, leaves: int, seed: int) -> Tabular:
+    """LightGBM of so many leaves a tree."""
     from lightgbm import LGBMClassifier
 
-    return Tabular(LGBMClassifier(learning_rate=rate, n_estimators=60, random_state=seed, n_jobs=1, verbose=-1))
+    return LightGBM(
+        LGBMClassifier(learning_rate=rate, n_estimators=200, num_leaves=leaves, random_state=seed, n_jobs=1, verbose=-1)
+    )
