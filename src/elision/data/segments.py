@@ -1,0 +1,144 @@
+"""Segments of a store as a PyTorch data set, whose batches carry observed rows only."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from elision.batch import Batch
+from elision.data.store import Modality, Store
+from elision.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One window of one sample; nothing is read before it is put into a batch.
+
+    Args:
+        whole: the segments that it belongs to.
+        position: among them.
+    """
+
+    whole: "Segments"
+    position: int
+
+
+class Segments(Dataset[Segment]):
+    """The windows of some samples: item i is window ``windows[i % W]`` of sample ``samples[i // W]``, W windows each.
+
+    An image and features are the same in each window of a sample. Nothing of a modality is read or decoded where
+    ``observed`` says that it is missing. For a DataLoader, with `collate`.
+
+    Args:
+        store: opened; each worker process maps its shards itself.
+        samples: indices into the store, shape (n,).
+        observed: modality -> which of the store's samples show it, shape (len(store),), bool: the store's own masks or
+            fewer, as `elision.data.missing.remove` gives them. A modality left out is left out of the batches.
+        windows: which, such as ``range(30)``; None takes all.
+
+    Raises:
+        InputError: a modality, sample or window that the store does not have.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        samples: np.ndarray,
+        observed: Mapping[str, np.ndarray] | None = None,
+        windows: Sequence[int] | None = None,
+    ) -> None:
+        self.store = store
+        self.samples = np.asarray(samples, dtype=np.int64)
+        most = max((modality.windows for modality in store.info.modalities.values()), default=1)
+        self.windows = tuple(range(most) if windows is None else windows)
+        masks = store.observed if observed is None else observed
+        _check(store, self.samples, masks, self.windows)
+        self.observed = {m: np.asarray(mask)[self.samples] for m, mask in masks.items()}
+        self._labels = store.codes[self.samples]
+        self._ranks = {m: np.cumsum(mask) - 1 for m, mask in self.observed.items()}
+
+    def __len__(self) -> int:
+        return len(self.samples) * len(self.windows)
+
+    def __getitem__(self, position: int) -> Segment:
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"segment {position} of {len(self)}")
+        return Segment(self, int(position) % len(self))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """modality -> how many segments show it: the size of its bank."""
+        return {m: int(mask.sum()) * len(self.windows) for m, mask in self.observed.items()}
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each segment, -1 where there is none; shape (len,), int64."""
+        return torch.from_numpy(np.repeat(self._labels, len(self.windows)))
+
+    def batch(self, positions: Sequence[int]) -> Batch:
+        """The given segments, in the given order.
+
+        Returns:
+            Frames and images uint8 (n_m, 3, height, width) in channels-last memory, spectrograms float32
+            (n_m, 1, bands, frames), features float32 (n_m, d), NaN where a cell was blank; ``source[m]`` is where each
+            row stands among all rows of modality m that these segments have.
+        """
+        at = np.asarray(positions, dtype=np.int64)
+        samples, windows = np.divmod(at, len(self.windows))
+        inputs, rows, source = {}, {}, {}
+        for m, mask in self.observed.items():
+            shown = np.flatnonzero(mask[samples])
+            where, when = samples[shown], windows[shown]
+            inputs[m] = self._read(m, self.samples[where].tolist(), [self.windows[w] for w in when])
+            rows[m] = torch.from_numpy(shown)
+            source[m] = torch.from_numpy(self._ranks[m][where] * len(self.windows) + when)
+        return Batch(inputs, rows, torch.from_numpy(self._labels[samples]), source)
+
+    def _read(self, m: str, samples: Sequence[int], windows: Sequence[int]) -> Tensor:
+        modality = self.store.info.modalities[m]
+        pictures = modality.kind in ("frames", "image")
+        read = self.store.pixels if pictures else self.store.window
+        rows = _empty((len(samples), *_layout(modality)), torch.uint8 if pictures else torch.float32)
+        for row, sample, window in zip(rows.numpy(), samples, windows, strict=True):
+            row[...] = read(sample, m, window)
+        if modality.kind == "spectrogram":
+            return rows[:, None]
+        return rows.permute(0, 3, 1, 2) if pictures else rows
+
+
+def collate(segments: Sequence[Segment]) -> Batch:
+    """For a DataLoader: segments of one `Segments` as a batch, decoded here; see `Segments.batch`."""
+    return segments[0].whole.batch([segment.position for segment in segments])
+
+
+def _layout(modality: Modality) -> tuple[int, ...]:
+    """Shape of a row in memory; pictures keep the channels last, as they are decoded."""
+    shape = modality.shape
+    return (*shape[1:], shape[0]) if modality.kind in ("frames", "image") else shape
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Uninitialised; in a worker process in shared memory, which saves the copy that sending it would make."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # as torch's default_collate does
+    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
+
+
+def _check(store: Store, samples: np.ndarray, observed: Mapping[str, np.ndarray], windows: Sequence[int]) -> None:
+    if len(samples) and not 0 <= samples.min() <= samples.max() < len(store):
+        raise InputError(f"samples {samples.min()} to {samples.max()} of a store of {len(store)}: expected its indices")
+    for m, mask in observed.items():
+        if m not in store.info.modalities:
+            raise InputError(f"the store has no modality {m!r}: expected some of {', '.join(store.info.modalities)}")
+        if np.shape(mask) != (len(store),):
+            raise InputError(f"the mask of {m!r} has shape {np.shape(mask)}: expected one per sample, {(len(store),)}")
+        if (mask & ~store.observed[m]).any():
+            raise InputError(f"the mask of {m!r} shows samples in which the store lacks it: expected fewer, not more")
+        most = store.info.modalities[m].windows
+        if not windows or min(windows) < 0 or (most > 1 and max(windows) >= most):
+            raise InputError(f"windows {list(windows)}: expected some of 0 to {most - 1}, which modality {m!r} has")
