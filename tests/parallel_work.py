@@ -69,7 +69,7 @@ def hold(task: tuple[str, int]) -> int:
     """Says who works on it, then takes its time."""
     folder, x = task
     (Path(folder) / f"{x}-{os.getpid()}").touch()
-    time.sleep(1.5 if x == 0 else 0)
+    time.sleep(2.5 if x == 0 else 0)
     return x
 
 

@@ -86,15 +86,17 @@ def test_a_crash_in_native_code_costs_its_own_task_only(tmp_path, workers):
 
 
 def test_a_killed_worker_is_replaced_and_its_neighbour_works_on(tmp_path):
-    killed = None
-    tasks = [(str(tmp_path), x) for x in (0, 1, 2, 3)]
-    done = []
-    for over in work_through(tasks, work.hold, TWO):
-        done.append(over)
-        if killed is None:
-            killed = next(int(mark.name.partition("-")[2]) for mark in tmp_path.glob("0-*"))
-            os.kill(killed, signal.SIGKILL)
-    assert sorted(d.result for d in done) == [0, 1, 2, 3]
+    killed = []
+
+    def kill_once(running) -> None:
+        marks = list(tmp_path.glob("0-*"))
+        if marks and not killed:
+            killed.append(int(marks[0].name.partition("-")[2]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    tasks = [(str(tmp_path), x) for x in range(4)]
+    done = list(work_through(tasks, work.hold, TWO, tell=kill_once))
+    assert killed and sorted(d.result for d in done) == [0, 1, 2, 3]
     assert len(list(tmp_path.glob("0-*"))) == 2
     assert len(list(tmp_path.iterdir())) == 5
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from elision.errors import InputError
-from elision.parallel.tasks import TICK, Done, Failure, Outcome, Placing, carry_out
+from elision.parallel.tasks import TICK, Done, Failure, Outcome, Placing, carry_out, failure
 
 _RETRIES = 2  # of a task whose worker or node died
 
@@ -25,19 +25,23 @@ def on_ray(tasks: deque, function: Callable, placing: Placing, tell: Callable) -
             tell(list(under_way.values()))
             ended, _ = ray.wait(list(under_way), timeout=TICK)
             for reference in ended:
-                task = under_way.pop(reference)
-                try:
-                    outcome = ray.get(reference)
-                except ray.exceptions.RayError as error:
-                    first = str(error).strip().partition("\n")[0]
-                    outcome = Outcome(failure=Failure(f"{type(error).__name__}: {first}", str(error), died=True))
-                yield outcome.of(task)
+                yield _outcome(ray, reference).of(under_way.pop(reference))
         tell(())
     finally:
         for reference in under_way:
             ray.cancel(reference, force=True)
         if ours:
             ray.shutdown()
+
+
+def _outcome(ray: Any, reference: Any) -> Outcome:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # of what surrounds the function: a result that cannot be sent
+        return Outcome(failure=failure(error.cause))
+    except ray.exceptions.RayError as error:
+        first = str(error).strip().partition("\n")[0]
+        return Outcome(failure=Failure(f"{type(error).__name__}: {first}", str(error), died=True))
 
 
 def _cluster(placing: Placing) -> tuple[Any, bool]:
