@@ -87,7 +87,7 @@ def tone(segment: int) -> float:
     return 400.0 + 300.0 * (segment % 12)
 
 
-def write_clip(path: Path, take: Take = Take(), codecs: Codecs = MP4) -> Path:  # noqa: B008
+def write_clip(path: Path, take: Take = Take(), codecs: Codecs = MP4) -> Path:
     """Write it, picture and sound interleaved."""
     with av.open(str(path), "w", format=codecs.format, options=dict(codecs.options)) as container:
         tracks = []

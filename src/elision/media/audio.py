@@ -1,0 +1,148 @@
+"""The sound of a clip in windows: mono, at one sample rate, in its place on the clip's clock."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from elision.media.clip import Clip, MediaError, merge, stamp_of
+from elision.media.noise import white
+
+FAR, BEFORE = 2.0, 0.5
+"""Seconds that are read rather than seeked over; seconds that a decoder is given before what is wanted of it."""
+
+JITTER = 0.03
+"""Seconds by which time stamps may differ from the count of samples before there is a gap."""
+
+
+@dataclass(frozen=True)
+class Waveforms:
+    """What windows hold.
+
+    Args:
+        values: full scale is -1 to 1, silence where there is no sound, shape (windows, samples), float32.
+        filled: how many samples of each window were decoded, shape (windows,).
+        firsts: where each window begins, in samples on the clip's clock, shape (windows,).
+    """
+
+    values: np.ndarray
+    filled: np.ndarray
+    firsts: np.ndarray
+
+
+def waveforms(clip: Clip, starts: np.ndarray, seconds: float, rate: int) -> Waveforms:
+    """The sound in windows; memory is theirs alone, whatever the clip's length.
+
+    Channels are mixed with weights that sum to 1. Samples lie where the time stamps say; before, after and between
+    them is silence.
+
+    Args:
+        clip: with sound.
+        starts: seconds on the clip's clock, ascending, shape (windows,).
+        seconds: of a window.
+        rate: samples per second.
+
+    Raises:
+        MediaError: more than half a window of its sound cannot be decoded.
+    """
+    track, length = clip.sound, round(seconds * rate)
+    firsts = np.round(starts * rate).astype(np.int64)
+    sheet = Waveforms(np.zeros((len(starts), length), np.float32), np.zeros(len(starts), np.int64), firsts)
+    before = [(track.stamp(start - BEFORE), track.stamp(start + seconds)) for start in starts]
+    for begin, end in merge(before, int(FAR / track.unit)):
+        for first, samples in _mono(clip, begin, end, rate):
+            _place(sheet, first, samples[: max(round(track.end * rate) - first, 0)])
+    _check(clip, sheet, rate)
+    return sheet
+
+
+def noisy(sheet: Waveforms, decibels: float, key: str) -> np.ndarray:
+    """The windows with the white noise of a key, ``decibels`` of signal over noise, by the windows' mean power.
+
+    Returns:
+        Shape (windows, samples), float32. Where windows overlap, their noise agrees.
+    """
+    power = np.mean(np.square(sheet.values, dtype=np.float64))
+    noise = np.stack([white(key, int(first), sheet.values.shape[1]) for first in sheet.firsts])
+    return sheet.values + np.float32(np.sqrt(power * 10 ** (-decibels / 10))) * noise
+
+
+def _mono(clip: Clip, begin: int, end: int, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(place in samples on the clip's clock, samples) of what lies between two stamps."""
+    run = None
+    for frame in _frames(clip, begin, end):
+        at = clip.sound.seconds(frame.pts)
+        if run is None or not run.continued_by(frame, at):
+            yield from run.finish() if run else ()
+            run = _Run(clip, frame, at, rate)
+        yield from run.resample(frame)
+    yield from run.finish() if run else ()
+
+
+class _Run:
+    """Sound without a gap, resampled."""
+
+    def __init__(self, clip: Clip, frame: av.AudioFrame, at: float, rate: int) -> None:
+        self.clip, self.begin, self.next = clip, at, at
+        self.form = frame.format.name, frame.layout.name, frame.sample_rate
+        self.place = round(at * rate)
+        self.resampler = av.AudioResampler("fltp", "mono", rate, options={"rematrix_maxval": "1.0"})
+
+    def continued_by(self, frame: av.AudioFrame, at: float) -> bool:
+        return abs(at - self.next) < JITTER and self.form == (frame.format.name, frame.layout.name, frame.sample_rate)
+
+    def resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, np.ndarray]]:
+        if frame is not None:
+            self.next += frame.samples / frame.sample_rate
+        try:
+            pieces = [piece.to_ndarray()[0] for piece in self.resampler.resample(frame)]
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(self.clip.path, f"has sound that cannot be converted: {error}") from error
+        for samples in pieces:
+            yield self.place, samples
+            self.place += len(samples)
+
+    def finish(self) -> Iterator[tuple[int, np.ndarray]]:
+        if not self.resampler.is_passthrough:
+            yield from self.resample(None)
+
+
+def _frames(clip: Clip, begin: int, end: int) -> Iterator[av.AudioFrame]:
+    """What can be decoded from a stamp on; the decoder's memory needs the packets just before it."""
+    for packet in clip.packets(clip.sound, begin):
+        stamp = stamp_of(packet)
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            frame.pts = frame.dts if frame.pts is None else frame.pts
+            if frame.pts is not None and frame.samples and frame.sample_rate:
+                yield frame
+        if stamp is not None and stamp > end:
+            return
+
+
+def _place(sheet: Waveforms, first: int, samples: np.ndarray) -> None:
+    """Copy samples into each window that they reach."""
+    length = sheet.values.shape[1]
+    reached = range(
+        np.searchsorted(sheet.firsts, first - length, "right"), np.searchsorted(sheet.firsts, first + len(samples))
+    )
+    for window in reached:
+        offset = first - int(sheet.firsts[window])
+        into = slice(max(offset, 0), min(offset + len(samples), length))
+        sheet.values[window, into] = np.nan_to_num(samples[into.start - offset : into.stop - offset]).clip(-4, 4)
+        sheet.filled[window] += into.stop - into.start
+
+
+def _check(clip: Clip, sheet: Waveforms, rate: int) -> None:
+    """Half of the sound that should be in a window is there."""
+    track, length = clip.sound, sheet.values.shape[1]
+    begins = np.clip(sheet.firsts, round(track.start * rate), None)
+    ends = np.clip(sheet.firsts + length, None, round(track.end * rate))
+    lost = ends - begins - sheet.filled
+    if (lost > length / 2).any():
+        at = sheet.firsts[lost.argmax()] / rate
+        raise MediaError(clip.path, f"is damaged: the sound from {at:.2f} s on cannot be decoded")

@@ -1,0 +1,316 @@
+"""An open recording: its tracks, what lies where in it, and its packets from any point on."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from elision.errors import InputError
+
+FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
+"""Containers that are opened, by FFmpeg's names. Playlists, which may name other files and addresses, are not."""
+
+MAX_SIDE, MAX_PIXELS = 8192, 36 * 2**20
+"""Pictures up to 8192 pixels a side and 36 megapixels (8K) are decoded."""
+
+MAX_PACKETS, MAX_HOURS = 20_000_000, 24 * 7
+"""A recording beyond either is refused: its header or its time stamps are damaged, or it is no clip."""
+
+_ATTEMPTS = 100
+"""Errors in a row after which a file counts as read to its end."""
+
+_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": "file",
+    "max_pixels": str(MAX_PIXELS),
+    "max_streams": "100",
+}
+
+
+class MediaError(InputError):
+    """A recording cannot be used.
+
+    Args:
+        file: the recording.
+        reason: why, as a clause: "has zero bytes".
+    """
+
+    def __init__(self, file: Path | str, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file, self.reason = file, reason
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.reason}"
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where the packets of a stream lie.
+
+    Args:
+        stream: its number in the container.
+        stamps: presentation times of the packets, sorted, in units of `unit`, shape (packets,), int64.
+        keys: those of the packets that decoding can begin with, sorted.
+        exact: every packet has a presentation time of its own; else they may be off by a few frames.
+        until: where the last packet ends, in units of `unit`.
+        unit: seconds.
+        origin: the second, on the stream's clock, that is 0 on the clip's.
+    """
+
+    stream: int
+    stamps: np.ndarray
+    keys: np.ndarray
+    exact: bool
+    until: int
+    unit: Fraction
+    origin: float
+
+    @property
+    def start(self) -> float:
+        """When it begins, in seconds on the clip's clock."""
+        return self.seconds(int(self.stamps[0]))
+
+    @property
+    def end(self) -> float:
+        """When it ends, in seconds on the clip's clock."""
+        return self.seconds(self.until)
+
+    def seconds(self, stamp: int) -> float:
+        """A stamp on the clip's clock."""
+        return float(stamp * self.unit) - self.origin
+
+    def stamp(self, seconds: float) -> int:
+        """The last stamp that is not after a second of the clip's clock; a microsecond of rounding is forgiven."""
+        return math.floor((seconds + self.origin + 1e-6) / self.unit)
+
+    def shown(self, stamp: int) -> int:
+        """The stamp of the packet shown at a time: the last one not after it, or else the first."""
+        return int(self.stamps[max(np.searchsorted(self.stamps, stamp, "right") - 1, 0)])
+
+    def key(self, stamp: int) -> int:
+        """The stamp of the packet to begin with, to decode what is shown at a time."""
+        return int(self.keys[max(np.searchsorted(self.keys, stamp, "right") - 1, 0)]) if len(self.keys) else stamp
+
+
+@dataclass
+class Clip:
+    """An open recording. A context manager; at most a packet is held at a time.
+
+    Args:
+        path: of the file.
+        picture, sound: its first stream of either kind; None where there is none.
+        declared: the end, in seconds, that the container's header promises; None where it promises nothing.
+        seeks: whether seeking has been right so far.
+    """
+
+    path: Path
+    container: av.container.InputContainer
+    picture: Track | None = None
+    sound: Track | None = None
+    declared: float | None = None
+    seeks: bool = field(default=True, repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> "Clip":
+        """Open a recording and read where its packets lie, without decoding any.
+
+        Raises:
+            MediaError: it is no recording, it is damaged at its beginning, or it holds neither picture nor sound.
+        """
+        clip = cls(path, _open(path))
+        try:
+            clip._scan()
+        except BaseException:
+            clip.container.close()
+            raise
+        return clip
+
+    @property
+    def end(self) -> float:
+        """Where its last packet ends, in seconds on its clock."""
+        return max(track.end for track in (self.picture, self.sound) if track)
+
+    def __enter__(self) -> "Clip":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    def stream(self, track: Track) -> av.stream.Stream:
+        """The stream of a track, ready to decode on one thread."""
+        stream = self.container.streams[track.stream]
+        context = stream.codec_context
+        if context is None:
+            raise MediaError(self.path, f"has {stream.type} in a codec that FFmpeg does not decode here")
+        if not context.is_open:
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MAX_PIXELS)}
+        return stream
+
+    def packets(self, track: Track, since: int) -> Iterator[av.Packet]:
+        """Packets of a track, from its last key at or before the stamp ``since`` on, and one that flushes.
+
+        Seeks where that leads to such a key; else reads from the beginning.
+        """
+        if self.seeks and (first := self._seek(track, since)):
+            yield first
+        else:
+            self.seeks = False
+            self.container.close()
+            self.container = _open(self.path)
+            self.stream(track)
+        yield from self._read(self.container.streams[track.stream])
+
+    def _seek(self, track: Track, since: int) -> av.Packet | None:
+        """The packet sought, or None if the container gives one that is later."""
+        stream = self.stream(track)
+        try:
+            self.container.seek(track.key(since), stream=stream)
+        except (av.FFmpegError, OverflowError):
+            return None
+        for packet in self._read(stream):
+            if packet.is_keyframe or not len(track.keys):
+                stamp = stamp_of(packet)
+                return packet if stamp is not None and stamp <= max(since, track.stamps[0]) else None
+        return None
+
+    def _read(self, *streams: av.stream.Stream) -> Iterator[av.Packet]:
+        """Packets to the file's end; a damaged stretch is passed over."""
+        errors = 0
+        while errors < _ATTEMPTS:
+            try:
+                for packet in self.container.demux(streams):
+                    errors = 0
+                    yield packet
+                return
+            except av.FFmpegError:
+                errors += 1
+
+    def _scan(self) -> None:
+        streams = [s for s in (_picture(self.container), _sound(self.container)) if s is not None]
+        if not streams:
+            raise MediaError(self.path, "holds neither picture nor sound")
+        rolls = {s.index: _Roll() for s in streams}
+        for count, packet in enumerate(self._read(*streams)):
+            if count > MAX_PACKETS:
+                raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: it is damaged, or cut it into clips")
+            rolls[packet.stream_index].add(packet)
+        begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
+        origin = self.container.start_time
+        origin = float(min(begins, default=0)) if origin is None else origin / av.time_base
+        tracks = {s.type: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
+        self.picture, self.sound = tracks.get("video"), tracks.get("audio")
+        self._check(tracks.values())
+        # Elsewhere a duration is an estimate.
+        if self.container.duration and self.container.format.name.startswith(("mov", "matroska", "avi")):
+            self.declared = self.container.duration / av.time_base
+
+    def _check(self, tracks: Iterable[Track]) -> None:
+        for track in tracks:
+            if track.end - track.start > MAX_HOURS * 3600:
+                raise MediaError(self.path, f"has time stamps over more than {MAX_HOURS} hours: it is damaged")
+            if not (-MAX_HOURS < track.start / 3600 < MAX_HOURS):
+                raise MediaError(self.path, f"has a stream that begins at {track.start:.0f} s: it is damaged")
+
+
+@dataclass
+class _Roll:
+    """The packets of a stream, as they come."""
+
+    stamps: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    exact: bool = True
+    until: int = -(2**62)
+    longest: int = 0
+
+    def add(self, packet: av.Packet) -> None:
+        stamp = stamp_of(packet)
+        if stamp is None or packet.size == 0 or packet.is_discard:
+            return
+        self.exact &= packet.pts is not None
+        self.stamps.append(stamp)
+        if packet.is_keyframe:
+            self.keys.append(stamp)
+        self.until = max(self.until, stamp + (packet.duration or 0))
+
+    def track(self, stream: av.stream.Stream, origin: float) -> Track:
+        stamps = np.unique(np.array(self.stamps, dtype=np.int64))
+        until = self.until
+        if until == stamps[-1]:  # no durations
+            until += int(stamps[-1] - stamps[-2]) if len(stamps) > 1 else _frame(stream)
+        exact = self.exact and len(stamps) == len(self.stamps)
+        return Track(
+            stream.index, stamps, np.array(sorted(self.keys), np.int64), exact, until, stream.time_base, origin
+        )
+
+
+def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Stretches (begin, end), sorted, with those that lie less than ``gap`` apart made one.
+
+    Example:
+        >>> merge([(5, 6), (0, 2), (1, 3)], 2)
+        [(0, 3), (5, 6)]
+    """
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if merged and begin - merged[-1][1] < gap:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def stamp_of(packet: av.Packet) -> int | None:
+    """Its presentation time, or else its decoding time."""
+    return packet.dts if packet.pts is None else packet.pts
+
+
+def _frame(stream: av.stream.Stream) -> int:
+    """How long a frame lasts, in units of the stream's clock."""
+    rate = stream.average_rate if stream.type == "video" else None
+    return max(round(1 / rate / stream.time_base), 1) if rate else 1
+
+
+def _picture(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first moving picture; a cover is none."""
+    attached = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & attached), None)
+
+
+def _sound(container: av.container.InputContainer) -> av.AudioStream | None:
+    return next(iter(container.streams.audio), None)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    try:
+        _check_file(path)
+        return av.open(f"file:{path.absolute()}", options=_OPTIONS, metadata_errors="replace")
+    except FileNotFoundError as error:
+        raise MediaError(path, "does not exist") from error
+    except PermissionError as error:
+        raise MediaError(path, "cannot be read: permission denied") from error
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(path, _reason(path, error)) from error
+
+
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise MediaError(path, "is not a file")
+    if path.stat().st_size == 0:
+        raise MediaError(path, "has zero bytes")
+    with path.open("rb"):  # says what is wrong better than FFmpeg
+        pass
+
+
+def _reason(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[4:8] == b"ftyp":
+        return "is a truncated or damaged mp4: its index (moov) is not there"
+    if not any(byte < 9 for byte in head):
+        return "is a text, not a recording"
+    return f"is not a recording, or of a format that is not read: {getattr(error, 'strerror', None) or error}"

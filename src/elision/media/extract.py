@@ -1,0 +1,153 @@
+"""What is taken from the files of one sample."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from elision.errors import InputError, check_choice
+from elision.media.audio import Waveforms, noisy, waveforms
+from elision.media.clip import Clip, MediaError, Track
+from elision.media.image import Crop, read_image
+from elision.media.spectrogram import Mel, log_mel
+from elision.media.video import pictures
+from elision.media.windows import Windows
+
+__all__ = ["MODALITIES", "Crop", "Extracted", "MediaError", "MediaSettings", "Mel", "Windows", "extract"]
+
+MODALITIES = ("visual", "audio", "image")
+"""What files show."""
+
+
+@dataclass(frozen=True)
+class MediaSettings:
+    """How files become numbers.
+
+    Args:
+        windows: how many a clip is cut into.
+        seconds: of each window.
+        size: pixels a side of the pictures.
+        jpeg_quality: 1 to 95.
+        mel: the spectrogram's parameters.
+        noise_db: white noise is added to the sound at this signal-to-noise ratio, in decibels; None for none.
+        crop: finds what to cut out of a picture, such as a face: a function of the upright picture, (height, width, 3)
+            uint8 RGB, that returns (left, top, right, bottom) in pixels, or None to use the whole. Its box is cut to a
+            square in its middle. A function of a module, if worker processes are to find it.
+    """
+
+    windows: int = 30
+    seconds: float = 0.5
+    size: int = 224
+    jpeg_quality: int = 90
+    mel: Mel = field(default_factory=Mel)
+    noise_db: float | None = None
+    crop: Crop | None = None
+
+    def __post_init__(self) -> None:
+        Windows(self.windows, self.seconds)
+        if not 8 <= self.size <= 2048:
+            raise InputError(f"pictures of {self.size} pixels a side: expected 8 to 2048")
+        if not 1 <= self.jpeg_quality <= 95:
+            raise InputError(f"JPEG quality {self.jpeg_quality}: expected 1 to 95")
+        if self.seconds * self.mel.sample_rate <= self.mel.points // 2:
+            least = self.mel.points / 2 / self.mel.sample_rate
+            raise InputError(f"windows of {self.seconds} s: expected more than {least:.3f} s, for the spectrogram")
+        if self.noise_db is not None and not -200 <= self.noise_db <= 200:
+            raise InputError(f"a signal-to-noise ratio of {self.noise_db} dB: expected -200 to 200")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What the files of a sample show.
+
+    Args:
+        values: modality -> "visual": one JPEG per window; "image": one JPEG; "audio": log-mel spectrograms, float16,
+            shape (windows, bands, frames). A missing modality is no key.
+        missing: modality asked for -> why it is missing.
+        duration: seconds that the windows are spread over; 0 without picture and sound.
+    """
+
+    values: Mapping[str, list[bytes] | bytes | np.ndarray]
+    missing: Mapping[str, str]
+    duration: float
+
+
+def extract(
+    sources: Mapping[str, Path], start: float | None, end: float | None, settings: MediaSettings, key: str
+) -> Extracted:
+    """Read the files of one sample.
+
+    Windows are spread over the picture, or over the sound where there is no picture, from ``start`` to ``end``. The
+    visual input of a window is the frame shown at its middle.
+
+    Args:
+        sources: modality -> file. A video gives both "visual" and "audio": the same path twice.
+        start, end: seconds on the files' clocks, 0 being where a file begins; None for beginning and end.
+        settings: how.
+        key: of the sample, which its noise depends on.
+
+    Raises:
+        MediaError: a file cannot be used; why. A stream that a file does not have is no error: see `Extracted.missing`.
+    """
+    for modality in sources:
+        check_choice("modality", modality, MODALITIES)
+    values: dict[str, list[bytes] | bytes | np.ndarray] = {}
+    if "image" in sources:
+        values["image"] = read_image(sources["image"], settings.size, settings.jpeg_quality, settings.crop)
+    with ExitStack() as stack:
+        clips = _open({m: sources[m] for m in ("visual", "audio") if m in sources}, stack)
+        missing = {m: f"{_ABSENT[m]} in {clip.path.name}" for m, clip in clips.items() if _track(m, clip) is None}
+        shown = {m: clip for m, clip in clips.items() if m not in missing}
+        begin, finish = _span(shown, start, end, settings.seconds) if shown else (0.0, 0.0)
+        starts = Windows(settings.windows, settings.seconds).starts(begin, finish)
+        if "visual" in shown:
+            values["visual"] = _look(shown["visual"], starts, settings)
+        if "audio" in shown:
+            sheet = waveforms(shown["audio"], starts, settings.seconds, settings.mel.sample_rate)
+            if sheet.values.any():
+                values["audio"] = _spectrograms(sheet, settings, key)
+            else:
+                missing["audio"] = f"silence throughout in {shown['audio'].path.name}"
+    return Extracted(values, missing, finish - begin)
+
+
+_ABSENT = {"visual": "no picture", "audio": "no sound"}
+
+
+def _open(sources: Mapping[str, Path], stack: ExitStack) -> dict[str, Clip]:
+    """A file that shows two modalities is opened once."""
+    opened = {path: stack.enter_context(Clip.open(path)) for path in dict.fromkeys(sources.values())}
+    return {modality: opened[path] for modality, path in sources.items()}
+
+
+def _track(modality: str, clip: Clip) -> Track | None:
+    return {"visual": clip.picture, "audio": clip.sound}[modality]
+
+
+def _span(shown: Mapping[str, Clip], start: float | None, end: float | None, tolerance: float) -> tuple[float, float]:
+    """Seconds that the windows are spread over; what lies outside of the clip by a window's length is forgiven."""
+    modality = next(iter(shown))  # the picture first
+    clip, track = shown[modality], _track(modality, shown[modality])
+    if end is None and clip.declared is not None and clip.end < clip.declared - tolerance:
+        raise MediaError(clip.path, f"is truncated: it ends at {clip.end:.2f} s of {clip.declared:.2f} s")
+    begin, finish = track.start if start is None else start, track.end if end is None else end
+    if start is not None and not 0 <= start < track.end:
+        raise MediaError(clip.path, f"lasts {track.end:.2f} s: expected a start from 0 to there, got {start:g} s")
+    if not begin < finish <= track.end + tolerance:
+        raise MediaError(
+            clip.path, f"lasts {track.end:.2f} s: expected an end after {begin:.2f} s and up to there, got {finish:g} s"
+        )
+    return begin, finish
+
+
+def _look(clip: Clip, starts: np.ndarray, settings: MediaSettings) -> list[bytes]:
+    half = settings.seconds / 2
+    return pictures(clip, starts + half, half, settings.size, settings.jpeg_quality, settings.crop)
+
+
+def _spectrograms(sheet: Waveforms, settings: MediaSettings, key: str) -> np.ndarray:
+    waveform = sheet.values if settings.noise_db is None else noisy(sheet, settings.noise_db, key)
+    return log_mel(torch.from_numpy(waveform), settings.mel).half().numpy()

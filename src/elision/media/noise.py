@@ -1,0 +1,25 @@
+"""White noise that is the same for a sample wherever and whenever it is made."""
+
+import hashlib
+
+import numpy as np
+
+BLOCK = 2**14
+"""Samples that are drawn together."""
+
+
+def white(key: str, first: int, count: int) -> np.ndarray:
+    """Samples ``first`` to ``first + count`` of the endless white noise of a key.
+
+    Returns:
+        Standard normal numbers, shape (count,), float32. Overlapping stretches of a key agree.
+    """
+    begin = first // BLOCK
+    blocks = [_block(key, number) for number in range(begin, (first + count - 1) // BLOCK + 1)]
+    return np.concatenate(blocks)[first - begin * BLOCK :][:count]
+
+
+def _block(key: str, number: int) -> np.ndarray:
+    digest = hashlib.sha256(f"{key}\0{number}".encode()).digest()
+    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    return generator.standard_normal(BLOCK, dtype=np.float32)
