@@ -23,7 +23,7 @@ from scipy.stats import studentized_range
 from scipy.stats import t as student
 
 from benchmarks.rivals import execute_rival
-from benchmarks.rivals.lines import RIVALS
+from benchmarks.rivals.lines import RIVALS, not_installed
 from elision.data import load
 from elision.experiments.run import UPPER_BOUND, Run, execute
 from elision.experiments.runner import run_grid
@@ -53,7 +53,7 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     """The quick lines, then the slow ones; seed by seed, cell by cell, line by line."""
     lines = [(m, "addition", "auto", "auto") for m in (*METHODS, UPPER_BOUND)] + [(r, "-", "-", "-") for r in RIVALS]
     lines.append(("late-fusion", "concatenation", "auto", "auto"))
-    lines = [line for line in lines if not only or line[0] in only]
+    lines = [line for line in lines if (not only or line[0] in only) and line[0] not in not_installed()]
     runs = []
     for slow in (False, True):
         for seed in range(seeds):
@@ -219,6 +219,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="methods")
     parser.add_argument("--report", action="store_true", help="run nothing: report what there is")
     options = parser.parse_args()
+    for rival, why in not_installed().items():
+        print(f"skipped: {rival}: {why}")
     runs = plan(options.folder, options.seeds, options.only)
     if options.report:
         paths = [options.out / "runs" / run.key / "result.json" for run in runs]

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from elision.cli import main
+from elision.errors import InputError
 from elision.data import load
 from elision.data.missing import remove
 from elision.experiments.compare import Comparison, plan
@@ -373,3 +374,18 @@ def test_help_imports_nothing_heavy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].strip() == "heavy:"
+
+
+def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(tmp_path):
+    """Every sample shows one modality of two: ae1, ae2, hgr and lower-bound have nothing to learn from; mle has."""
+    from elision.experiments.compare import Comparison, plan
+
+    rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n" for i in range(30)]
+    (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
+    wanting = ("ae1", "ae2", "hgr", "lower-bound")
+    made = plan(Comparison(str(tmp_path / "half.csv"), methods=("mle", *wanting), seeds=2))
+    assert {run.method for run in made.runs} == {"mle"}
+    assert {what.split(",")[0] for what, _ in made.skipped} == set(wanting)
+    assert all("and there are none (seed 0, 1)" in why for _, why in made.skipped)
+    with pytest.raises(InputError, match="nothing is left to compare: ae1"):
+        plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1",), seeds=2))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 from benchmarks.rivals import Candidate
 from benchmarks.rivals.imml_models import IMML
@@ -33,3 +34,13 @@ RIVALS: dict[str, list[Callable[[int], Candidate]]] = {
     "imml MUSE": [partial(IMML, "MUSE", rate) for rate in _RATES],
 }
 """name -> candidates, functions of the seed."""
+
+
+def not_installed() -> dict[str, str]:
+    """rival -> why it cannot run here; looked at before anything is trained."""
+    needs = {"LightGBM": "lightgbm", "imml M3Care": "imml", "imml MUSE": "imml"}
+    return {
+        rival: f"package {package} is not installed: pip install -e '.[rivals]'"
+        for rival, package in needs.items()
+        if find_spec(package) is None
+    }

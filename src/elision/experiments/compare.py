@@ -1,6 +1,7 @@
 """`elision compare`: which method should I use on my data, and how well will it do?"""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from elision.data.missing import ANY
 from elision.data.splits import split
 from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice
-from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run
+from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run, partition
 from elision.files import write_atomically
 from elision.fusion import FUSIONS
 from elision.methods import METHODS
@@ -95,13 +96,18 @@ def plan(comparison: Comparison) -> Plan:
     if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
         skipped.append((f"{UPPER_BOUND}, data as it is", "what the data lacks by itself is not known"))
     fingerprint = data.fingerprint()
-    runs = [
-        Run(comparison.data, data.name, fingerprint, by_group, *line, comparison.encoders, missing, rate, seed)
-        for seed in range(comparison.seeds)
-        for missing, rate in cells
-        for line in lines
-        if line[0] != UPPER_BOUND or missing != NONE
-    ]
+    runs = _with_complete_samples(
+        [
+            Run(comparison.data, data.name, fingerprint, by_group, *line, comparison.encoders, missing, rate, seed)
+            for seed in range(comparison.seeds)
+            for missing, rate in cells
+            for line in lines
+            if line[0] != UPPER_BOUND or missing != NONE
+        ],
+        skipped,
+    )
+    if not runs:
+        raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
     return Plan(runs, skipped, data)
 
 
@@ -125,6 +131,22 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
         raise InputError(f"{out} exists and is no comparison's folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(settings, indent=1))
+
+
+def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) -> list[Run]:
+    """The runs that have the complete training samples which their method wants; the others go to ``skipped``."""
+    counts: dict[tuple, int] = {}
+    kept, refused = [], defaultdict(list)
+    for run in runs:
+        needs, cell = CLAIMS[run.method].needs_complete, (run.missing, run.rate, run.seed)
+        if needs and cell not in counts:
+            counts[cell] = partition(run).n_complete
+        if needs and not counts[cell]:
+            refused[run.title.rpartition(",")[0], needs].append(str(run.seed))
+        else:
+            kept.append(run)
+    skipped += [(what, f"{why}, and there are none (seed {', '.join(s)})") for (what, why), s in refused.items()]
+    return kept
 
 
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:

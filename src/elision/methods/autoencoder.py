@@ -13,6 +13,7 @@ from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
 HIDDEN, CODE = 128, 64
+_NEEDS_COMPLETE = "the autoencoder learns from complete samples"
 _NEEDS_FEATURES = (
     "it imputes rows of extracted features, and would have to draw whole frames and spectrograms here: extract "
     "features with a frozen encoder first"
@@ -123,6 +124,7 @@ class AE1(Method):
         summary="Trains an autoencoder on complete samples to impute what the others lack, then a classifier on the "
         "completed data: two steps, of which the first knows nothing of the classes.",
         source="AE1 of Ma et al., arXiv 2108.10513, Section 4",
+        needs_complete=_NEEDS_COMPLETE,
         needs_features=_NEEDS_FEATURES,
     )
 
@@ -150,6 +152,7 @@ class AE2(Method):
         summary="As ae1, but the autoencoder then trains itself further on all samples, its own imputations among the "
         "targets, before the classifier learns.",
         source="AE2 of Ma et al., arXiv 2108.10513, Section 4",
+        needs_complete=_NEEDS_COMPLETE,
         needs_features=_NEEDS_FEATURES,
     )
 
@@ -178,7 +181,7 @@ def _complete_samples(name: str, train: Batch) -> Tensor:
     if len(train.modalities) < 2:
         raise InputError(f"{name} imputes a modality from the others, and there is one only: use another method")
     if not len(train.complete):
-        raise InputError(f"{name} trains its autoencoder on complete samples, and there are none: use another method")
+        raise InputError(f"{name}: {_NEEDS_COMPLETE}, and there are none: use another method")
     return train.complete
 
 

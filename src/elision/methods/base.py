@@ -27,6 +27,7 @@ class Claims:
         objectives: the objectives it can train; the first is its own.
         refusals: fusion -> why it makes no sense with the method; every other fusion does.
         needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
+        needs_complete: what it wants complete training samples for; "" where it can do without.
     """
 
     summary: str
@@ -34,6 +35,7 @@ class Claims:
     objectives: tuple[str, ...] = ("conditional",)
     refusals: Mapping[str, str] = field(default_factory=dict)
     needs_features: str = ""
+    needs_complete: str = ""
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""

@@ -24,6 +24,7 @@ class LowerBound(Method):
         summary="Learns from complete samples only and throws the others away: what missing data costs if nothing is "
         "done about it.",
         source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Eq. (4) and Section 4",
+        needs_complete="it learns from complete labelled samples alone",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:
