@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,38 @@ def fill_the_disk(run: Run) -> dict[str, Any]:
     if run.seed == 1:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return square(run)
+
+
+def slow_mle(run: Run) -> dict[str, Any]:
+    time.sleep(0.6 if run.method == "mle" else 0)
+    return square(run)
+
+
+@dataclass(frozen=True)
+class Nested:
+    share: float
+    nothing: None
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """Not the runner's own kind of run."""
+
+    name: str
+    numbers: tuple[int, ...]
+    nested: Nested
+
+    @property
+    def key(self) -> str:
+        return "0" * 16
+
+    @property
+    def title(self) -> str:
+        return f"other {self.name}"
+
+
+def total(run: OtherRun) -> dict[str, Any]:
+    return {"total": sum(run.numbers) + run.nested.share}
 
 
 def began() -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 
 import grid_work
 from elision.errors import InputError
+from elision.experiments import commands
 from elision.experiments.run import Run
 from elision.experiments.runner import run_grid
 
@@ -139,29 +140,101 @@ def test_a_rate_beyond_one_is_refused():
         replace(RUN, rate=80)
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path):
-    """Without, they would go on with what they do, beside a second start that does it again."""
-    code = (
-        "from multiprocessing import get_context\n"
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "import os, signal, time\n"
-        "from elision.experiments.runner import _start_worker\n"
-        "if __name__ == '__main__':\n"
-        "    pool = ProcessPoolExecutor(1, get_context('spawn'), _start_worker)\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
-        "    pool.submit(time.sleep, 600)\n"
-        "    time.sleep(1)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    script = tmp_path / "parent.py"
-    script.write_text(code)
-    with (tmp_path / "pid").open("w") as output:  # not a pipe: the worker would hold it open
-        subprocess.run([sys.executable, str(script)], stdout=output, stderr=subprocess.DEVNULL, check=False)
-    worker = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    ended = not Path(f"/proc/{worker}").exists()
-    if not ended:
-        os.kill(worker, signal.SIGKILL)
-    assert ended
+def test_without_another_try_what_failed_stays_as_it_is(tmp_path):
+    first = run_grid(grid(4), tmp_path, 1, quiet, grid_work.fail)
+    assert run_grid(grid(4), tmp_path, 1, quiet, grid_work.square, retry_failed=False) == first
+    results, failures = run_grid(grid(5), tmp_path, 1, quiet, grid_work.square, retry_failed=False)
+    assert ([r["value"] for r in results], len(failures)) == ([0, 9, 16], 2)
+
+
+def test_a_run_that_is_listed_twice_is_done_once(tmp_path):
+    results, _ = run_grid([RUN, RUN], tmp_path, 2, quiet, grid_work.square)
+    assert [r["value"] for r in results] == [0, 0]
+    assert grid_work.began() == [KEY]
+
+
+def test_a_result_changed_by_hand_is_reported_and_not_used(tmp_path):
+    run_grid(grid(2), tmp_path, 1, quiet, grid_work.square)
+    path = tmp_path / "runs" / KEY / "result.json"
+    content = path.read_text()
+    path.write_text(content.replace('"value": 0', '"value": 7'))
+    results, failures = run_grid(grid(2), tmp_path, 1, quiet, grid_work.square)
+    assert [r["value"] for r in results] == [1]
+    assert [f["key"] for f in failures] == [KEY]
+    assert f"{path} was changed after it was written: remove its folder" in failures[0]["error"]
+    path.write_text(content)
+    assert len(run_grid(grid(2), tmp_path, 1, quiet, grid_work.square)[0]) == 2
+    (path.parent / "result.sha256").unlink()  # as an earlier version left it
+    assert len(run_grid(grid(2), tmp_path, 1, quiet, grid_work.square)[0]) == 2
+    assert len(grid_work.began()) == 2
+
+
+def test_a_result_that_is_cut_off_is_done_again(tmp_path):
+    run_grid(grid(3), tmp_path, 1, quiet, grid_work.square)
+    for run, content in zip(grid(3), ("", '{"value": 0', "[1]"), strict=True):
+        (tmp_path / "runs" / run.key / "result.json").write_text(content)
+    results, failures = run_grid(grid(3), tmp_path, 1, quiet, grid_work.square)
+    assert ([r["value"] for r in results], failures) == ([0, 1, 4], [])
+
+
+OTHER = grid_work.OtherRun("a", (1, 2, 3), grid_work.Nested(0.5, None))
+
+
+def test_runs_of_any_frozen_dataclass(tmp_path):
+    results, failures = run_grid([OTHER], tmp_path, 1, quiet, grid_work.total)
+    assert (results, failures) == ([{"total": 6.5}], [])
+
+
+def test_commands_that_a_shell_carries_out_leave_what_the_runner_finds(tmp_path):
+    """One that succeeds, one that fails; what is done already is not listed."""
+    out = tmp_path / "a folder"
+    run_grid(grid(1), out, 1, quiet, grid_work.fail)
+    assert run_grid(grid(2), out, 1, quiet, grid_work.fail, engine="list")[1] == []
+    (command,) = (out / "commands.txt").read_text().splitlines()
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"{grid(2)[1].title}: ValueError: seed 1 is unlucky")
+    run_grid([*grid(2), OTHER], out, 1, quiet, grid_work.total, engine="list")
+    command, other = (out / "commands.txt").read_text().splitlines()
+    assert subprocess.run(other, shell=True, cwd=tmp_path).returncode == 0
+    results, failures = run_grid([*grid(2), OTHER], out, 1, quiet, grid_work.total, retry_failed=False)
+    assert [r.get("total") for r in results] == [None, 6.5]
+    assert failures[0]["error"] == "ValueError: seed 1 is unlucky"
+
+
+def test_a_written_run_is_the_run_again(tmp_path):
+    for run, work in ((RUN, grid_work.square), (OTHER, grid_work.total)):
+        commands.write(tmp_path, [run], work)
+        assert commands.read(tmp_path, run.key) == (run, work)
+
+
+def test_commands_that_cannot_be_written_or_read_are_refused(tmp_path):
+    with pytest.raises(InputError, match="expected a function or class of a module"):
+        run_grid([RUN], tmp_path, 1, quiet, lambda run: {}, engine="list")
+    with pytest.raises(InputError, match=r"cannot be written into a command: expected text, a number"):
+        commands.write(tmp_path, [replace(OTHER, name={1})], grid_work.total)
+    with pytest.raises(InputError, match="does not exist: list the grid's commands again"):
+        commands.read(tmp_path, "0" * 16)
+    commands.write(tmp_path, [RUN], grid_work.square)
+    path = tmp_path / "commands" / f"{KEY}.json"
+    whole = path.read_text()
+    for wrong in (whole.replace('"seed"', '"sed"'), whole[:40], whole.replace("grid_work:", "nowhere_work:"), "[]"):
+        path.write_text(wrong)
+        with pytest.raises(InputError, match="does not describe a run"):
+            commands.read(tmp_path, KEY)
+    path.write_text(whole.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(InputError, match="it was changed, or another version"):
+        commands.read(tmp_path, KEY)
+
+
+def test_an_unknown_engine_is_refused(tmp_path):
+    with pytest.raises(InputError, match="choose from list, local, ray"):
+        run_grid([RUN], tmp_path, 1, quiet, grid_work.square, engine="slurm")
+
+
+def test_the_estimate_takes_each_kind_of_run_for_itself(tmp_path):
+    told = []
+    runs = [replace(RUN, method=m, seed=s) for s in range(2) for m in ("mle", "zero-padding")]
+    run_grid(runs, tmp_path, 1, lambda *news: told.append(news), grid_work.slow_mle)
+    after_three = [left for done, _, _, left in told if done == 3]  # a zero-padding is left
+    assert after_three and after_three[0] < 0.2
+    assert next(left for done, _, _, left in told if done == 2) > 0.5
