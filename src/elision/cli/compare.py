@@ -1,23 +1,14 @@
-"""The command. Thin: whatever it does, Python can do; heavy imports happen where they are used."""
+"""`elision compare`."""
 
 import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import Parameter
 
-from elision import __version__
+from elision.cli.app import Many, Numbers, app
 from elision.errors import InputError
-
-app = App(
-    name="elision",
-    help="Classification from several modalities when many training samples lack one of them.",
-    version=__version__,
-    suppress_keyboard_interrupt=False,
-)
-
-_Many = Parameter(consume_multiple=True, negative="")
 
 
 @app.command
@@ -25,12 +16,12 @@ def compare(  # noqa: PLR0913
     data: str = "digits",
     *,
     out: Path | None = None,
-    methods: Annotated[list[str] | None, _Many] = None,
-    fusions: Annotated[list[str] | None, _Many] = None,
-    objectives: Annotated[list[str] | None, _Many] = None,
+    methods: Many = None,
+    fusions: Many = None,
+    objectives: Many = None,
     encoders: str = "auto",
-    missing: Annotated[list[str] | None, _Many] = None,
-    rates: Annotated[list[float] | None, _Many] = None,
+    missing: Many = None,
+    rates: Numbers = None,
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     workers: int = 2,
@@ -115,24 +106,3 @@ def _summarise(out: Path, skipped: list, results: list, failures: list) -> None:
     for failure in failures:
         console.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
     console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def main() -> None:
-    """Run the command: exit code 2 and one message for whatever cannot be used, 130 after Ctrl-C."""
-    try:
-        app(exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        _fail(str(error))
-    except InputError as error:
-        _fail(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}: check the path, its permissions and the space on the disk")
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished runs are kept: start the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
-
-
-def _fail(message: str) -> None:
-    print(f"elision: {message}", file=sys.stderr)
-    sys.exit(2)
