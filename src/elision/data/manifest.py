@@ -1,6 +1,5 @@
 """Manifests: a table with a row per sample, from CSV or Parquet."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import pandas as pd
 
 from elision.data.dataset import Dataset
 from elision.data.splits import PARTS
+from elision.data.tables import parse_numbers, parse_text, read_table
 from elision.errors import InputError
 
 RESERVED = ("label", "id", "group", "split")
-_KEYWORDS = ("any", "each", "none")
-_BLANK = ["", "nan", "NaN", "NA", "null"]
+KEYWORDS = ("any", "each", "none")
 
 
 def read_manifest(path: Path) -> Dataset:
@@ -27,60 +26,15 @@ def read_manifest(path: Path) -> Dataset:
         InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
             is row 1.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: expected a manifest, a .csv or .parquet file")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: expected digits, or the path of a manifest (.csv or .parquet)")
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix.lower() not in readers:
-        raise InputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
-    table = readers[path.suffix.lower()](path)
-    if table.empty:
-        raise InputError(f"{path} holds a header and no sample: expected a row per sample")
+    table = read_table(path, RESERVED)
     features = _features(path, list(table.columns))
     arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
     for m, values in arrays.items():
         if np.isnan(values).all():
             raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
-    text = {name: _text(table[name]) for name in RESERVED if name in table}
+    text = {name: parse_text(table[name]) for name in RESERVED if name in table}
     _check(path, text, table.index + 2)
     return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"))
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            for row, cells in enumerate(reader, start=2):
-                if len(cells) not in (0, len(header)):
-                    raise InputError(f"{path}, row {row}: has {len(cells)} cells, and the header {len(header)}")
-        repeated = sorted({c for c in header if header.count(c) > 1})
-        if repeated:
-            raise InputError(f"{path} has column {repeated[0]!r} twice: give every column a name of its own")
-        blank = {c: _BLANK for c in header if c not in RESERVED}
-        text = dict.fromkeys(RESERVED, str)
-        table = pd.read_csv(
-            path, dtype=text, na_values=blank, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False
-        )
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path} is empty: expected a header and a row per sample") from error
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise InputError(f"{path} is not a table: {error}".strip()) from error
-    return table[~(table.isna() | (table == "")).all(axis=1)]  # the index still counts blank lines
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow as pa
-
-    try:
-        table = pd.read_parquet(path, dtype_backend="numpy_nullable")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from error
-    unnamed = all(name is None for name in table.index.names)
-    return table.reset_index(drop=unnamed)  # a named index is a column, such as id
 
 
 def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -95,7 +49,7 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
                 f"{path} has column {column!r}: expected label, id, group, split, or modality.feature; "
                 "rename or remove it"
             )
-        if modality in _KEYWORDS:
+        if modality in KEYWORDS:
             raise InputError(f"{path} has a modality {modality!r}, a word that --missing keeps for itself: rename it")
         features.setdefault(modality, []).append(column)
     if "label" not in columns:
@@ -107,21 +61,14 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, column: pd.Series) -> np.ndarray:
-    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
-        raise InputError(f"{path}, column {column.name!r} holds times: expected numbers, such as seconds")
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    for wrong in (np.isnan(numbers) & column.notna().to_numpy(), np.isinf(numbers)):
-        if wrong.any():
-            row = wrong.argmax()
-            raise InputError(
-                f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} "
-                "is not a finite number; write a number, or leave the cell blank where it is missing"
-            )
+    numbers, wrong = parse_numbers(path, column)
+    if wrong.any():
+        row = wrong.argmax()
+        raise InputError(
+            f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} "
+            "is not a finite number; write a number, or leave the cell blank where it is missing"
+        )
     return numbers
-
-
-def _text(column: pd.Series) -> np.ndarray:
-    return np.array(["" if pd.isna(value) else str(value).strip() for value in column])
 
 
 def _check(path: Path, text: dict[str, np.ndarray], rows: Sequence[int]) -> None:

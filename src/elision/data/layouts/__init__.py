@@ -1,0 +1,16 @@
+"""Layouts: how a folder of recordings names its samples. None of them opens a recording."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from elision.data.layouts.enterface05 import enterface05
+from elision.data.layouts.found import Found, LayoutOptions
+from elision.data.layouts.mixed import manifest
+from elision.data.layouts.ravdess import ravdess
+
+Layout = Callable[[Path, LayoutOptions], Found]
+"""From a source to what it holds. Its docstring is the help: which names it reads, where the data is to be had."""
+
+LAYOUTS: dict[str, Layout] = {"ravdess": ravdess, "enterface05": enterface05, "manifest": manifest}
+
+__all__ = ["LAYOUTS", "Found", "Layout", "LayoutOptions"]
