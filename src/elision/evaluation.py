@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax, logsumexp
 from sklearn.metrics import confusion_matrix
+
+from elision.errors import check_choice
 
 BINS = 15
 
@@ -63,3 +66,27 @@ def confusion(log_probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Counts, rows the true class and columns the predicted one; shape (K, K)."""
     n_classes = log_probabilities.shape[1]
     return confusion_matrix(codes, log_probabilities.argmax(1), labels=np.arange(n_classes))
+
+
+AVERAGES = ("posteriors", "logs")
+
+
+def average_segments(log_probabilities: np.ndarray, average: str = "posteriors") -> np.ndarray:
+    """A sample's log-posterior from those of its segments.
+
+    Args:
+        log_probabilities: shape (n, segments, K), of at least one segment.
+        average: "posteriors", log (1/W sum_w Q(z | segment w)), as in the paper; or "logs", the mean of the
+            log-posteriors, normalised again: a product of experts, in which one sure segment weighs more.
+
+    Returns:
+        Shape (n, K); each row's exponentials sum to 1.
+
+    Example:
+        >>> average_segments(np.log([[[0.5, 0.5], [0.9, 0.1]]])).round(2)
+        array([[-0.36, -1.2 ]])
+    """
+    check_choice("average", average, AVERAGES)
+    if average == "posteriors":
+        return logsumexp(log_probabilities, axis=1) - np.log(log_probabilities.shape[1])
+    return log_softmax(log_probabilities.mean(axis=1), axis=-1)

@@ -64,16 +64,17 @@ class Standardized(nn.Module):
         self.register_buffer("deviation", torch.ones(size))
 
     def fit(self, rows: Tensor) -> None:
-        """From some training rows; a column that does not vary keeps its scale."""
+        """From some training rows; a column that does not vary keeps its scale. NaN is not counted."""
         rows = rows.double()
         axes = (0,) if self.by_column else tuple(range(rows.dim()))
-        deviation = rows.std(axes, correction=0)
-        self.mean.copy_(rows.mean(axes))
+        mean = rows.nanmean(axes)
+        deviation = (rows - mean).square().nanmean(axes).sqrt()
+        self.mean.copy_(mean.nan_to_num(0.0))
         self.deviation.copy_(torch.where(deviation > 1e-12, deviation, 1.0))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Same shape, or (n, channels, bands, frames)."""
-        x = (rows.to(self.mean.dtype) - self.mean) / self.deviation
+        """Same shape, or (n, channels, bands, frames); NaN, a blank cell, becomes the mean."""
+        x = ((rows.to(self.mean.dtype) - self.mean) / self.deviation).nan_to_num(0.0)
         return x if self.channels == 1 else x.expand(-1, self.channels, -1, -1)
 
 
@@ -166,6 +167,8 @@ class Network(nn.Module):
 class Own(nn.Module):
     """A module of the user's own: rows as they are stored (uint8 frames too) to k features."""
 
+    autocast: torch.dtype | None = None
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
@@ -173,9 +176,16 @@ class Own(nn.Module):
     def fit(self, rows: Tensor) -> None:
         """There is nothing to learn."""
 
+    def set_channels_last(self) -> None:
+        """Whatever the module makes of it."""
+        self.module.to(memory_format=torch.channels_last)
+
     def forward(self, rows: Tensor) -> Tensor:
-        """What the module returns, in the precision of its parameters."""
-        return self.module(rows)
+        """What the module returns; floating-point rows come in the precision of its parameters."""
+        precision = next((p.dtype for p in self.module.parameters()), torch.get_default_dtype())
+        x = rows.to(precision) if rows.is_floating_point() else rows
+        with torch.autocast(x.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            return self.module(x).to(precision)
 
 
 def network(

@@ -1,0 +1,107 @@
+"""How good a trained model is: segments to samples, per pattern of observed modalities."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from elision.data.segments import Segments, collate
+from elision.data.store import Store
+from elision.deep import processes
+from elision.deep.rows import Reading
+from elision.evaluation import average_segments, confusion, evaluate
+from elision.methods import Method
+
+
+@torch.no_grad()
+def log_posteriors(method: Method, segments: Segments, reading: Reading) -> Tensor:
+    """log Q(z | x_S) of each segment, in order, shape (len(segments), K), float64 on the CPU."""
+    loader = DataLoader(
+        segments,
+        batch_size=reading.piece,
+        num_workers=reading.workers,
+        collate_fn=collate,
+        generator=torch.Generator(),
+    )
+    n_classes = _n_classes(method)
+    pieces = [method.log_posterior(batch.to(reading.device)).double().cpu() for batch in loader]
+    return torch.cat([torch.empty(0, n_classes, dtype=torch.float64), *pieces])
+
+
+def sample_posteriors(
+    method: Method,
+    store: Store,
+    samples: np.ndarray,
+    observed: Mapping[str, np.ndarray],
+    reading: Reading,
+    average: str = "posteriors",
+) -> np.ndarray:
+    """log-posteriors of whole samples, shape (n, K): those of their segments, averaged.
+
+    Where several processes train together each takes its share, and every one gets the whole.
+    """
+    n_processes, rank = processes.count(), processes.rank()
+    share = samples[rank::n_processes]
+    segments = Segments(store, share, observed)
+    logs = log_posteriors(method, segments, reading).numpy()
+    own = average_segments(logs.reshape(len(share), len(segments.windows), -1), average)
+    if n_processes == 1:
+        return own
+    where = processes.gather_rows(torch.from_numpy(np.arange(len(samples))[rank::n_processes]).to(reading.device))
+    values = processes.gather_rows(torch.from_numpy(own).to(reading.device))
+    whole = np.empty((len(samples), own.shape[1]))
+    whole[where.cpu().numpy()] = values.cpu().numpy()
+    return whole
+
+
+def assess(
+    method: Method,
+    store: Store,
+    samples: np.ndarray,
+    observed: Mapping[str, np.ndarray],
+    reading: Reading,
+    average: str = "posteriors",
+) -> dict[str, Any]:
+    """Metrics of labelled samples as they are, for each pattern among them, and with each modality taken away.
+
+    Returns:
+        JSON: "metrics", "confusion" (counts, rows the true class), "patterns" and "removed" (by name, metrics).
+    """
+    codes = store.codes[samples]
+    logs = sample_posteriors(method, store, samples, observed, reading, average)
+    patterns = {
+        name: asdict(evaluate(logs[where], codes[where])) for name, where in _patterns(observed, samples).items()
+    }
+    removed = {}
+    for m in observed if len(observed) > 1 else ():
+        others = {**observed, m: np.zeros_like(observed[m])}
+        shows = np.logical_or.reduce([mask[samples] for other, mask in others.items() if other != m])
+        if shows.any():
+            without = sample_posteriors(method, store, samples[shows], others, reading, average)
+            removed[m] = asdict(evaluate(without, codes[shows]))
+    return {
+        "metrics": asdict(evaluate(logs, codes)),
+        "confusion": confusion(logs, codes).tolist(),
+        "classes": store.classes.tolist(),
+        "average": average,
+        "patterns": patterns,
+        "removed": removed,
+    }
+
+
+def _patterns(observed: Mapping[str, np.ndarray], samples: np.ndarray) -> dict[str, np.ndarray]:
+    """ "visual + audio" -> which of the samples show exactly those, for the patterns that occur."""
+    table = np.stack([mask[samples] for mask in observed.values()], axis=1)
+    names = np.array(
+        [" + ".join(m for m, shown in zip(observed, row, strict=True) if shown) or "nothing" for row in table]
+    )
+    return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+
+
+def _n_classes(method: Method) -> int:
+    (prior,) = (b for name, b in method.named_buffers() if name.endswith("log_prior"))
+    return len(prior)

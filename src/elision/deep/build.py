@@ -1,0 +1,100 @@
+"""From a config to a method with its encoders, untrained."""
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elision.data.schema import Modality
+from elision.deep.config import OWN, EncoderConfig, TrainConfig
+from elision.deep.partition import Partition
+from elision.errors import InputError
+from elision.fusion import FUSIONS
+from elision.methods import METHODS, Method
+from elision.methods.across import ALONE, Across
+from elision.methods.base import Ingredients
+from elision.vision import Own, network
+
+_FIT_ROWS = 512
+_HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+Modules = Mapping[str, nn.Module]
+"""modality -> a module of the user's own."""
+
+
+def build(
+    config: TrainConfig,
+    modalities: Mapping[str, Modality],
+    log_prior: Tensor,
+    modules: Modules,
+    across: Across = ALONE,
+) -> Method:
+    """Untrained; all draws are keyed on the config's seed.
+
+    Args:
+        config: with an encoder for each modality, see `TrainConfig.resolve`.
+        modalities: what each looks like.
+        log_prior: log R_Z, shape (K,).
+        modules: the user's own encoders.
+        across: reaches the other processes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoders = {
+            m: encoder(m, config.encoders[m], modality, config.n_features, modules)
+            for m, modality in modalities.items()
+        }
+        fusion = FUSIONS[config.fusion](list(encoders), len(log_prior), config.n_features)
+        shapes = {m: modality.shape for m, modality in modalities.items()}
+        prior = log_prior.float()
+        ingredients = Ingredients(encoders, fusion, prior, config.objective, config.bank, shapes, across)
+        try:
+            method = METHODS[config.method](ingredients, **config.options)
+        except TypeError as error:
+            raise InputError(
+                f"method {config.method!r} does not take the options {dict(config.options)}: {error}"
+            ) from error
+    return method.double() if config.precision == "64-true" else method
+
+
+def encoder(name: str, config: EncoderConfig, modality: Modality, n_features: int, modules: Modules) -> nn.Module:
+    """The encoder of one modality."""
+    if config.name != OWN:
+        return network(
+            config.name, modality.kind, modality.shape, n_features, config.weights, config.frozen, config.augment
+        )
+    if name not in modules:
+        raise InputError(f"modality {name!r} is encoded by a module of your own: pass modules={{{name!r}: module}}")
+    return Own(copy.deepcopy(modules[name]))
+
+
+def networks(method: Method) -> list[nn.Module]:
+    """The encoders inside, in the order of the modalities."""
+    (found,) = (m.encoders for m in method.modules() if isinstance(getattr(m, "encoders", None), nn.ModuleList))
+    return list(found)
+
+
+def fit_preparations(method: Method, parts: Partition, seed: int) -> None:
+    """Let encoders see up to 512 training segments of their modality; the same on every process."""
+    for m, net in zip(parts.observed, networks(method), strict=True):
+        segments = parts.segments(parts.train)
+        shown = np.flatnonzero(np.repeat(segments.observed[m], len(segments.windows)))
+        chosen = np.sort(np.random.default_rng([seed, 4]).permutation(shown)[:_FIT_ROWS])
+        net.fit(_rows(parts, m, chosen))
+
+
+def tune(method: Method, config: TrainConfig) -> None:
+    """Precision, memory layout and compilation of the encoders, as configured."""
+    for net in networks(method):
+        net.autocast = _HALVES.get(config.precision)
+        if config.channels_last:
+            net.set_channels_last()
+        if config.compile:
+            net.compile()
+
+
+def _rows(parts: Partition, modality: str, positions: np.ndarray) -> Tensor:
+    alone = type(parts)(parts.store, parts.train, parts.validation, parts.test, {modality: parts.observed[modality]})
+    return alone.segments(parts.train).batch(positions).inputs[modality]

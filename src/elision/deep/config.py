@@ -1,0 +1,218 @@
+"""What decides a training, as one frozen value that is written beside the run and can be given back."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from elision.errors import InputError, check_choice
+from elision.files import write_atomically
+from elision.fusion import FUSIONS
+from elision.methods import METHODS
+from elision.vision import NETWORKS
+
+OWN = "own"
+AUTO = {"frames": "small-cnn", "image": "small-cnn", "spectrogram": "small-cnn", "features": "mlp"}
+"""kind of modality -> the encoder that "auto" stands for."""
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+LOGGERS = ("mlflow", "tensorboard")
+ACCELERATORS = ("auto", "cpu", "gpu")
+INDIFFERENT = ("workers", "loggers", "checkpoint_steps", "checkpoint_minutes", "log_steps")
+"""What may change when a run is resumed: it does not change what is learnt."""
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """How a modality is encoded.
+
+    Args:
+        name: in `NETWORKS`, "auto" (small-cnn, or mlp for numbers), or "own": a module handed to `train`.
+        weights: pretrained ones by torchvision's name; None starts from nothing.
+        frozen: the backbone is not trained, only the projection to k features.
+        augment: frames are shifted and mirrored at random in training.
+    """
+
+    name: str = "auto"
+    weights: str | None = None
+    frozen: bool = False
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("encoder", self.name, ("auto", OWN, *NETWORKS))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training.
+
+    Args:
+        method: in `METHODS`, of those that learn end to end.
+        fusion: in `FUSIONS`.
+        objective: "auto" (the method's own), "joint" or "conditional".
+        options: the method's own, by name.
+        encoders: modality -> how it is encoded; those left out are "auto".
+        n_features: k.
+        bank: how banks are estimated while training: "bank" (remembered features) or "batch".
+        bank_refresh: epochs after which remembered features are all computed again; 0 never.
+        missing: modality to remove from training samples, "any", or "none".
+        rate: share of the training samples to remove it from, in [0, 1].
+        by_group: split by whole groups; only where the data does not come split.
+        seed: of the split, of what goes missing, of the model, and of every draw in training.
+        epochs: at most.
+        segments_per_epoch: drawn in an epoch, over all processes; None is all of them.
+        batch_size: segments per batch, over all processes.
+        accumulate: batches per optimiser step.
+        optimizer: "adamw" or "sgd" (momentum 0.9).
+        learning_rate: after warm-up; it then falls to 0 by a cosine.
+        weight_decay: of the optimiser.
+        warm_up: share of the steps over which the rate rises from 0, in [0, 1).
+        clip: largest norm of the gradient; 0 does not clip.
+        patience: validations without improvement after which training stops; 0 never.
+        precision: "32-true", "bf16-mixed", "16-mixed"; the encoders' alone, likelihood and bank stay in float32.
+        channels_last: memory layout of images.
+        compile: torch.compile the encoders.
+        parts: samples are dealt into so many parts, and each batch holds its share of each: one process may take all
+            parts, n processes one each, and learn the same. None is the number of processes.
+        accelerator: "auto", "cpu" or "gpu".
+        devices: processes on this machine, one per GPU where there are GPUs.
+        num_nodes: machines.
+        workers: loader processes per training process.
+        checkpoint_steps: optimiser steps between checkpoints; None is 200.
+        checkpoint_minutes: minutes between checkpoints.
+        log_steps: optimiser steps per line of log.csv.
+        loggers: "mlflow" and "tensorboard", beside the CSV that is always written.
+    """
+
+    method: str = "mle"
+    fusion: str = "addition"
+    objective: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, EncoderConfig] = field(default_factory=dict)
+    n_features: int = 128
+    bank: str = "bank"
+    bank_refresh: int = 0
+    missing: str = NONE
+    rate: float = 0.0
+    by_group: bool = False
+    seed: int = 0
+    epochs: int = 20
+    segments_per_epoch: int | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warm_up: float = 0.05
+    clip: float = 1.0
+    patience: int = 5
+    precision: str = "32-true"
+    channels_last: bool = False
+    compile: bool = False
+    parts: int | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    workers: int = 0
+    checkpoint_steps: int = 200
+    checkpoint_minutes: float = 10.0
+    log_steps: int = 10
+    loggers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.objective == "auto" and self.method in METHODS:
+            object.__setattr__(self, "objective", METHODS[self.method].claims.objectives[0])
+        object.__setattr__(self, "loggers", tuple(self.loggers))
+        _check(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """From a JSON or YAML file, such as the config.json of a run."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"{path} does not exist: expected a config file, JSON or YAML") from error
+        return cls.of(_parse(path, text), str(path))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "the config") -> "TrainConfig":
+        """From plain values; what is not given has its default."""
+        if not isinstance(values, Mapping):
+            raise InputError(f"{where} holds a {type(values).__name__}: expected names and values")
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise InputError(f"{where} has no option {min(unknown)!r}: it has {', '.join(f.name for f in fields(cls))}")
+        encoders = values.get("encoders", {})
+        try:
+            made = {m: e if isinstance(e, EncoderConfig) else EncoderConfig(**e) for m, e in encoders.items()}
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"{where}: encoders are {encoders!r}: expected modality -> name, weights, ...") from error
+        return cls(**{**values, "encoders": made})
+
+    def write(self, path: Path) -> None:
+        """As JSON; `read` gives it back."""
+        write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """What would be learnt differently: "name: ours, not theirs", one line each."""
+        ours, theirs = asdict(self), asdict(other)
+        names = [f.name for f in fields(self) if f.name not in INDIFFERENT]
+        return [f"{name}: {ours[name]!r}, not {theirs[name]!r}" for name in names if ours[name] != theirs[name]]
+
+    def resolve(self, kinds: Mapping[str, str]) -> "TrainConfig":
+        """With an encoder for every modality of the data, "auto" made concrete; ``kinds``: modality -> kind."""
+        unknown = set(self.encoders) - set(kinds)
+        if unknown:
+            raise InputError(f"an encoder is given for {min(unknown)!r}: the data has {', '.join(kinds)}")
+        chosen = {m: self.encoders.get(m, EncoderConfig()) for m in kinds}
+        named = {m: replace(e, name=AUTO[kinds[m]]) if e.name == "auto" else e for m, e in chosen.items()}
+        return replace(self, encoders=named)
+
+
+_COUNTS = ("n_features", "epochs", "batch_size", "accumulate", "devices", "num_nodes", "checkpoint_steps", "log_steps")
+_FROM_ZERO = ("bank_refresh", "rate", "weight_decay", "warm_up", "clip", "patience", "workers", "learning_rate")
+_CHOICES = {
+    "method": METHODS, "fusion": FUSIONS, "precision": PRECISIONS, "bank": ("bank", "batch"),
+    "accelerator": ACCELERATORS, "optimizer": ("adamw", "sgd"), "objective": ("joint", "conditional"),
+}  # fmt: skip
+
+
+def _check(config: TrainConfig) -> None:
+    for name, choices in _CHOICES.items():
+        check_choice(name, getattr(config, name), choices)
+    for name in config.loggers:
+        check_choice("logger", name, LOGGERS)
+    claims = METHODS[config.method].claims
+    claims.check(config.method, config.fusion, config.objective)
+    if claims.needs_features:
+        raise InputError(f"method {config.method!r} is not trained end to end: {claims.needs_features}")
+    for name in (*_COUNTS, *(n for n in ("segments_per_epoch", "parts") if getattr(config, n) is not None)):
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{name} is {value!r}: expected a whole number, 1 or more")
+    for name in _FROM_ZERO:
+        value = getattr(config, name)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise InputError(f"{name} is {value!r}: expected a number, 0 or more")
+    for name in ("rate", "warm_up"):
+        if getattr(config, name) > 1:
+            raise InputError(f"{name} is {getattr(config, name)}: expected a share between 0 and 1")
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        if path.suffix.lower() in (".yaml", ".yml"):
+            import yaml
+
+            return yaml.safe_load(text) or {}
+        return json.loads(text)
+    except Exception as error:  # each parser has its own
+        raise InputError(f"{path} is neither JSON nor (.yaml) YAML: {error}") from error
+
+
+DEFAULTS: dict[str, Any] = {
+    f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(TrainConfig)
+}
+"""What each option is where it is not given."""

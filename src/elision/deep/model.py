@@ -1,0 +1,171 @@
+"""A trained model as a folder of safetensors and JSON: it loads without the training data, and nothing is unpickled."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as parse
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+from elision.batch import Batch
+from elision.data.schema import Modality, StoreInfo
+from elision.data.store import Store
+from elision.deep.assess import sample_posteriors
+from elision.deep.build import Modules, build, tune
+from elision.deep.config import TrainConfig
+from elision.deep.rows import Reading
+from elision.errors import InputError
+from elision.files import write_atomically
+from elision.methods import Method
+
+FORMAT = 1
+DESCRIPTION, TENSORS = "model.json", "tensors.safetensors"
+_SAVE_AGAIN = "take the folder from where it was trained again"
+
+
+@dataclass(frozen=True, eq=False)
+class DeepModel:
+    """A trained model.
+
+    Args:
+        method: in evaluation mode, its banks stored.
+        config: it was trained with.
+        modalities: what it was trained to take.
+        classes: names of the class indices.
+        parameters: that its data was prepared with; JSON.
+        device: where it computes.
+    """
+
+    method: Method
+    config: TrainConfig
+    modalities: Mapping[str, Modality]
+    classes: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    device: torch.device
+
+    @torch.no_grad()
+    def log_posterior(self, batch: Batch) -> Tensor:
+        """log Q(z | x_S) of each segment, whatever modalities it shows; shape (n, K)."""
+        return self.method.log_posterior(batch.to(self.device))
+
+    def predict(
+        self,
+        store: Store,
+        samples: np.ndarray | None = None,
+        observed: Mapping[str, np.ndarray] | None = None,
+        average: str = "posteriors",
+        workers: int = 0,
+    ) -> np.ndarray:
+        """log-posteriors of a store's samples, their segments averaged; shape (n, K).
+
+        Args:
+            store: prepared as the training data was.
+            samples: indices; None takes all.
+            observed: which samples show which modality; None is the store's own.
+            average: "posteriors" or "logs", see `elision.evaluation.average_segments`.
+            workers: loader processes.
+        """
+        self.check(store.info)
+        chosen = np.arange(len(store)) if samples is None else samples
+        masks = store.observed if observed is None else observed
+        masks = {
+            m: masks.get(m, np.zeros(len(store), dtype=bool)) for m in self.modalities if m in store.info.modalities
+        }
+        reading = Reading(self.device, workers)
+        return sample_posteriors(self.method, store, chosen, masks, reading, average)
+
+    def check(self, info: StoreInfo) -> None:
+        """Raise `InputError` unless a store holds what the model takes, prepared in the same way."""
+        for m, ours in self.modalities.items():
+            theirs = info.modalities.get(m)
+            if theirs is None:
+                raise InputError(f"the store has no modality {m!r}: the model takes {', '.join(self.modalities)}")
+            if (theirs.kind, theirs.shape) != (ours.kind, ours.shape):
+                raise InputError(
+                    f"modality {m!r} is {theirs.kind} {theirs.shape} in the store, and the model takes {ours.kind} "
+                    f"{ours.shape}: prepare the store with the model's settings"
+                )
+        for name, value in self.parameters.items():
+            if name in _MUST_AGREE and info.parameters.get(name) != value:
+                raise InputError(
+                    f"the store was prepared with {name} = {info.parameters.get(name)!r}, and the model's data with "
+                    f"{value!r}: prepare the store with the model's settings"
+                )
+
+
+_MUST_AGREE = ("mel", "seconds")
+
+
+def save_model(method: Method, config: TrainConfig, info: StoreInfo, path: Path) -> None:
+    """Write a settled method; ``info`` is that of the store that it was trained on."""
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = serialize({name: x.detach().cpu().contiguous() for name, x in method.state_dict().items()})
+    description = {
+        "format": FORMAT,
+        "config": asdict(config),
+        "modalities": {m: asdict(modality) for m, modality in info.modalities.items()},
+        "classes": list(info.classes),
+        "parameters": dict(info.parameters),
+        "sha256": hashlib.sha256(tensors).hexdigest(),
+    }
+    description["digest"] = _digest(description)
+    write_atomically(path / TENSORS, tensors)
+    write_atomically(path / DESCRIPTION, json.dumps(description, indent=1) + "\n")
+
+
+def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = None) -> DeepModel:
+    """Read what `save_model` wrote, or the model of a run's folder.
+
+    Args:
+        path: the folder.
+        device: where it is to compute.
+        modules: the user's own encoders, of the same architecture, by modality.
+
+    Raises:
+        InputError: it is no model, or not what was written.
+    """
+    folder = Path(path)
+    folder = folder / "model" if (folder / "model" / DESCRIPTION).exists() else folder
+    description, content = _read(folder)
+    config = TrainConfig.of(description["config"], str(folder / DESCRIPTION))
+    modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in description["modalities"].items()}
+    encoders = {m: replace(e, weights=None, frozen=False) for m, e in config.encoders.items()}
+    tensors = parse(content)
+    classes = tuple(description["classes"])
+    method = build(replace(config, encoders=encoders), modalities, torch.zeros(len(classes)), modules or {})
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{folder / TENSORS} does not fit the model that {DESCRIPTION} describes: {error}") from error
+    tune(method, replace(config, compile=False))
+    method.to(device).eval()
+    return DeepModel(method, config, modalities, classes, description["parameters"], torch.device(device))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        content = (folder / TENSORS).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder} is not a saved model: {Path(error.filename).name} is missing") from error
+    except ValueError as error:
+        raise InputError(f"{folder / DESCRIPTION} is damaged: {error}; {_SAVE_AGAIN}") from error
+    version = description.get("format") if isinstance(description, dict) else None
+    if version != FORMAT:
+        raise InputError(f"{folder / DESCRIPTION} has format {version}: this version of elision reads {FORMAT}")
+    if _digest(description) != description.get("digest"):
+        raise InputError(f"{folder / DESCRIPTION} is not what was saved (its hash differs): {_SAVE_AGAIN}")
+    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+        raise InputError(f"{folder / TENSORS} is not what was saved (its hash differs): {_SAVE_AGAIN}")
+    return description, content
+
+
+def _digest(description: Mapping[str, Any]) -> str:
+    body = {name: value for name, value in description.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

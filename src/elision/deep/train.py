@@ -1,0 +1,264 @@
+"""`train`: from a store to a saved model, and on from wherever it stopped."""
+
+import json
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from elision.data.store import Store
+from elision.deep import processes
+from elision.deep.assess import assess
+from elision.deep.build import Modules
+from elision.deep.config import TrainConfig
+from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
+from elision.deep.model import save_model
+from elision.deep.module import DeepModule, Job, Report
+from elision.deep.partition import Partition
+from elision.errors import InputError, TrainingError
+from elision.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to.
+
+    Args:
+        folder: of the run.
+        finished: False where it was asked to stop before its end; `train` with ``resume`` goes on.
+        step: optimiser steps taken.
+        values: what result.json holds; empty unless finished.
+        damaged: checkpoints that were passed over because they are not what was written.
+    """
+
+    folder: Path
+    finished: bool
+    step: int
+    values: dict[str, Any]
+    damaged: tuple[str, ...] = ()
+
+
+def train(
+    data: str | Path | None,
+    out: str | Path,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+    report: Callable[[Report], None] = lambda _: None,
+    modules: Modules | None = None,
+) -> Result:
+    """Train a method on a store; on several processes if the config says so, or torchrun started several.
+
+    Writes config.json, data.json, log.csv, checkpoints/, and at the end model/ and result.json into ``out``. SIGTERM
+    and Ctrl-C stop it at the next step with a checkpoint.
+
+    Args:
+        data: a store's folder or address; None with ``resume``: where it was.
+        out: folder of the run, not used before unless ``resume``.
+        config: None is the default, or with ``resume`` that of the run.
+        resume: go on from the last whole checkpoint, or from the start if there is none.
+        report: called for each line of the log, on the first process.
+        modules: the user's own encoders, for the modalities that the config encodes by "own".
+
+    Raises:
+        InputError: data, config and folder do not go together.
+        TrainingError: the loss is no longer a number, or memory ran out.
+    """
+    folder, first = RunFolder(Path(out)), processes.rank() == 0
+    with ExitStack() as stack:
+        if first:
+            _check_folder(folder, resume)
+            stack.enter_context(folder.locked())
+        saved = TrainConfig.read(folder.path / CONFIG) if resume else None
+        store = Store(data or _address(folder, resume))
+        config = (config or saved or TrainConfig()).resolve({m: v.kind for m, v in store.info.modalities.items()})
+        _check_machine(config)
+        checkpoint = None
+        if saved:
+            _check_same(folder, saved, config, store)
+            checkpoint = folder.checkpoints.latest()
+        parts = Partition.of(store, config)
+        if first:
+            config.write(folder.path / CONFIG)
+            _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
+            folder.cut_log(checkpoint.step if checkpoint else 0)
+        module = DeepModule(Job(config, parts, folder, modules or {}, checkpoint, report))
+        _fit(module)
+        values = _finish(module) if module.progress.finished else {}
+    damaged = tuple(folder.checkpoints.damaged)
+    return Result(folder.path, module.progress.finished, module.progress.step, values, damaged)
+
+
+def _fit(module: DeepModule) -> None:
+    config, job = module.config, module.job
+    done = job.checkpoint is not None and job.checkpoint.values["progress"]["finished"]
+    with _quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), _stopping(module):
+        trainer = Trainer(
+            accelerator=_accelerator(config),
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=_strategy(config),
+            precision="16-mixed" if config.precision == "16-mixed" else "32-true",
+            max_epochs=0 if done else -1,
+            accumulate_grad_batches=config.accumulate,
+            gradient_clip_val=config.clip or None,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            logger=_loggers(config, job.folder),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=job.folder.path,
+        )
+        try:
+            trainer.fit(module)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"out of memory: lower batch_size (now {config.batch_size}) and raise accumulate (now "
+                f"{config.accumulate}), or use precision bf16-mixed, a smaller encoder, or frames prepared smaller"
+            ) from error
+
+
+def _finish(module: DeepModule) -> dict[str, Any]:
+    """The best weights, their banks computed once more, the test, and the model's folder; on every process."""
+    job, method, device = module.job, module.method, module.reading.device
+    best = job.folder.checkpoints.best(module.progress.best_step)
+    if best is None:
+        raise InputError(f"{job.folder.path} lost the weights of its best step: train again")
+    with _quiet():
+        method.load_state_dict({name: x.to(device) for name, x in best.items()})
+        method.to(device)
+        module.settle(exact=True)
+        parts = job.parts
+        assessed = assess(method, parts.store, parts.test, parts.observed, module.reading)
+    values = {
+        "test": assessed,
+        "validation": {"nll": module.progress.best},
+        "best_step": module.progress.best_step,
+        "step": module.progress.step,
+        "epochs": module.progress.epoch,
+        "seconds": module.progress.seconds,
+        "samples": parts.counts(),
+        "config": asdict(module.config),
+    }
+    if processes.rank() == 0:
+        save_model(method, module.config, parts.store.info, job.folder.path / MODEL)
+        _write(job.folder.path / RESULT, values)
+    return values
+
+
+def _check_folder(folder: RunFolder, resume: bool) -> None:
+    if resume and not folder.is_started:
+        raise InputError(f"{folder.path} holds no run to resume: expected the folder of a training that was begun")
+    if not resume and folder.is_started:
+        raise InputError(f"{folder.path} holds a run already: resume it, or choose another folder")
+
+
+def _address(folder: RunFolder, resume: bool) -> str:
+    if not resume:
+        raise InputError("no data is given: expected the folder of a store")
+    return json.loads((folder.path / DATA).read_text())["address"]
+
+
+def _check_same(folder: RunFolder, saved: TrainConfig, config: TrainConfig, store: Store) -> None:
+    differences = config.differences(saved)
+    if differences:
+        raise InputError(f"{folder.path} was begun with another config: " + "; ".join(differences))
+    if json.loads((folder.path / DATA).read_text())["fingerprint"] != store.fingerprint():
+        raise InputError(f"{folder.path} was begun on other data: {store.address} is not what it was")
+
+
+def _accelerator(config: TrainConfig) -> str:
+    if config.accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return config.accelerator
+
+
+def _check_machine(config: TrainConfig) -> None:
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if config.accelerator == "gpu" and not found:
+        raise InputError("a GPU is asked for and torch finds none here: use accelerator cpu, or install torch for it")
+    if _accelerator(config) == "gpu" and config.devices > found:
+        raise InputError(f"{config.devices} GPUs are asked for, and torch finds {found}: lower devices")
+    if config.precision == "16-mixed" and _accelerator(config) == "cpu":
+        raise InputError("precision 16-mixed needs a GPU: on a CPU use bf16-mixed or 32-true")
+    n_processes = config.devices * config.num_nodes
+    if config.parts is not None and config.parts % n_processes:
+        raise InputError(f"parts is {config.parts}: expected a multiple of the {n_processes} processes")
+
+
+def _strategy(config: TrainConfig) -> Strategy | str:
+    if config.devices * config.num_nodes == 1:
+        return "auto"
+    backend = "nccl" if _accelerator(config) == "gpu" else "gloo"
+    return DDPStrategy(find_unused_parameters=True, process_group_backend=backend)
+
+
+def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
+    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
+
+    path = folder.path.resolve()
+    made = {
+        "mlflow": lambda: MLFlowLogger(path.name, tracking_uri=f"sqlite:///{path / 'mlflow.db'}"),
+        "tensorboard": lambda: TensorBoardLogger(path, name="tensorboard", version=""),
+    }
+    return [made[name]() for name in config.loggers] or False
+
+
+@contextmanager
+def _stopping(module: DeepModule) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask for an end after the present step; a second Ctrl-C is the usual one."""
+
+    def ask(number: int, frame: object) -> None:
+        module.stop_requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    module.when_started = lambda: [signal.signal(number, ask) for number in numbers]  # after Lightning set its own
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice is for people who wrote the loop themselves."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", module="torch.distributed")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(values, indent=1) + "\n")
