@@ -1,0 +1,205 @@
+"""Extracted features: files of them, and the frozen networks that they come from."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from elision.data import Dataset, load
+from elision.data.store import Store
+from elision.errors import InputError
+from elision.experiments.paper_run import visual_name
+from elision.files import write_atomically
+
+GIVEN = "given"
+"""The extractor of data that holds features already."""
+SUFFIX = ".safetensors"
+WEIGHTS = "IMAGENET1K_V1"
+_ROWS_AT_ONCE = 64
+_STATISTICS_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A frozen network per modality.
+
+    Args:
+        build: (kind of the modality, shape of a row) to a module that turns rows, as the store gives them, into
+            features (n, d), and learns from some rows in ``fit`` what needs no label.
+        summary: for a report.
+    """
+
+    build: Callable[[str, tuple[int, ...]], nn.Module]
+    summary: str
+
+
+class Headless(nn.Module):
+    """A torchvision network without its projection."""
+
+    def __init__(self, name: str, kind: str, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        from elision import vision
+
+        whole = vision.network(name, kind, shape, n_features=1, weights=WEIGHTS, frozen=True)
+        self.preparation, self.backbone = whole.preparation, whole.backbone
+        self.fit = self.preparation.fit
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, ...) to (n, d)."""
+        return self.backbone(self.preparation(rows)).flatten(1)
+
+
+class RandomFilters(nn.Module):
+    """A layer of random filters, rectified and averaged over a grid: no training, no weights to fetch.
+
+    Args:
+        kind: of the modality.
+        width: filters.
+        seed: of the filters.
+    """
+
+    def __init__(self, kind: str, width: int, seed: int) -> None:
+        super().__init__()
+        channels, size, grid = (3, 8, (8, 8)) if kind in ("frames", "image") else (1, 8, (8, 2))
+        generator = torch.Generator().manual_seed(seed)
+        filters = torch.randn(width, channels, size, size, generator=generator)
+        self.register_buffer("filters", filters - filters.mean((2, 3), keepdim=True))
+        self.pool = nn.AdaptiveAvgPool2d(grid)
+        self.register_buffer("deviation", torch.ones(()))
+
+    def fit(self, rows: Tensor) -> None:
+        """The scale of the rows."""
+        self.deviation.copy_(rows.double().std().clamp(min=1e-6))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, ...) to (n, d)."""
+        responses = nn.functional.conv2d(rows.float() / self.deviation, self.filters, stride=2)
+        return self.pool(responses.relu()).flatten(1)
+
+
+def _pretrained(name: str, title: str) -> Extractor:
+    summary = f"{title}, torchvision's weights {WEIGHTS}, frozen, without its last layer"
+    return Extractor(lambda kind, shape: Headless(name, kind, shape), summary)
+
+
+def _random(title: str, width: int, seed: int) -> Extractor:
+    summary = f"in the place of {title}: {width} random filters, rectified and averaged over a grid; not {title}"
+    return Extractor(lambda kind, shape: RandomFilters(kind, width, seed), summary)
+
+
+EXTRACTORS: dict[str, Extractor] = {
+    "vgg16": _pretrained("vgg16", "VGG-16"),
+    "resnet34": _pretrained("resnet34", "ResNet-34"),
+    "resnet50": _pretrained("resnet50", "ResNet-50"),
+}
+"""The paper's, by name."""
+STAND_INS: dict[str, Extractor] = {
+    "vgg16": _random("VGG-16", 6, 16),
+    "resnet34": _random("ResNet-34", 9, 34),
+    "resnet50": _random("ResNet-50", 12, 50),
+}
+"""What takes their places where nothing can be downloaded and nothing is to be concluded."""
+
+
+def extract(store: Store, name: str, extractor: Extractor, windows: int | None, folder: Path) -> Path:
+    """The features of every segment of a store, from ``folder`` if they were extracted before.
+
+    Args:
+        store: with the modalities of the tables.
+        name: of the extractor.
+        extractor: what to extract with.
+        windows: segments of each video; None is all.
+        folder: where files of features are kept, named by a hash of store, extractor, weights and windows.
+
+    Raises:
+        InputError: the extractor's weights are not here; the message says which file goes where.
+    """
+    kinds = store.info.modalities
+    modalities = visual_name(kinds, str(store.address)), "audio"
+    networks = {m: extractor.build(kinds[m].kind, tuple(kinds[m].shape)).eval() for m in modalities}
+    chosen = _windows(store, windows)
+    identity = [store.fingerprint(), name, chosen, {m: _digest(network) for m, network in networks.items()}]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    path = folder / f"{name}-{key}{SUFFIX}"
+    if not path.is_file():
+        arrays = {m: _extract_modality(store, m, network, chosen) for m, network in networks.items()}
+        columns = {"labels": store.labels, "groups": store.groups, "parts": store.parts}
+        facts = {k: None if v is None else v.tolist() for k, v in columns.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        metadata = {"elision": json.dumps({"name": name, "key": key, **facts})}
+        write_atomically(path, to_bytes(arrays, metadata))
+    return path
+
+
+def load_features(address: str) -> Dataset:
+    """What `extract` wrote, arrays (n, windows, d), or a manifest of numbers, arrays (n, d)."""
+    if not address.endswith(SUFFIX):
+        return load(address)
+    facts = _facts(address)
+    with safe_open(address, "np") as file:
+        arrays = {m: file.get_tensor(m) for m in file.keys()}  # noqa: SIM118
+    columns = {k: None if facts[k] is None else np.array(facts[k], dtype=str) for k in ("labels", "groups", "parts")}
+    return Dataset(facts["name"], arrays, **columns)
+
+
+def fingerprint(address: str) -> str:
+    """Of a file of features by its content's key, of a manifest by its content."""
+    return _facts(address)["key"] if address.endswith(SUFFIX) else load(address).fingerprint()
+
+
+def _facts(address: str) -> dict[str, Any]:
+    try:
+        with safe_open(address, "np") as file:
+            return json.loads(file.metadata()["elision"])
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{address} is not a file of extracted features ({error}): remove it, and start again"
+        ) from error
+
+
+def _windows(store: Store, windows: int | None) -> list[int]:
+    """Evenly spread, the same in every modality."""
+    counts = [m.windows for m in store.info.modalities.values() if m.windows > 1] or [1]
+    n = min(counts) if windows is None else min(windows, *counts)
+    return [int(i) for i in np.linspace(0, min(counts) - 1, n).round()]
+
+
+@torch.no_grad()
+def _extract_modality(store: Store, modality: str, network: Any, windows: list[int]) -> Tensor:
+    """(n, windows, d); NaN where a sample does not show the modality."""
+    shown = np.flatnonzero(store.observed[modality])
+    places = [(int(i), w) for i in shown for w in windows]
+    spread = np.linspace(0, len(places) - 1, min(len(places), _STATISTICS_ROWS)).astype(int)
+    network.fit(torch.stack([_row(store, modality, *places[i]) for i in spread]))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    chunks = [
+        network(torch.stack([_row(store, modality, *p) for p in places[i : i + _ROWS_AT_ONCE]]).to(device)).cpu()
+        for i in range(0, len(places), _ROWS_AT_ONCE)
+    ]
+    rows = torch.cat(chunks).view(len(shown), len(windows), -1)
+    features = rows.new_full((len(store), *rows.shape[1:]), torch.nan)
+    features[torch.from_numpy(shown)] = rows
+    return features
+
+
+def _row(store: Store, modality: str, sample: int, window: int) -> Tensor:
+    """As the networks take it: a spectrogram has one channel."""
+    row = store.row(sample, modality, window)
+    return row[None] if row.dim() == 2 else row
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    state: Mapping[str, Tensor] = network.state_dict()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
