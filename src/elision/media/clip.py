@@ -20,6 +20,9 @@ MAX_SIDE, MAX_PIXELS = 8192, 36 * 2**20
 MAX_PACKETS, MAX_HOURS = 20_000_000, 24 * 7
 """A recording beyond either is refused: its header or its time stamps are damaged, or it is no clip."""
 
+_MARGINS = (0, 1, 4)
+"""Seconds before a packet that it is sought at: containers without an index lead to somewhere near."""
+
 _ATTEMPTS = 100
 """Errors in a row after which a file counts as read to its end."""
 
@@ -93,7 +96,8 @@ class Track:
 
     def key(self, stamp: int) -> int:
         """The stamp of the packet to begin with, to decode what is shown at a time."""
-        return int(self.keys[max(np.searchsorted(self.keys, stamp, "right") - 1, 0)]) if len(self.keys) else stamp
+        keys = self.keys if len(self.keys) else self.stamps
+        return int(keys[max(np.searchsorted(keys, stamp, "right") - 1, 0)])
 
 
 @dataclass
@@ -166,16 +170,17 @@ class Clip:
         yield from self._read(self.container.streams[track.stream])
 
     def _seek(self, track: Track, since: int) -> av.Packet | None:
-        """The packet sought, or None if the container gives one that is later."""
-        stream = self.stream(track)
-        try:
-            self.container.seek(track.key(since), stream=stream)
-        except (av.FFmpegError, OverflowError):
-            return None
-        for packet in self._read(stream):
-            if packet.is_keyframe or not len(track.keys):
-                stamp = stamp_of(packet)
-                return packet if stamp is not None and stamp <= max(since, track.stamps[0]) else None
+        """The last key packet not after ``since``, or None if the container cannot be led there."""
+        stream, key = self.stream(track), track.key(since)
+        for margin in _MARGINS:
+            try:
+                self.container.seek(key - int(margin / track.unit), stream=stream)
+            except (av.FFmpegError, OverflowError):
+                return None
+            sought = (p for p in self._read(stream) if p.is_keyframe and (stamp_of(p) or 0) >= key)
+            packet = next(sought, None)
+            if packet is not None and stamp_of(packet) <= max(since, key):
+                return packet
         return None
 
     def _read(self, *streams: av.stream.Stream) -> Iterator[av.Packet]:
@@ -205,9 +210,7 @@ class Clip:
         tracks = {s.type: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
         self.picture, self.sound = tracks.get("video"), tracks.get("audio")
         self._check(tracks.values())
-        # Elsewhere a duration is an estimate.
-        if self.container.duration and self.container.format.name.startswith(("mov", "matroska", "avi")):
-            self.declared = self.container.duration / av.time_base
+        self.declared = _declared(self.container, streams)
 
     def _check(self, tracks: Iterable[Track]) -> None:
         for track in tracks:
@@ -229,12 +232,14 @@ class _Roll:
 
     def add(self, packet: av.Packet) -> None:
         stamp = stamp_of(packet)
-        if stamp is None or packet.size == 0 or packet.is_discard:
+        if stamp is None or packet.size == 0:
+            return
+        if packet.is_keyframe:
+            self.keys.append(stamp)
+        if packet.is_discard:  # decoded, but cut off by an edit list
             return
         self.exact &= packet.pts is not None
         self.stamps.append(stamp)
-        if packet.is_keyframe:
-            self.keys.append(stamp)
         self.until = max(self.until, stamp + (packet.duration or 0))
 
     def track(self, stream: av.stream.Stream, origin: float) -> Track:
@@ -267,6 +272,15 @@ def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int
 def stamp_of(packet: av.Packet) -> int | None:
     """Its presentation time, or else its decoding time."""
     return packet.dts if packet.pts is None else packet.pts
+
+
+def _declared(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> float | None:
+    """The end, in seconds, that a header promises, where it is no estimate of FFmpeg's."""
+    if container.format.name.startswith(("mov", "matroska")) and container.duration:
+        return container.duration / av.time_base
+    if container.format.name == "avi" and streams[0].type == "video" and streams[0].frames:
+        return float(streams[0].frames * streams[0].time_base)
+    return None
 
 
 def _frame(stream: av.stream.Stream) -> int:

@@ -14,6 +14,8 @@ from elision.media.image import Crop, check_size, encode, square
 FAR = 1.0
 """Seconds that are decoded rather than seeked over."""
 
+_SKIP = "NONREF"
+
 MAX_DECODED = 4 * 10**12
 """Pixels decoded of one clip at most: hours of 4K."""
 
@@ -89,7 +91,7 @@ def _frames(clip: Clip, since: int, wanted: frozenset[int] | None) -> Iterator[a
     decoded = 0
     for packet in clip.packets(clip.picture, since):
         context = packet.stream.codec_context
-        context.skip_frame = "NONREF" if wanted is not None and packet.pts not in wanted else "DEFAULT"
+        context.skip_frame = _SKIP if wanted is not None and packet.pts not in wanted else "DEFAULT"
         decoded += context.width * context.height
         if decoded > MAX_DECODED:
             raise MediaError(clip.path, "takes too long to decode: cut it into clips")
