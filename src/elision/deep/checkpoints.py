@@ -33,6 +33,18 @@ class Checkpoint:
     values: Mapping[str, Any]
 
 
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as safetensors, each by itself: two names of one memory are written twice."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        x = tensor.detach().cpu().contiguous()
+        pointer = x.untyped_storage().data_ptr()
+        plain[name] = x.clone() if pointer in seen else x
+        seen.add(pointer)
+    return serialize(plain)
+
+
 class Checkpoints:
     """The checkpoints in a folder.
 
@@ -76,7 +88,7 @@ class Checkpoints:
 
     def _write(self, name: str, checkpoint: Checkpoint) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = serialize({key: x.detach().cpu().contiguous() for key, x in checkpoint.tensors.items()})
+        content = to_bytes(checkpoint.tensors)
         values = json.dumps(checkpoint.values, sort_keys=True)
         write_atomically(self.folder / f"{name}.safetensors", content)
         described = {"sha256": hashlib.sha256(content + values.encode()).hexdigest(), "values": values}

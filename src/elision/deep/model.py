@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load as parse
-from safetensors.torch import save as serialize
 from torch import Tensor
 
 from elision.batch import Batch
@@ -18,6 +17,7 @@ from elision.data.schema import Modality, StoreInfo
 from elision.data.store import Store
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
+from elision.deep.checkpoints import to_bytes
 from elision.deep.config import TrainConfig
 from elision.deep.rows import Reading
 from elision.errors import InputError
@@ -105,7 +105,7 @@ _MUST_AGREE = ("mel", "seconds")
 def save_model(method: Method, config: TrainConfig, info: StoreInfo, path: Path) -> None:
     """Write a settled method; ``info`` is that of the store that it was trained on."""
     path.mkdir(parents=True, exist_ok=True)
-    tensors = serialize({name: x.detach().cpu().contiguous() for name, x in method.state_dict().items()})
+    tensors = to_bytes(method.state_dict())
     description = {
         "format": FORMAT,
         "config": asdict(config),
