@@ -1,0 +1,97 @@
+"""What became of a source: how much was prepared, what was set aside and why; and problems.csv, which says so."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elision.data import addresses
+from elision.data.layouts.found import relative
+from elision.data.recording import Problem, Recording
+from elision.data.staging import Record
+from elision.errors import InputError
+
+PROBLEMS = "problems.csv"
+_COLUMNS = ("id", "file", "modality", "reason")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a source.
+
+    Args:
+        dest: the store.
+        prepared: samples in the store.
+        set_aside: recordings and files that are not in it, and why.
+        missing: modalities that a sample in the store lacks although its recording names a file for it, and why.
+        skipped: reason -> files left out on purpose.
+        observed: modality -> samples that show it.
+    """
+
+    dest: Path | str
+    prepared: int
+    set_aside: tuple[Problem, ...] = ()
+    missing: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    observed: Mapping[str, int] = field(default_factory=dict)
+
+    def require_all(self) -> None:
+        """Raise `InputError` if anything was set aside."""
+        if self.set_aside:
+            raise InputError(
+                f"{len(self.set_aside)} set aside, and all were asked for: see {addresses.join(self.dest, PROBLEMS)}; "
+                f"the first: {_said(self.set_aside[0])}"
+            )
+
+
+def problem(record: Record, recording: Recording, root: Path) -> Problem:
+    """Why a recording was set aside; files are named from the source's ``root`` on."""
+    files = [record.file] if record.file else sorted({str(path) for path in recording.sources.values()})
+    return Problem(record.id, "; ".join(relative(Path(file), root) for file in files), record.problem)
+
+
+def missing_streams(
+    records: Sequence[Record], names: Mapping[str, Recording], root: Path
+) -> dict[str, tuple[Problem, ...]]:
+    """modality -> the recordings that name a file for it but lack it."""
+    missing: dict[str, list[Problem]] = {}
+    for record in records:
+        for m, reason in () if record.problem else record.missing.items():
+            file = relative(names[record.id].sources[m], root)
+            missing.setdefault(m, []).append(Problem(record.id, file, reason))
+    return {m: tuple(problems) for m, problems in sorted(missing.items())}
+
+
+def table(set_aside: Sequence[Problem], missing: Mapping[str, Sequence[Problem]]) -> bytes:
+    """problems.csv: a line without a modality is of what was set aside as a whole."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows((p.id, p.file, "", p.reason) for p in set_aside)
+    writer.writerows((p.id, p.file, m, p.reason) for m, problems in missing.items() for p in problems)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def read_problems(dest: Path | str) -> tuple[tuple[Problem, ...], dict[str, tuple[Problem, ...]]]:
+    """What a store's problems.csv says: what was set aside, and modality -> what is missing."""
+    try:
+        content = addresses.read(addresses.join(dest, PROBLEMS)).decode("utf-8")
+    except FileNotFoundError:
+        return (), {}
+    set_aside, missing = [], {}
+    for row in csv.DictReader(io.StringIO(content)):
+        kept = missing.setdefault(row["modality"], []) if row["modality"] else set_aside
+        kept.append(Problem(row["id"], row["file"], row["reason"]))
+    return tuple(set_aside), {m: tuple(problems) for m, problems in missing.items()}
+
+
+def commonest(problems: Sequence[Problem]) -> str:
+    """The most frequent reason, and how frequent it is where there are others."""
+    (reason, count), *others = Counter(p.reason for p in problems).most_common()
+    return f"{reason} ({count} of {len(problems)})" if others else reason
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.file or problem.id}: {problem.reason}"
