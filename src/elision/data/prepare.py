@@ -4,24 +4,19 @@ The finished store is a function of the recordings and the settings: neither int
 leave a trace in it.
 """
 
-import hashlib
-import importlib.metadata
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elision import __version__
 from elision.data import addresses
-from elision.data.layouts import LAYOUTS, Found, LayoutOptions
-from elision.data.layouts.found import relative
+from elision.data.job import Job, modalities, parameters, root, versions
+from elision.data.layouts import LAYOUTS, Found
 from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
 from elision.data.recording import Recording
-from elision.data.schema import MANIFEST, Modality, Row, Shard, StoreInfo, shard_name, write_manifest
+from elision.data.schema import MANIFEST, Row, Shard, StoreInfo, shard_name, write_manifest
 from elision.data.staging import NAME, SETTINGS, Part, Record, Staging, naming, refuse_differences, stamps
 from elision.data.store import Store
 from elision.errors import InputError, check_choice
@@ -29,29 +24,6 @@ from elision.media.extract import MediaError, MediaSettings, extract
 from elision.parallel import ENGINES, Placing, Watcher, work_through
 
 _MOST_BYTES = 32 << 20  # of a shard's rows; several copies are in memory while it is written
-_PACKAGES = ("av", "numpy", "pillow", "pyarrow", "torch")
-
-
-@dataclass(frozen=True)
-class Job:
-    """How a store is prepared.
-
-    Args:
-        layout: a name in `LAYOUTS`.
-        settings: how files become numbers.
-        options: of the layout.
-        per_shard: samples in a shard, at most; less where they hold more than 32 MB together.
-    """
-
-    layout: str
-    settings: MediaSettings = field(default_factory=MediaSettings)
-    options: LayoutOptions = field(default_factory=LayoutOptions)
-    per_shard: int = 256
-
-    def __post_init__(self) -> None:
-        check_choice("layout", self.layout, LAYOUTS)
-        if self.per_shard < 1:
-            raise InputError(f"{self.per_shard} samples in a shard: expected at least 1")
 
 
 def _quiet(done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
@@ -92,15 +64,15 @@ def prepare(  # noqa: PLR0913
     check_choice("engine", engine, ENGINES)
     placing = Placing(workers)
     found = _find(source, job)
-    parameters = _parameters(source, found, job)
+    content = parameters(source, found, job)
     dest = addresses.local(dest) or str(dest)
-    if _finished(dest, parameters, staging):
+    if _finished(dest, content, staging):
         summary = _earlier(dest, found.skipped)
     else:
-        area = Staging(_staging_folder(dest, staging), dest, _modalities(found, job.settings))
+        area = Staging(_staging_folder(dest, staging), dest, modalities(found, job.settings))
         with area.locked():
-            area.settle(parameters | {"versions": _versions()})
-            summary = _Preparation(area, found, _root(source), job, placing, engine, watch).go(parameters)
+            area.settle(content | {"versions": versions()})
+            summary = _Preparation(area, found, root(source), job, placing, engine, watch).go(content)
         area.remove()
     if strict:
         summary.require_all()
@@ -126,7 +98,7 @@ class _Preparation:
             where = addresses.join(self.area.dest, PROBLEMS)
             raise InputError(f"none of {len(records)} recordings could be prepared: {commonest(bad)}; see {where}")
         shards = self._assemble(parts)
-        info = StoreInfo(parts[0].modalities, shards, parameters, _versions())
+        info = StoreInfo(parts[0].modalities, shards, parameters, versions())
         _remove_shards_beyond(self.area.dest, len(shards))
         with naming(addresses.join(self.area.dest, MANIFEST)):
             write_manifest(self.area.dest, info)
@@ -226,60 +198,6 @@ def _find(source: Path, job: Job) -> Found:
         hint = f": {commonest(found.problems)}" if found.problems else ""
         raise InputError(f"{source} holds no recording that follows the layout {job.layout!r}{hint}")
     return found
-
-
-def _root(source: Path) -> Path:
-    return source if source.is_dir() else source.parent
-
-
-def _modalities(found: Found, settings: MediaSettings) -> dict[str, Modality]:
-    """Of all recordings, whether or not they turn out to show them."""
-    mel, side = settings.mel, (3, settings.size, settings.size)
-    spectrogram = (mel.bands, mel.frames(round(settings.seconds * mel.sample_rate)))
-    media = {
-        "visual": Modality("frames", side, settings.windows),
-        "audio": Modality("spectrogram", spectrogram, settings.windows),
-        "image": Modality("image", side),
-    }
-    named = {m for recording in found.recordings for m in recording.sources}
-    features = {m: Modality("features", (len(names),)) for m, names in found.features.items()}
-    return {m: modality for m, modality in media.items() if m in named} | features
-
-
-def _parameters(source: Path, found: Found, job: Job) -> dict[str, Any]:
-    settings = asdict(job.settings)
-    if job.settings.crop:
-        settings["crop"] = f"{job.settings.crop.__module__}:{job.settings.crop.__qualname__}"
-    parameters = {
-        "layout": job.layout,
-        "options": asdict(job.options),
-        "settings": settings,
-        "per_shard": job.per_shard,
-        "features": found.features,
-        "source": {"recordings": len(found.recordings), "sha256": _fingerprint(_root(source), found)},
-    }
-    return json.loads(json.dumps(parameters))
-
-
-def _fingerprint(root: Path, found: Found) -> str:
-    """Of which recordings there are, and how large their files are."""
-    digest = hashlib.sha256()
-    for r in found.recordings:
-        files = [(m, relative(path, root), _size(path)) for m, path in sorted(r.sources.items())]
-        features = [(m, list(values)) for m, values in sorted(r.features.items())]
-        digest.update(json.dumps([r.id, r.label, r.group, r.split, r.start, r.end, files, features]).encode())
-    return digest.hexdigest()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _versions() -> dict[str, str]:
-    return {"elision": __version__, **{p: importlib.metadata.version(p) for p in _PACKAGES}}
 
 
 def _finished(dest: Path | str, parameters: Mapping[str, Any], staging: Path | None) -> bool:

@@ -5,20 +5,27 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from elision.experiments.runner import Watcher
+from elision.parallel import Watcher
 
 _LINE_EVERY = 15.0
 
 
 @contextmanager
-def watching(total: int) -> Iterator[Watcher]:
-    """A watcher that tells what runs, how much is done, and how long is left."""
+def watching(total: int | None = None, what: str = "runs", rate: bool = False) -> Iterator[Watcher]:
+    """A watcher that tells what runs, how much is done, and how long is left.
+
+    Args:
+        total: how many there are; None if that shows later.
+        what: they are.
+        rate: tell how many are done in a second, too.
+    """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console, pace = Console(stderr=True), _Pace(what if rate else "")
     if not console.is_terminal:
-        yield _lines()
+        yield _lines(what, pace)
         return
     bar = Progress(
         BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -29,21 +36,38 @@ def watching(total: int) -> Iterator[Watcher]:
 
         def show(done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
             left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
-            bar.update(task, completed=done, description=" | ".join(running) or "done", left=left)
+            told = ", ".join(filter(None, [pace(done), left]))
+            description = escape(" | ".join(running)) or "done"
+            bar.update(task, completed=done, total=total, description=description, left=told)
 
         yield show
 
 
-def _lines() -> Watcher:
+class _Pace:
+    """How many are done in a second, since the first was."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.first = what, (0, 0.0)
+
+    def __call__(self, done: int) -> str:
+        before, since = self.first
+        if not since or done <= before:
+            self.first = done, time.monotonic()
+            return ""
+        return f"{(done - before) / max(time.monotonic() - since, 1e-3):.1f} {self.what}/s" if self.what else ""
+
+
+def _lines(what: str, pace: _Pace) -> Watcher:
     last = -_LINE_EVERY
 
     def show(done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
         nonlocal last
+        told = pace(done)
         if done < total and time.monotonic() - last < _LINE_EVERY:
             return
         last = time.monotonic()
-        left = "" if seconds_left is None or done == total else f", about {duration(seconds_left)} left"
-        print(f"{done} of {total} runs done{left}", file=sys.stderr, flush=True)
+        left = "" if seconds_left is None or done == total else f"about {duration(seconds_left)} left"
+        print(", ".join(filter(None, [f"{done} of {total} {what} done", told, left])), file=sys.stderr, flush=True)
 
     return show
 
