@@ -85,29 +85,28 @@ class Orders:
     """How often rows follow each other as in the paper.
 
     Args:
-        columns: that have numbers of the paper's methods.
-        whole: in which our order of all methods is the paper's.
-        steps: (better, worse) in the paper's mean order -> columns in which ours agrees.
+        columns: that have our numbers and the paper's of at least two methods.
+        whole: in which our order of the paper's methods is the paper's.
+        steps: (upper, lower) of the table's rows -> (columns in which ours has it so, columns with both).
     """
 
     columns: int
     whole: int
-    steps: dict[tuple[str, str], int]
+    steps: dict[tuple[str, str], tuple[int, int]]
 
 
 def orders(filled: Filled) -> Orders:
     """Over all columns of a table."""
-    columns, whole, steps = 0, 0, {}
+    columns, whole, counts = 0, 0, {}
     for panel in filled.panels:
-        rows = {title: cells for title, cells in panel.rows.items() if any(c and c.paper is not None for c in cells)}
-        for i in range(len(panel.columns)):
-            pairs = [(t, cells[i].paper, cells[i].mean) for t, cells in rows.items() if cells[i] and cells[i].paper]
-            if len(pairs) < 2:
+        for cells in zip(*panel.rows.values(), strict=True):
+            both = {t: c for t, c in zip(panel.rows, cells, strict=True) if c and c.paper is not None}
+            if len(both) < 2:
                 continue
             columns += 1
-            ranked = sorted(pairs, key=lambda p: -p[1])
-            hits = [a[2] > b[2] for a, b in pairwise(ranked)]
-            whole += all(hits)
-            for (a, b), hit in zip(pairwise(ranked), hits, strict=True):
-                steps[a[0], b[0]] = steps.get((a[0], b[0]), 0) + hit
-    return Orders(columns, whole, steps)
+            ranked = sorted(both.values(), key=lambda c: -c.paper)
+            whole += all(a.mean > b.mean for a, b in pairwise(ranked))
+            for lower, upper in pairwise(both):
+                hits, n = counts.get((upper, lower), (0, 0))
+                counts[upper, lower] = hits + (both[upper].mean > both[lower].mean), n + 1
+    return Orders(columns, whole, dict(reversed(counts.items())))

@@ -66,7 +66,7 @@ def lines(frame: pd.DataFrame) -> Figure | None:
     fusions = [f for f in TABLE1.blocks if f in set(found["block"])]
     if not fusions:
         return None
-    width = max(4.0 * len(fusions), 5.0)
+    width = max(4.0 * len(fusions), 6.5)
     figure, axes = plt.subplots(1, len(fusions), figsize=(width, 3.9), sharey=True, squeeze=False, layout="constrained")
     for axis, fusion in zip(axes[0], fusions, strict=True):
         part = found[found["block"] == fusion]
@@ -101,7 +101,7 @@ def matrices(results: Sequence[dict[str, Any]]) -> Figure | None:
     if not found:
         return None
     figure, axes = plt.subplots(
-        1, len(found), figsize=(2.7 * len(found) + 0.8, 3.4), sharey=True, squeeze=False, layout="constrained"
+        1, len(found), figsize=(max(2.7 * len(found) + 0.8, 4.4), 4.1), sharey=True, squeeze=False, layout="constrained"
     )
     for axis, (title, counts) in zip(axes[0], found.items(), strict=True):
         shares = counts / counts.sum(1, keepdims=True).clip(1)

@@ -30,6 +30,7 @@ SPEAKERS = (
     "Split by video, the same people are in training and in test, so a method may recognise them; split by speaker, "
     "all test videos are of people it has never met, which is what accuracy on new people means."
 )
+_NAMES = ("format", "elision", "demo", "data", "fingerprints", "training", "choices")
 PACKAGES = ("torch", "torchvision", "lightning", "av", "numpy", "scikit-learn")
 
 
@@ -93,7 +94,7 @@ def read_settings(out: Path) -> dict[str, Any]:
     path = out / SETTINGS
     try:
         settings = dict(json.loads(path.read_text(encoding="utf-8")))
-        return {name: settings[name] for name in ("format", "elision", "demo", "data", "training", "choices")}
+        return {name: settings[name] for name in _NAMES}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{out} has no {SETTINGS}: expected a folder that `elision reproduce` made") from error
     except (TypeError, ValueError, KeyError) as error:

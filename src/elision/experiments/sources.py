@@ -1,0 +1,142 @@
+"""What a reproduction runs on: stores for Table 1, stores or manifests of features for Table 2, or the stand-in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elision.data.store import Store
+from elision.errors import InputError
+from elision.experiments import talking_faces
+from elision.experiments.features import GIVEN, extract, fingerprint, load_features
+from elision.experiments.paper import TABLES
+from elision.experiments.paper_run import visual_name
+from elision.experiments.protocol import Protocol
+
+DEMO = "demo"
+CLASSES = 6
+_KINDS = {"visual": ("frames", "image"), "audio": ("spectrogram",)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the runs of a table, or of one extractor's block of it, find their data.
+
+    Args:
+        name: of the data.
+        address: what a run opens.
+        fingerprint: of its content.
+        visual: its name of the visual modality.
+        samples: how many.
+        grouped: whether it names groups.
+        parameters: of its preparation; {} without a store.
+    """
+
+    name: str
+    address: str
+    fingerprint: str
+    visual: str
+    samples: int
+    grouped: bool
+    parameters: Mapping[str, Any]
+
+
+def table_addresses(data: Sequence[str], tables: Sequence[str]) -> dict[str, str]:
+    """table -> address, of ``table1=ADDRESS``, ``table2=ADDRESS``, or one address for all.
+
+    Example:
+        >>> table_addresses(["table2=ravdess", "enterface05"], ["table1", "table2"])
+        {'table1': 'enterface05', 'table2': 'ravdess'}
+    """
+    named = {}
+    for entry in data:
+        table, equals, address = entry.partition("=")
+        if equals and table in TABLES:
+            named[table] = address
+        else:
+            named.setdefault("", entry)
+            if named[""] != entry:
+                raise InputError(
+                    f"data is given as {named['']!r} and {entry!r}: say which is table1=... and table2=..."
+                )
+    found = {table: named.get(table, named.get("", "")) for table in tables}
+    for table, address in found.items():
+        if not address:
+            raise InputError(f"no data is given for {table}: add --data {table}=ADDRESS")
+    return found
+
+
+def end_to_end_source(address: str) -> Source:
+    """A store with frames and spectrograms of six classes."""
+    store = _store(address)
+    visual = visual_name(store.info.modalities, address)
+    for m, kinds in ((visual, _KINDS["visual"]), ("audio", _KINDS["audio"])):
+        kind = store.info.modalities[m].kind
+        if kind not in kinds:
+            raise InputError(f"{address} has {m} as {kind}: Table 1 trains on {kinds[0]}; prepare the clips themselves")
+    extra = sorted(set(store.info.modalities) - {visual, "audio"})
+    if extra:
+        raise InputError(f"{address} has {', '.join(extra)} beside picture and sound: prepare a store without it")
+    _check_classes(store.info.classes, address)
+    return _of_store(store, str(store.address), store.fingerprint(), visual)
+
+
+def feature_sources(
+    address: str, protocol: Protocol, extractors: Sequence[str], folder: Path, tell: Callable[[str], None]
+) -> dict[str, Source]:
+    """extractor -> its features: extracted from a store and kept in ``folder``, or given in a manifest."""
+    if address.endswith((".csv", ".parquet")):
+        data = load_features(address)
+        _check_classes(data.classes, address)
+        visual, path = visual_name(data.arrays, address), str(Path(address).absolute())
+        grouped = data.groups is not None
+        return {GIVEN: Source(data.name, path, fingerprint(path), visual, len(data.labels), grouped, {})}
+    store = _store(address)
+    _check_classes(store.info.classes, address)
+    visual = visual_name(store.info.modalities, address)
+    found = {}
+    for name in extractors:
+        tell(f"features of {name}")
+        path = str(extract(store, name, protocol.extractors[name], protocol.windows, folder).absolute())
+        found[name] = _of_store(store, path, fingerprint(path), visual)
+    return found
+
+
+def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, tell: Callable[[str], None]) -> str:
+    """The stand-in of a layout, made and prepared as clips of it are; the store's folder.
+
+    Args:
+        layout: "ravdess" or "enterface05".
+        folder: for clips and store.
+        size: people, and clips of each person and emotion.
+        workers: processes.
+        tell: of what is done.
+    """
+    from elision.data.prepare import Job, prepare
+    from elision.media.extract import MediaSettings
+
+    clips, store = folder / layout / "clips", folder / layout / "store"
+    tell(f"drawing clips in the layout {layout}")
+    talking_faces.make(clips, layout, *size, workers=workers)
+    tell(f"preparing {layout}")
+    prepare(clips, store, Job(layout, MediaSettings(windows=4, size=64)), workers=workers)
+    return str(store)
+
+
+def _store(address: str) -> Store:
+    path = Path(address)
+    return Store(path.absolute() if path.exists() else address)
+
+
+def _of_store(store: Store, address: str, content: str, visual: str) -> Source:
+    layout = str(store.info.parameters.get("layout", ""))
+    name = layout if layout not in ("", "manifest") else Path(str(store.address)).name
+    return Source(name, address, content, visual, len(store), store.groups is not None, dict(store.info.parameters))
+
+
+def _check_classes(classes: Sequence[str], address: str) -> None:
+    if len(classes) != CLASSES:
+        raise InputError(
+            f"{address} shows {len(classes)} classes ({', '.join(map(str, classes))}): the paper's tables have "
+            f"{CLASSES} emotions; leave the others out"
+        )
