@@ -148,6 +148,14 @@ def test_a_container_without_picture_and_sound(tmp_path, mp4):
         take_from(path)
 
 
+def test_sound_after_a_stream_of_another_kind(tmp_path, mp4):
+    path = tmp_path / "telemetry.mp4"
+    path.write_bytes(mp4.replace(b"vide", b"meta").replace(b"avc1", b"mett"))
+    found = take_from(path)
+    assert found.missing == {"visual": "no picture in telemetry.mp4"}
+    assert found.values["audio"].max() > -4
+
+
 def test_a_cover_is_no_picture(tmp_path):
     path = tmp_path / "song.mp3"
     sound = write_clip(tmp_path / "a.avi", Take(seconds=1.0, picture=False), AVI)

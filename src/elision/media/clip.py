@@ -177,8 +177,8 @@ class Clip:
                 self.container.seek(key - int(margin / track.unit), stream=stream)
             except (av.FFmpegError, OverflowError):
                 return None
-            sought = (p for p in self._read(stream) if p.is_keyframe and (stamp_of(p) or 0) >= key)
-            packet = next(sought, None)
+            keys = (p for p in self._read(stream) if p.is_keyframe and stamp_of(p) is not None)
+            packet = next((p for p in keys if stamp_of(p) >= key), None)
             if packet is not None and stamp_of(packet) <= max(since, key):
                 return packet
         return None
@@ -194,6 +194,8 @@ class Clip:
                 return
             except av.FFmpegError:
                 errors += 1
+            except IndexError:  # PyAV stumbles at the end over streams that appeared in between
+                return
 
     def _scan(self) -> None:
         streams = [s for s in (_picture(self.container), _sound(self.container)) if s is not None]
@@ -203,7 +205,7 @@ class Clip:
         for count, packet in enumerate(self._read(*streams)):
             if count > MAX_PACKETS:
                 raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: it is damaged, or cut it into clips")
-            rolls[packet.stream_index].add(packet)
+            rolls[packet.stream.index].add(packet)
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
         origin = self.container.start_time
         origin = float(min(begins, default=0)) if origin is None else origin / av.time_base
