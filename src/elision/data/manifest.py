@@ -1,6 +1,6 @@
 """Manifests: a table with a row per sample, from CSV or Parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ def read_manifest(path: Path) -> Dataset:
         if np.isnan(values).all():
             raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
     text = {name: parse_text(table[name]) for name in RESERVED if name in table}
-    _check(path, text, table.index + 2)
+    check_samples(path, text, table.index + 2)
     return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"))
 
 
@@ -71,7 +71,14 @@ def _numbers(path: Path, column: pd.Series) -> np.ndarray:
     return numbers
 
 
-def _check(path: Path, text: dict[str, np.ndarray], rows: Sequence[int]) -> None:
+def check_samples(path: Path | str, text: Mapping[str, np.ndarray], rows: Sequence[int]) -> None:
+    """Raise `InputError` unless methods can be compared on samples of these labels, ids, groups and parts.
+
+    Args:
+        path: where they come from, for errors.
+        text: column -> shape (n,); "label", and "id", "group", "split" where given.
+        rows: numbers of the samples, for errors.
+    """
     labels = text["label"]
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     if not len(names):
@@ -96,7 +103,7 @@ def _check(path: Path, text: dict[str, np.ndarray], rows: Sequence[int]) -> None
         _check_parts(path, labels, text["split"])
 
 
-def _check_parts(path: Path, labels: np.ndarray, parts: np.ndarray) -> None:
+def _check_parts(path: Path | str, labels: np.ndarray, parts: np.ndarray) -> None:
     for part in PARTS:
         if not (labels[parts == part] != "").any():
             raise InputError(f"{path}: column 'split' puts no labelled sample into {part!r}: expected some")

@@ -1,15 +1,28 @@
-"""Missingness: which samples lose which modality, keyed on the seed alone."""
+"""Missingness: which samples lose which modality; functions of the data and the seed alone.
 
-from collections.abc import Mapping, Sequence
+A mechanism says how likely each sample is to be hit, as log-odds up to a constant; `remove` hits the wanted share:
+
+    drive = MECHANISMS["mnar"](arrays, "audio", seed)
+    kept = remove(observed, "audio", 0.8, seed, drive)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from elision.errors import InputError
 
 ANY = "any"
+STRENGTH = 2.0
+"""Log-odds of being hit, per standard deviation of what they depend on: a factor of 7.4 in the odds."""
+
+Mechanism = Callable[[Mapping[str, np.ndarray], str, int], np.ndarray | None]
+"""(arrays, missing, seed) -> the drive of `remove`; arrays: modality -> (n, ...), a missing row NaN throughout."""
 
 
-def remove(observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: int) -> dict[str, np.ndarray]:
+def remove(
+    observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: int, drive: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """The masks after removing modalities from a share of the samples.
 
     Exactly ``round(rate * n)`` of the n samples that can lose something are hit: those that show ``missing`` and
@@ -21,6 +34,8 @@ def remove(observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: 
         missing: the modality to remove, or "any".
         rate: share of the samples, in [0, 1].
         seed: the same seed hits the same samples at every rate, the fewer among the more.
+        drive: log-odds of each sample's being hit, shape (n,): P(hit) = sigmoid(drive + c), where c is such that
+            exactly the wanted number is. None: all samples alike.
 
     Returns:
         New masks, modality -> shape (n,).
@@ -37,8 +52,12 @@ def remove(observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: 
         raise InputError(f"unknown modality {missing!r}: the data has {', '.join(names)} (or any)")
     several = table.sum(1) >= 2
     eligible = np.flatnonzero(several if missing == ANY else several & table[:, names.index(missing)])
-    hit = rng.permutation(eligible)[: round(rate * len(eligible))]
-    for row in hit:
+    if drive is None:
+        order = rng.permutation(eligible)
+    else:  # drive + logistic noise exceeds -c with probability sigmoid(drive + c)
+        _check_drive(drive, len(table))
+        order = eligible[np.argsort(-(drive + _noise(seed, len(table)))[eligible], kind="stable")]
+    for row in order[: round(rate * len(eligible))]:
         if missing == ANY:
             shown = np.flatnonzero(table[row])
             kept = shown[_proper_subset(len(shown), np.random.default_rng([seed, 2, row]))]
@@ -47,6 +66,76 @@ def remove(observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: 
         else:
             table[row, names.index(missing)] = False
     return {m: table[:, i] for i, m in enumerate(names)}
+
+
+def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.ndarray:
+    """A drive that grows with a column, or with a random projection of several.
+
+    Args:
+        values: shape (n,) or (n, ...), NaN where missing. Each column is standardised; a missing number counts as the
+            column's mean.
+        seed: of the direction; one column is its own.
+        strength: log-odds per standard deviation; negative hits small values.
+
+    Returns:
+        Shape (n,), standard deviation ``strength``; 0 in rows that are missing, and throughout if nothing varies.
+    """
+    columns = values.reshape(len(values), -1).astype(np.float64)
+    shown = ~np.isnan(columns).all(1)
+    standard = _standard(columns, shown)
+    if standard.shape[1] > 1:
+        standard = standard @ np.random.default_rng([seed, 3]).normal(size=(standard.shape[1], 1))
+    return strength * np.where(shown, _standard(standard, shown)[:, 0], 0.0)
+
+
+def at_random(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> None:
+    """Missing completely at random (MCAR): every sample alike."""
+
+
+def on_the_others(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
+    """Missing at random (MAR): on a random projection of the other modalities, which stay observed."""
+    _check_named(arrays, missing)
+    others = [a.reshape(len(a), -1) for m, a in arrays.items() if m != missing]
+    return depends_on(np.concatenate(others, axis=1), seed)
+
+
+def on_itself(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
+    """Missing not at random (MNAR): on a random projection of the values that go missing."""
+    _check_named(arrays, missing)
+    return depends_on(arrays[missing], seed)
+
+
+MECHANISMS: dict[str, Mechanism] = {"mcar": at_random, "mar": on_the_others, "mnar": on_itself}
+
+
+def _standard(columns: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(x - mean) / standard deviation per column over the rows shown, 0 where blank or constant."""
+    with np.errstate(invalid="ignore"):
+        known = ~np.isnan(columns) & shown[:, None]
+        count = np.maximum(known.sum(0), 1)
+        centred = np.where(known, columns - np.where(known, columns, 0.0).sum(0) / count, 0.0)
+        largest = np.abs(centred).max(0, initial=0.0)
+        scaled = centred / np.where(largest > 0, largest, 1.0)
+        deviation = np.sqrt((scaled**2).sum(0) / count)
+    varies = largest > 1e-12 * np.abs(np.where(known, columns, 0.0)).max(0, initial=0.0)
+    return np.where(varies, scaled / np.where(deviation > 0, deviation, 1.0), 0.0)
+
+
+def _noise(seed: int, n: int) -> np.ndarray:
+    return np.random.default_rng([seed, 4]).logistic(size=n)
+
+
+def _check_drive(drive: np.ndarray, n: int) -> None:
+    if np.shape(drive) != (n,) or not np.isfinite(drive).all():
+        raise InputError(f"a drive of shape {np.shape(drive)}: expected {(n,)}, a finite number per sample")
+
+
+def _check_named(arrays: Mapping[str, np.ndarray], missing: str) -> None:
+    if missing not in arrays:
+        hint = "; which one goes missing must not be left to chance here" if missing == ANY else ""
+        raise InputError(f"unknown modality {missing!r}: the data has {', '.join(arrays)}{hint}")
+    if len(arrays) < 2:
+        raise InputError(f"{missing!r} is the only modality: nothing can be removed")
 
 
 def _proper_subset(n: int, rng: np.random.Generator) -> np.ndarray:
