@@ -15,6 +15,20 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+VERBS = {
+    "compare": "Which method should I use on my data, and how well will it do?",
+    "prepare": "Make a folder of recordings a data set ready for training.",
+    "inspect": "What a prepared data set holds, and whether it is whole.",
+    "train": "Train from frames and sound, through the likelihood.",
+    "evaluate": "How good is a trained model, on complete and incomplete samples?",
+    "predict": "Class probabilities for videos, sounds, images, or a manifest of them.",
+    "reproduce": "The paper's tables and figures, from your own copy of the data.",
+    "report": "Put the report of a reproduction together anew.",
+}
+"""verb -> what it is for; its module in this room is imported when it is used."""
+for _verb, _help in VERBS.items():
+    app.command(f"elision.cli.{_verb}:{_verb}", name=_verb, help=_help)
+
 Many = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 """An option that takes several words."""
 Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")]

@@ -7,11 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers, app
+from elision.cli.app import Many, Numbers
 from elision.errors import InputError
 
 
-@app.command
 def compare(  # noqa: PLR0913
     data: str = "digits",
     *,

@@ -1,0 +1,23 @@
+"""Results on the screen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def show_assessment(values: Mapping[str, Any]) -> None:
+    """Accuracy, NLL, ECE and Brier score of the samples as they are, per pattern, and with each modality removed."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("samples", no_wrap=True)
+    for heading in ("n", "accuracy", "NLL", "ECE", "Brier"):
+        table.add_column(heading, justify="right")
+    rows = {"as they are": values["metrics"]}
+    if len(values["patterns"]) > 1:
+        rows |= {f"that show {name}": metrics for name, metrics in values["patterns"].items()}
+    rows |= {f"without {m}": metrics for m, metrics in values["removed"].items()}
+    for name, m in rows.items():
+        table.add_row(name, str(m["n"]), f"{m['accuracy']:.1%}", *(f"{m[k]:.3f}" for k in ("nll", "ece", "brier")))
+    Console().print(table)
