@@ -112,6 +112,7 @@ def test_a_drive_is_standardised_whatever_the_scale():
     many = rng.normal(size=(100, 7)) * np.logspace(-5, 5, 7)
     np.testing.assert_allclose(depends_on(many, 1).std(), STRENGTH)
     np.testing.assert_allclose(depends_on(many * 10, 1), depends_on(many, 1), atol=1e-9)
+    assert abs(correlation(depends_on(many, 1), depends_on(many, 2))) < 0.99  # another direction
 
 
 def test_blank_numbers_count_as_the_mean_and_missing_rows_drive_nothing():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -355,3 +356,20 @@ def test_the_fingerprint_is_that_of_the_content(store, tmp_path, change):
     rows = ROWS[:-1] if "shards" in change else ROWS
     other = written(tmp_path / "third", rows, modalities=change.get("modalities", MODALITIES))
     assert Store(other).fingerprint() != store.fingerprint()
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("visual", [[b"x"] * 2]), ("audio", [[1.0] * 59]), ("face", [[1.0] * 3]), ("face", [[]]),
+], ids=str)  # fmt: skip
+def test_a_shard_whose_rows_have_another_size_is_refused(tmp_path, name, values):
+    """Such as no Elision writes, though its columns are of the right types."""
+    path = tmp_path / "x.arrow"
+    write_shard(path, [row(0)], MODALITIES)
+    with pa.OSFile(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    place = table.schema.get_field_index(f"modality.{name}")
+    table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match=f"a row of '{name}' has another size"):
+        describe_shard(path, MODALITIES)
