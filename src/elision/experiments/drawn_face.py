@@ -38,8 +38,8 @@ class Speaker:
         skin = tuple(int(c * light) for c in (250, 205, 172))
         hair = tuple(int(c * dark) for c in rng.uniform((150, 100, 50), (225, 165, 120)))
         shirt, background = (tuple(int(c) for c in rng.integers(low, 225, 3)) for low in (40, 90))
-        x, y = rng.uniform(0.45, 0.55), rng.uniform(0.46, 0.53)
-        size, pitch, volume = rng.uniform(0.9, 1.1), rng.uniform(115, 210), rng.uniform(0.16, 0.24)
+        x, y = rng.uniform(0.48, 0.52), rng.uniform(0.47, 0.51)
+        size, pitch, volume = rng.uniform(0.93, 1.07), rng.uniform(115, 210), rng.uniform(0.16, 0.24)
         return cls(skin, hair, shirt, background, x, y, size, pitch, volume)
 
 
@@ -61,7 +61,7 @@ def draw(speaker: Speaker, face: np.ndarray, moved: np.ndarray, talking: float, 
     big = 4 * SIZE
     image = Image.new("RGB", (big, big), speaker.background)
     canvas = ImageDraw.Draw(image)
-    unit = big * 0.3 * speaker.scale
+    unit = big * 0.36 * speaker.scale
     cx, cy = (speaker.x + moved[0]) * big, (speaker.y + moved[1]) * big
 
     def box(x: float, y: float, width: float, height: float) -> list[float]:

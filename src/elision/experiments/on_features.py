@@ -2,52 +2,54 @@
 
 import math
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from elision.data import Dataset
 from elision.data.missing import remove
 from elision.data.splits import PARTS, split
-from elision.errors import InputError
-from elision.estimator import MultimodalClassifier
+from elision.ensemble import Member, Specification, fit_members, log_posteriors
+from elision.errors import InputError, check_choice
 from elision.evaluation import average_segments, confusion, evaluate
 from elision.experiments.features import fingerprint as fingerprint_of
 from elision.experiments.features import load_features
 from elision.experiments.paper_run import PaperRun
-from elision.inputs import Arrays, Samples, observed_rows
-from elision.training import Schedule
+from elision.fusion import FUSIONS
+from elision.inputs import Arrays, Samples, Standardizer, observed_rows
+from elision.methods import METHODS
+from elision.training import History, Schedule
+
+SELECTIONS = ("best", "last")
 
 
 def train_and_assess(run: PaperRun) -> dict[str, Any]:
     """Fit the run's method on segments, average their posteriors into each video's, and assess those.
 
-    Every stage of every method (the autoencoders have several) takes the same number of steps, and keeps the
-    parameters of the lowest validation value.
+    Every stage of every method (the autoencoders have several) takes the same number of steps. With the option
+    ``selection`` "last", as where a paper speaks of epochs alone, its last parameters are tested; with "best" those of
+    the lowest validation value.
     """
     data = _load_once(run.address, run.fingerprint)
     parts, observed = plan_samples(run, data)
     samples = Samples({m: data.arrays[m] for m in run.modalities}, data.codes)
-    chosen = {name: np.flatnonzero((parts == name) & (data.codes >= 0)) for name in PARTS}
-    train = samples.take(chosen["train"])
-    kept = {m: observed[m][chosen["train"]] for m in observed}
-    arrays = {m: np.where(_like(kept[m], a), a, np.nan) for m, a in train.arrays.items()}
-    windows = windows_of(arrays)
-    rows, codes = _segments(arrays, windows), np.repeat(train.codes, windows)
-    validation = samples.take(chosen["val"])
-    model = _classifier(run, len(codes))
-    started = time.perf_counter()
-    held_out = (_segments(validation.arrays, windows), np.repeat(validation.codes, windows))
-    model.fit(rows, codes, validation=held_out)
-    seconds = time.perf_counter() - started
-    if len(model.classes_) < len(data.classes):
+    train, validation, test = (samples.take(np.flatnonzero((parts == name) & (data.codes >= 0))) for name in PARTS)
+    if len(np.unique(train.codes)) < len(data.classes):
         raise InputError("a class has no training sample in this split: add samples of it, or remove it")
-    test = samples.take(chosen["test"])
-    logs = average_segments(
-        model.predict_log_proba(_segments(test.arrays, windows)).reshape(len(test.codes), windows, -1)
-    )
+    kept = {m: mask[(parts == "train") & (data.codes >= 0)] for m, mask in observed.items()}
+    train = Samples({m: np.where(_like(kept[m], a), a, np.nan) for m, a in train.arrays.items()}, train.codes)
+    windows = windows_of(train.arrays)
+    started = time.perf_counter()
+    member, history, standardizer = _fit(run, _segments(train, windows), _segments(validation, windows), data)
+    seconds = time.perf_counter() - started
+    rows = _segments(test, windows)
+    batch = standardizer.batch(rows.arrays, rows.codes).to("cpu", torch.float32)
+    logs = log_posteriors([member.to("cpu", torch.float32)], batch)[0].double().numpy()
+    logs = average_segments(logs.reshape(len(test.codes), windows, -1))
     return {
         "n_train": len(train.codes),
         "n_complete": int(np.logical_and.reduce(list(kept.values())).sum()),
@@ -55,7 +57,7 @@ def train_and_assess(run: PaperRun) -> dict[str, Any]:
         "confusion": confusion(logs, test.codes).tolist(),
         "classes": data.classes.tolist(),
         "seconds": seconds,
-        "best_steps": model.members_[0]["steps"],
+        "steps": [[stage.stage, stage.n_steps, stage.best_step] for stage in history],
     }
 
 
@@ -87,35 +89,55 @@ def windows_of(arrays: Arrays) -> int:
     return windows
 
 
-def _segments(arrays: Arrays, windows: int) -> dict[str, np.ndarray]:
+def _segments(samples: Samples, windows: int) -> Samples:
     """(n, windows, d), or (n, d) where there is one, to (n x windows, d)."""
-    return {m: a.reshape(len(a) * windows, -1) for m, a in arrays.items()}
+    arrays = {m: a.reshape(len(a) * windows, -1) for m, a in samples.arrays.items()}
+    return Samples(arrays, np.repeat(samples.codes, windows))
 
 
 def _like(mask: np.ndarray, array: np.ndarray) -> np.ndarray:
     return mask.reshape(-1, *[1] * (array.ndim - 1))
 
 
-def _classifier(run: PaperRun, n_rows: int) -> MultimodalClassifier:
+def _fit(
+    run: PaperRun, train: Samples, validation: Samples, data: Dataset
+) -> tuple[Member, Sequence[History], Standardizer]:
     training, setting = run.training, run.setting
-    schedule = Schedule(batch_size=training.batch_size)
-    steps, size = schedule.steps(n_rows)
+    options = dict(training.options)
+    selection = options.pop("selection", SELECTIONS[0])
+    check_choice("selection", selection, SELECTIONS)
+    defaults = Schedule(batch_size=training.batch_size)
+    steps, size = defaults.steps(len(train.codes))
     if training.max_epochs is not None:
-        steps = training.max_epochs * math.ceil(n_rows / size)
-    return MultimodalClassifier(
-        setting.method,
-        setting.fusion,
-        setting.objective,
-        training.encoder,
-        n_features=training.n_features,
+        steps = training.max_epochs * math.ceil(len(train.codes) / size)
+    schedule = replace(
+        defaults,
         max_steps=steps,
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate or schedule.learning_rate,
+        learning_rate=training.learning_rate or defaults.learning_rate,
         patience=steps,  # nobody stops early: equally many epochs for all
-        random_state=run.seed,
-        device="cpu" if n_rows <= 4096 else "auto",
-        **dict(training.options),
+        **options,
     )
+    METHODS[setting.method].claims.check(setting.method, setting.fusion, setting.objective)
+    specification = Specification(
+        method=METHODS[setting.method],
+        fusion=FUSIONS[setting.fusion],
+        objective=setting.objective,
+        encoders=dict.fromkeys(run.modalities, training.encoder),
+        n_features=training.n_features,
+        rank=None,
+        bank="auto",
+        options={},
+    )
+    standardizer = Standardizer.fit(train.arrays)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batches = tuple(
+        standardizer.batch(part.arrays, part.codes).to(device, torch.float32) if part else None
+        for part in (train, validation if selection == "best" else None)
+    )
+    members, histories = fit_members(
+        [specification], batches, len(data.classes), schedule, run.seed, None, lambda *_: None
+    )
+    return members[0], histories[0], standardizer
 
 
 @lru_cache(maxsize=2)

@@ -46,7 +46,7 @@ DEMO = Protocol(
             "small-cnn", 32, max_epochs=12, batch_size=64, learning_rate=2e-3,
             options=(("patience", 0), ("checkpoint_minutes", 60.0), ("checkpoint_steps", 10**6)),
         ),
-        "table2": Training("mlp", 32, max_epochs=25),
+        "table2": Training("mlp", 32, max_epochs=20, batch_size=64),
     },
     windows=None,
     extractors=STAND_INS,
