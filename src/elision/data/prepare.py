@@ -226,7 +226,7 @@ def _finished(dest: Path | str, parameters: Mapping[str, Any], staging: Path | N
 def _exists(address: Path | str) -> bool:
     try:
         addresses.read(address)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
