@@ -1,0 +1,267 @@
+"""What a store holds: counts, durations, a check of all hashes, and a page with samples of every class."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from elision.data import addresses
+from elision.data.problems import read_problems
+from elision.data.recording import Problem
+from elision.data.schema import Modality, StoreInfo
+from elision.data.store import Store
+from elision.errors import InputError
+from elision.files import write_atomically
+
+PAGE = "inspect.html"
+_PER_CLASS = 3
+_CLASSES = 40  # shown with samples
+_GROUPS = 60  # listed by name
+_WINDOWS = 4  # of a sample: its first, its last, and between
+_SIDE = 112  # pixels of a picture on the page
+_PROBLEMS = 200  # listed; problems.csv has all
+_NUMBERS = 24  # of a sample's features
+_BINS = 24
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sample to look at.
+
+    Args:
+        id: of the sample.
+        group: "" where there is none.
+        duration: seconds, or None.
+        pictures: modality -> images as data addresses, one per window chosen.
+        numbers: modality -> its features, as many as can be shown.
+        missing: modalities that it lacks.
+    """
+
+    id: str
+    group: str
+    duration: float | None
+    pictures: Mapping[str, Sequence[str]]
+    numbers: Mapping[str, str]
+    missing: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a store holds. Where shards are damaged, only what its manifest says: the fields marked * are empty then.
+
+    Args:
+        address: of the store.
+        info: its manifest.
+        damaged: names of shards that are gone, cut short or changed.
+        classes: label -> samples.
+        unlabelled: samples without a label.
+        observed: label -> modality -> samples that show it; "" for those without a label. *
+        groups: group -> samples; *, and empty where not given.
+        parts: "train", "val", "test" -> samples; *, and empty where not given.
+        patterns: the modalities that samples show -> how many show just these; the most frequent first. *
+        durations: seconds of the samples that were recorded over time, sorted, shape (n,). *
+        set_aside: what preparation left out, and why.
+        lacking: modality -> samples that were expected to show it, and why they do not.
+    """
+
+    address: Path | str
+    info: StoreInfo
+    damaged: tuple[str, ...]
+    classes: Mapping[str, int]
+    unlabelled: int
+    observed: Mapping[str, Mapping[str, int]]
+    groups: Mapping[str, int]
+    parts: Mapping[str, int]
+    patterns: Mapping[tuple[str, ...], int]
+    durations: np.ndarray
+    set_aside: tuple[Problem, ...]
+    lacking: Mapping[str, tuple[Problem, ...]]
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return self.info.counts["samples"]
+
+    def require_whole(self) -> None:
+        """Raise `InputError` naming the damaged shards, if there are any."""
+        if self.damaged:
+            raise InputError(
+                f"{self.address}: {len(self.damaged)} of {len(self.info.shards)} shards are damaged "
+                f"({', '.join(self.damaged[:5])}): remove the store, and prepare it again"
+            )
+
+
+def inspect(address: Path | str, page: Path | None = None) -> Report:
+    """Read all of a store, check it, and write ``inspect.html``.
+
+    Args:
+        address: the store's folder, or an fsspec address.
+        page: where the page goes; by default into the store's folder, and needed where that is an address.
+
+    Raises:
+        InputError: it is no store. Damaged shards are reported, not raised: see `Report.require_whole`.
+    """
+    folder = addresses.local(address)
+    if page is None and folder is None:
+        raise InputError(f"{address} is an address: say with page (--page) where {PAGE} goes")
+    store = Store(address)
+    report = _report(store, tuple(store.verify()))
+    examples = {} if report.damaged else _examples(store)
+    write_atomically(page or folder / PAGE, _render(report, examples))
+    return report
+
+
+def _report(store: Store, damaged: tuple[str, ...]) -> Report:
+    counts = store.info.counts
+    set_aside, lacking = read_problems(store.address)
+    observed, groups, parts, patterns, durations = {}, {}, {}, {}, np.empty(0)
+    if not damaged:
+        observed = _observed(store)
+        groups, parts = (dict(Counter([] if v is None else v.tolist())) for v in (store.groups, store.parts))
+        patterns = _patterns(store.observed)
+        durations = np.sort(store.durations[~np.isnan(store.durations)])
+    return Report(
+        address=store.address,
+        info=store.info,
+        damaged=damaged,
+        classes=counts["labels"],
+        unlabelled=counts["unlabelled"],
+        observed=observed,
+        groups=dict(sorted(groups.items())),
+        parts={part: parts[part] for part in ("train", "val", "test") if part in parts},
+        patterns=patterns,
+        durations=durations,
+        set_aside=set_aside,
+        lacking=lacking,
+    )
+
+
+def _observed(store: Store) -> dict[str, dict[str, int]]:
+    labels = store.labels
+    return {
+        str(label): {m: int(mask[labels == label].sum()) for m, mask in store.observed.items()}
+        for label in np.unique(labels)
+    }
+
+
+def _patterns(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
+    rows = zip(*observed.values(), strict=True)
+    counts = Counter(tuple(m for m, shown in zip(observed, row, strict=True) if shown) for row in rows)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _examples(store: Store) -> dict[str, list[Example]]:
+    """A few samples of each class, evenly spread over it."""
+    shown = sum(mask.astype(int) for mask in store.observed.values())
+    labels = [*store.classes.tolist(), *([""] if (store.labels == "").any() else [])][:_CLASSES]
+    chosen = {}
+    for label in labels:
+        members = np.flatnonzero(store.labels == label)
+        places = np.unique(np.linspace(0, len(members) - 1, min(_PER_CLASS, len(members))).round().astype(int))
+        fullest = members[np.argsort(-shown[members], kind="stable")][:1]  # at least one that shows all it can
+        chosen[label] = sorted({*members[places[1:]].tolist(), *fullest.tolist()})
+    scale = _scale(store, [i for members in chosen.values() for i in members])
+    return {label: [_example(store, i, scale) for i in members] for label, members in chosen.items()}
+
+
+def _example(store: Store, sample: int, scale: Mapping[str, tuple[float, float]]) -> Example:
+    modalities = store.info.modalities
+    shown = {m: modality for m, modality in modalities.items() if store.observed[m][sample]}
+    duration = float(store.durations[sample])
+    return Example(
+        id=str(store.ids[sample]),
+        group="" if store.groups is None else str(store.groups[sample]),
+        duration=None if np.isnan(duration) else duration,
+        pictures={
+            m: [_picture(store, sample, m, window, scale) for window in _chosen(modality)]
+            for m, modality in shown.items()
+            if modality.kind != "features"
+        },
+        numbers={m: _numbers(store.numbers(sample, m)) for m, v in shown.items() if v.kind == "features"},
+        missing=[m for m in modalities if m not in shown],
+    )
+
+
+def _chosen(modality: Modality) -> list[int]:
+    return np.unique(np.linspace(0, modality.windows - 1, _WINDOWS).round().astype(int)).tolist()
+
+
+def _numbers(values: np.ndarray) -> str:
+    text = "  ".join(f"{value:.3g}" for value in values[:_NUMBERS].tolist())
+    return f"{text}  and {len(values) - _NUMBERS} more" if len(values) > _NUMBERS else text
+
+
+def _scale(store: Store, samples: Sequence[int]) -> dict[str, tuple[float, float]]:
+    """The range of a spectrogram's colours, one for all samples, so that loud and soft can be told apart."""
+    scale = {}
+    for m, modality in store.info.modalities.items():
+        shown = [store.numbers(i, m) for i in samples if store.observed[m][i]] if modality.kind == "spectrogram" else []
+        if shown:
+            low, high = np.percentile(np.concatenate([np.ravel(v).astype(np.float32) for v in shown]), [5, 99.8])
+            scale[m] = float(low), max(float(high), float(low) + 1e-3)
+    return scale
+
+
+def _picture(store: Store, sample: int, m: str, window: int, scale: Mapping[str, tuple[float, float]]) -> str:
+    """As a data address: a JPEG of a frame, a PNG of a spectrogram."""
+    if m not in scale:
+        image = Image.fromarray(store.pixels(sample, m, window))
+        image.thumbnail((_SIDE * 2, _SIDE * 2))
+        return _inline(image, "JPEG", quality=80)
+    from matplotlib import colormaps
+
+    low, high = scale[m]
+    level = np.clip((store.window(sample, m, window).astype(np.float32) - low) / (high - low), 0, 1)
+    colours = (colormaps["magma"](level[::-1])[..., :3] * 255).round().astype(np.uint8)  # low tones at the bottom
+    return _inline(Image.fromarray(colours), "PNG")
+
+
+def _inline(image: Image.Image, kind: str, **options: int) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
+    import jinja2
+
+    loader = jinja2.PackageLoader("elision", "data")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    groups = list(report.groups.items())
+    content = {
+        "name": Path(str(report.address)).name,
+        "report": report,
+        "examples": examples,
+        "more_classes": max(len(report.classes) - _CLASSES, 0),
+        "groups": groups[:_GROUPS],
+        "more_groups": max(len(groups) - _GROUPS, 0),
+        "bars": _bars(report.durations),
+        "problems": _PROBLEMS,
+        "megabytes": sum(shard.bytes for shard in report.info.shards) / 2**20,
+        "duration": _duration(report.durations),
+    }
+    return environment.get_template(PAGE).render(content)
+
+
+def _bars(durations: np.ndarray) -> list[tuple[float, float, int, float]]:
+    """A histogram: (from, to, count, share of the highest)."""
+    if not len(durations) or durations[-1] - durations[0] < 1e-6:
+        return []
+    counts, edges = np.histogram(durations, min(_BINS, max(int(np.sqrt(len(durations))) * 2, 4)))
+    return [(a, b, int(n), n / counts.max()) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)]
+
+
+def _duration(durations: np.ndarray) -> str:
+    if not len(durations):
+        return "nothing was recorded over time"
+    low, middle, high = np.quantile(durations, [0, 0.5, 1])
+    minutes = durations.sum() / 60
+    total = f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    if high - low < 0.005:
+        return f"{middle:.2f} s each, {total} in all"
+    return f"{low:.2f} to {high:.2f} s, median {middle:.2f} s, {total} in all"
