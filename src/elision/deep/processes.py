@@ -6,7 +6,8 @@ losses, n times that of one; data parallel training averages over the n processe
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -53,9 +54,8 @@ class Together(Across):
         return torch.cat([part + start for part, start in zip(self.rows(rows), starts, strict=True)])
 
     def _counts(self, counts: Sequence[int]) -> Tensor:
-        """Every process's numbers, shape (processes, len(counts)), on the CPU."""
-        own = torch.tensor(counts, device=_device())
-        return torch.stack(_exchange(own)).cpu()
+        """Every process's numbers, shape (processes, len(counts))."""
+        return torch.stack(_exchange(torch.tensor(counts)))
 
     def rows(self, x: Tensor) -> list[Tensor]:
         """Every process's rows, (n_r, ...) each, of which there may be more here than there."""
@@ -69,15 +69,11 @@ class Together(Across):
 class _AllReduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
+        return _summed(x)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        total = grad.clone()
-        dist.all_reduce(total)
-        return total
+        return _summed(grad)
 
 
 class _AllGather(torch.autograd.Function):
@@ -87,26 +83,33 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
-        total = torch.stack(grads)
-        dist.all_reduce(total)
-        return total[dist.get_rank()], None
+        return _summed(torch.stack(grads))[dist.get_rank()], None
+
+
+def _summed(x: Tensor) -> Tensor:
+    total = x.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    dist.all_reduce(total, group=_group(dist.group.WORLD))
+    return total.to(x.device)
 
 
 def _exchange(x: Tensor) -> list[Tensor]:
     """The tensors of this shape that all processes hold, in the order of the processes."""
-    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, x.detach().contiguous())
-    return parts
+    own = x.detach().cpu().contiguous()
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, own, group=_group(dist.group.WORLD))
+    return [part.to(x.device) for part in parts]
+
+
+@cache
+def _group(world: dist.ProcessGroup) -> dist.ProcessGroup:
+    """A group of its own, over the CPU: in a backward pass data parallel training exchanges gradients too, and which
+    comes first may differ from process to process."""
+    return dist.new_group(backend="gloo")
 
 
 def _anchor(like: Tensor) -> Tensor:
     """A zero that wants a gradient: a process whose rows want none must take part in the backward all the same."""
     return torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=torch.is_grad_enabled())
-
-
-def _device() -> torch.device:
-    """Where torch's default group exchanges numbers."""
-    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
 
 
 def across() -> Across:
@@ -130,6 +133,15 @@ def count() -> int:
 def any_of(flag: bool) -> bool:
     """Whether it holds in any process; every process must ask."""
     return across().total(int(flag)) > 0
+
+
+def touch(loss: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """The loss as it is, made to depend on all parameters where several processes train.
+
+    Data parallel training waits for the gradient of each of them in every process, and a process whose batch lacks a
+    modality, or is empty, has none to give.
+    """
+    return loss + 0 * sum(p.sum() for p in parameters if p.requires_grad) if count() > 1 else loss
 
 
 def gather_parts(x: Tensor) -> list[Tensor]:

@@ -204,7 +204,7 @@ def _strategy(config: TrainConfig) -> Strategy | str:
     if config.devices * config.num_nodes == 1:
         return "auto"
     backend = "nccl" if _accelerator(config) == "gpu" else "gloo"
-    return DDPStrategy(find_unused_parameters=True, process_group_backend=backend)
+    return DDPStrategy(process_group_backend=backend)
 
 
 def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
