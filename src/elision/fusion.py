@@ -90,7 +90,7 @@ class AdditiveFusion(Fusion, ABC):
         """c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
         if not sizes.sum():
             return sum(parts)
-        shares = (sizes / sizes.sum()).to(parts[0]).log()
+        shares = sizes.to(parts[0]).log() - sizes.sum().to(parts[0]).log()
         return torch.logsumexp(torch.stack(list(parts)) + shares[:, None], dim=0)
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
