@@ -62,3 +62,15 @@ def objective(name, scores, empty_scores, prior, labels):
     if name == "conditional":
         return conditional
     return conditional - np.mean([np.log(evidence(s, empty_scores, prior)) for s in scores])
+
+
+def soft_hgr(u, v):
+    """E[u . v] - 1/2 tr(cov(u) cov(v)) by loops over samples and dimensions, unbiased, means removed."""
+    n, k = u.shape
+    u, v = u - u.mean(0), v - v.mean(0)
+    inner = sum(float(u[i] @ v[i]) for i in range(n)) / (n - 1)
+    covariance_u, covariance_v = np.zeros((k, k)), np.zeros((k, k))
+    for i in range(n):
+        covariance_u += np.outer(u[i], u[i]) / (n - 1)
+        covariance_v += np.outer(v[i], v[i]) / (n - 1)
+    return inner - sum(covariance_u[a, b] * covariance_v[b, a] for a in range(k) for b in range(k)) / 2

@@ -1,14 +1,17 @@
 """AE1 and AE2: what their autoencoder sees, what it can impute, and that the two differ where they should."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import reference
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Addition
 from elision.likelihood import log_label_prior
 from elision.methods import AE1, AE2
+from elision.methods.autoencoder import _random_patterns
 from elision.methods.base import Ingredients
 from elision.training import Schedule, train
 
@@ -115,6 +118,91 @@ def test_any_pattern_of_three_modalities_is_completed():
     assert complete.observed.all()
     for m in values:
         assert torch.equal(complete.inputs[m][observed[m]], values[m][observed[m]])
+
+
+def three(n: int = 40, offset: float = 0.0) -> Batch:
+    """Modalities of 2, 3 and 4 columns of different spread; three in ten samples are complete, a quarter unlabelled."""
+    g = torch.Generator().manual_seed(1)
+    values = {m: torch.randn(n, d, generator=g) * d + offset for m, d in (("a", 2), ("b", 3), ("c", 4))}
+    observed = {m: torch.rand(n, generator=g) < 0.65 for m in values}
+    return Batch.pack(values, observed, torch.where(torch.arange(n) % 4 == 3, -1, torch.arange(n) % 2))
+
+
+def imputed(method, rows: list[np.ndarray], shown: np.ndarray) -> np.ndarray:
+    """What the network makes of one sample: [rows, 0 where hidden; which modalities are shown] to all rows."""
+    seen = [x if s else x * 0 for x, s in zip(rows, shown, strict=True)]
+    given = torch.from_numpy(np.concatenate([*seen, shown]).astype(np.float32))
+    return method.steps.imputer.network(given).detach().numpy()
+
+
+def test_the_imputers_error_is_that_of_what_is_hidden_in_units_of_its_variance():
+    """Mean over all hidden modalities of all complete samples; the variance is that of the targets, by column."""
+    batch = three()
+    complete = batch.select(batch.complete)
+    method = build(AE1, batch)
+    next(method.stages(batch))  # takes the variances
+    shown = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 0]])[np.arange(len(complete)) % 3].astype(bool)
+    rows = [x.numpy() for x in complete.inputs.values()]
+    errors = []
+    for i in range(len(complete)):
+        parts = np.split(imputed(method, [x[i] for x in rows], shown[i]), [2, 5])
+        for m in np.flatnonzero(~shown[i]):
+            errors.append(np.mean((parts[m] - rows[m][i]) ** 2) / rows[m].var(axis=0).mean())
+    ours = method.steps.imputation_error(complete, torch.from_numpy(shown))
+    assert ours.item() == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_the_imputer_is_validated_on_complete_samples_each_modality_in_turn_hidden():
+    batch, held = three(), three(offset=2.0)
+    method = build(AE1, batch)
+    stage = next(method.stages(batch))
+    complete = held.select(held.complete)
+    patterns = [torch.tensor([[m != hidden for m in range(3)]]).expand(len(complete), 3) for hidden in range(3)]
+    with torch.no_grad():
+        expected = np.mean([method.steps.imputation_error(complete, p).item() for p in patterns])
+        assert stage.validate(held) == pytest.approx(expected, rel=1e-6)
+    assert stage.validate(held.select((~held.observed.all(1)).nonzero().squeeze(1))) is None
+
+
+@pytest.mark.parametrize("n_modalities", [2, 3])
+def test_every_part_of_a_sample_is_hidden_equally_often(n_modalities):
+    """Of 2^M - 2 patterns, over 6,000 draws, up to 5 standard deviations of a count."""
+    torch.manual_seed(0)
+    patterns, counts = torch.unique(
+        _random_patterns(6000, n_modalities, torch.device("cpu")), dim=0, return_counts=True
+    )
+    number = 2**n_modalities - 2
+    assert len(patterns) == number and patterns.any(1).all() and not patterns.all(1).any()
+    assert (counts - 6000 / number).abs().max() < 5 * (6000 / number * (1 - 1 / number)) ** 0.5
+
+
+@pytest.mark.parametrize("kind", [AE1, AE2])
+def test_the_classifier_learns_from_and_predicts_completed_samples(kind):
+    """Of all labelled ones; rows by loops: observed ones as they are, the others from the network."""
+    batch = three()
+    method = build(kind, batch)
+    stage = stages(method, batch)["classification"]
+    model = method.steps.model
+    assert stage.samples.tolist() == [i for i in range(40) if i % 4 != 3]
+    (label,) = model.fusion.parameters()
+    prior, posteriors = model.log_prior.exp().numpy(), []
+    for i in range(len(batch)):
+        shown = batch.observed[i].numpy()
+        alone = batch.select(torch.tensor([i])).inputs
+        rows = [x[0].numpy() if len(x) else np.zeros(x.shape[1]) for x in alone.values()]
+        parts = np.split(imputed(method, rows, shown), [2, 5])
+        filled = [x if s else p for x, s, p in zip(rows, shown, parts, strict=True)]
+        features = [f(torch.from_numpy(x)).detach().numpy() for f, x in zip(model.encoders, filled, strict=True)]
+        posteriors.append(reference.posterior(reference.score("addition", label.detach().numpy(), features), prior))
+    np.testing.assert_allclose(method.log_posterior(batch).detach(), np.log(posteriors), atol=1e-4)
+    expected = np.mean([-np.log(posteriors[i][batch.labels[i]]) for i in stage.samples])
+    assert stage.loss(batch.select(stage.samples)).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_rounds_of_self_training_share_one_stages_steps():
+    batch = packed(*world(), "y")
+    shares = [s.share for name, s in stages(build(AE2, batch, rounds=4), batch).items() if "self" in name]
+    assert shares == [0.25] * 4
 
 
 @pytest.mark.parametrize("kind", [AE1, AE2])

@@ -73,6 +73,14 @@ def test_the_loss_is_finite_and_reaches_every_parameter(situation, n_modalities)
     assert all(g is not None and g.isfinite().all() and g.abs().max() > 0 for g in gradients)
 
 
+@choices
+def test_every_parameter_is_optimised_in_some_stage(choice):
+    """A gradient alone moves nothing."""
+    method = make_method(*choice)
+    optimised = {id(p) for stage in method.stages(packed()) for p in stage.parameters}
+    assert {name for name, p in method.named_parameters() if id(p) not in optimised} == set()
+
+
 @situations
 def test_row_order_is_irrelevant(situation):
     *choice, missing = situation
@@ -289,9 +297,10 @@ def settled(world, name="mle"):
     return method.eval()
 
 
-def test_predictions_are_those_of_the_table(world):
+@pytest.mark.parametrize("name", ["mle", "hgr"])
+def test_predictions_are_those_of_the_table(world, name):
     joint = np.array([world.joint(x) for x in world.everything])
-    ours = settled(world).log_posterior(world.batch(world.everything))
+    ours = settled(world, name).log_posterior(world.batch(world.everything))
     assert_close(ours.detach().numpy(), np.log(joint / joint.sum(1, keepdims=True)), rtol=0, atol=1e-12)
 
 

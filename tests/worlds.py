@@ -160,7 +160,7 @@ def one_hot_batch(modalities, sizes, samples, labels) -> Batch:
     return Batch.pack(values, observed, torch.as_tensor(labels))
 
 
-def make_method(name, fusion, objective, bank="exact", seed=0, n_modalities=2, dropout=0.0, labels=None):
+def make_method(name, fusion, objective, bank="exact", seed=0, n_modalities=2, dropout=0.0, labels=None, **options):
     """A small method in float64 for `make_samples`: inputs of 3, 4, 5 columns, 3 classes, k = 4."""
     torch.manual_seed(seed)
     modalities = "abc"[:n_modalities]
@@ -171,7 +171,7 @@ def make_method(name, fusion, objective, bank="exact", seed=0, n_modalities=2, d
     log_prior = log_label_prior(torch.tensor([0, 1, 1, 2]) if labels is None else labels, 3)
     shapes = {m: (3 + i,) for i, m in enumerate(modalities)}
     ingredients = Ingredients(encoders, FUSIONS[fusion](modalities, 3, 4), log_prior, objective, bank, shapes)
-    return METHODS[name](ingredients).double()
+    return METHODS[name](ingredients, **options).double()
 
 
 def make_samples(missing="some", n=24, seed=0, n_modalities=2):
