@@ -146,13 +146,16 @@ def read_number(picture: bytes | np.ndarray) -> int:
     return int(sum(1 << bit for bit, level in enumerate(bits) if level > 128))
 
 
-def waveform(take: Take, rate: int) -> np.ndarray:
-    """The sound at ``rate``, shape (samples,), float64 in -0.5 to 0.5, from `sound_start` on."""
+def waveform(take: Take, rate: int, first: int = 0, count: int | None = None) -> np.ndarray:
+    """The sound at ``rate``, float64 in -0.5 to 0.5, shape (count,): from its ``first`` sample on, counted from
+    `sound_start`, by default to its end."""
     end = take.seconds if take.sound_seconds is None else take.sound_start + take.sound_seconds
-    at = take.sound_start + np.arange(round((end - take.sound_start) * rate)) / rate
+    samples = round((end - take.sound_start) * rate)
+    at = take.sound_start + np.arange(first, min(first + (samples if count is None else count), samples)) / rate
     if take.silent:
         return np.zeros(len(at))
-    frequency = np.vectorize(take.tone or tone, otypes=[float])((at / SEGMENT + 1e-9).astype(int))
+    segments = (at / SEGMENT + 1e-9).astype(int)
+    frequency = np.array([(take.tone or tone)(s) for s in range(segments.max(initial=0) + 1)])[segments]
     return 0.5 * np.sin(2 * np.pi * frequency * at)
 
 
@@ -185,14 +188,14 @@ def _picture(container: av.container.OutputContainer, take: Take, codecs: Codecs
 def _sound(container: av.container.OutputContainer, take: Take, codecs: Codecs) -> Iterator[float]:
     layout = {1: "mono", 2: "stereo"}[take.channels]
     stream = container.add_stream(codecs.sound, rate=codecs.rate, layout=layout)
-    samples = waveform(take, codecs.rate).astype(np.float32)
     size = stream.codec_context.frame_size or 1024
-    first = round(take.sound_start * codecs.rate)
-    for begin in range(0, len(samples), size):
+    begin, start = 0, round(take.sound_start * codecs.rate)
+    while len(samples := waveform(take, codecs.rate, begin, size)):
         yield take.sound_start + begin / codecs.rate
-        piece = np.tile(samples[begin : begin + size], (take.channels, 1))
+        piece = np.tile(samples.astype(np.float32), (take.channels, 1))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), "fltp", layout)
-        frame.sample_rate, frame.pts, frame.time_base = codecs.rate, first + begin, Fraction(1, codecs.rate)
+        frame.sample_rate, frame.pts, frame.time_base = codecs.rate, start + begin, Fraction(1, codecs.rate)
         for converted in av.AudioResampler(stream.format, layout, codecs.rate).resample(frame):
             container.mux(stream.encode(converted))
+        begin += size
     container.mux(stream.encode(None))
