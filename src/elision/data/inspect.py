@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from elision.errors import InputError
 from elision.files import write_atomically
 
 PAGE = "inspect.html"
-_PER_CLASS = 3
+_PER_CLASS = 3  # samples shown
+_PER_CLASS_NARROW = 6  # where one window is all there is
 _CLASSES = 40  # shown with samples
 _GROUPS = 60  # listed by name
 _WINDOWS = 4  # of a sample: its first, its last, and between
@@ -132,7 +134,7 @@ def _report(store: Store, damaged: tuple[str, ...]) -> Report:
         classes=counts["labels"],
         unlabelled=counts["unlabelled"],
         observed=observed,
-        groups=dict(sorted(groups.items())),
+        groups=dict(sorted(groups.items(), key=lambda item: _as_people_count(item[0]))),
         parts={part: parts[part] for part in ("train", "val", "test") if part in parts},
         patterns=patterns,
         durations=durations,
@@ -149,6 +151,11 @@ def _observed(store: Store) -> dict[str, dict[str, int]]:
     }
 
 
+def _as_people_count(name: str) -> list[tuple[str, int]]:
+    """A key for sorting: actor 2 comes before actor 10."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
+
+
 def _patterns(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
     rows = zip(*observed.values(), strict=True)
     counts = Counter(tuple(m for m, shown in zip(observed, row, strict=True) if shown) for row in rows)
@@ -156,17 +163,23 @@ def _patterns(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
 
 
 def _examples(store: Store) -> dict[str, list[Example]]:
-    """A few samples of each class, evenly spread over it."""
+    """A few samples of each class: one that shows all it can, and others evenly spread over it."""
     shown = sum(mask.astype(int) for mask in store.observed.values())
     labels = [*store.classes.tolist(), *([""] if (store.labels == "").any() else [])][:_CLASSES]
+    most = _PER_CLASS_NARROW if _is_narrow(store.info) else _PER_CLASS
     chosen = {}
     for label in labels:
         members = np.flatnonzero(store.labels == label)
-        places = np.unique(np.linspace(0, len(members) - 1, min(_PER_CLASS, len(members))).round().astype(int))
-        fullest = members[np.argsort(-shown[members], kind="stable")][:1]  # at least one that shows all it can
-        chosen[label] = sorted({*members[places[1:]].tolist(), *fullest.tolist()})
+        order = np.argsort(-shown[members], kind="stable")
+        fullest, others = members[order[:1]], members[np.sort(order[1:])]
+        places = np.linspace(0, len(others) - 1, min(most - 1, len(others))).round().astype(int)
+        chosen[label] = sorted([*fullest.tolist(), *others[places].tolist()])
     scale = _scale(store, [i for members in chosen.values() for i in members])
     return {label: [_example(store, i, scale) for i in members] for label, members in chosen.items()}
+
+
+def _is_narrow(info: StoreInfo) -> bool:
+    return all(modality.windows == 1 for modality in info.modalities.values())
 
 
 def _example(store: Store, sample: int, scale: Mapping[str, tuple[float, float]]) -> Example:
@@ -240,6 +253,7 @@ def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
         "more_classes": max(len(report.classes) - _CLASSES, 0),
         "groups": groups[:_GROUPS],
         "more_groups": max(len(groups) - _GROUPS, 0),
+        "narrow": _is_narrow(report.info),
         "bars": _bars(report.durations),
         "problems": _PROBLEMS,
         "megabytes": sum(shard.bytes for shard in report.info.shards) / 2**20,

@@ -58,14 +58,14 @@ class _Pace:
 
 
 def _lines(what: str, pace: _Pace) -> Watcher:
-    last = -_LINE_EVERY
+    last, ended = -_LINE_EVERY, False
 
     def show(done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
-        nonlocal last
+        nonlocal last, ended
         told = pace(done)
-        if done < total and time.monotonic() - last < _LINE_EVERY:
+        if ended or (done < total and time.monotonic() - last < _LINE_EVERY):
             return
-        last = time.monotonic()
+        last, ended = time.monotonic(), done == total
         left = "" if seconds_left is None or done == total else f"about {duration(seconds_left)} left"
         print(", ".join(filter(None, [f"{done} of {total} {what} done", told, left])), file=sys.stderr, flush=True)
 
