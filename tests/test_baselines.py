@@ -55,9 +55,9 @@ class Loops:
         return np.mean([-np.log(posteriors[i][self.labels[i]]) for i in samples if self.labels[i] >= 0])
 
     def loss(self):
-        """Of the only stage, on all training samples."""
+        """Of the only stage, on all the samples that it draws from."""
         (stage,) = self.method.stages(self.batch)
-        return stage.loss(self.batch).item()
+        return stage.loss(self.batch.select(stage.samples)).item()
 
     def log_posterior(self, batch=None):
         return self.method.log_posterior(self.batch if batch is None else batch).detach().numpy()
