@@ -35,15 +35,15 @@ def test_pooled_numbers_are_those_of_the_definition(tmp_path):
 
 
 def test_a_picture_is_pooled_where_it_stands(tmp_path):
-    """24 x 36 pixels, white in the upper left quarter: each of 12 x 12 pools 2 x 3 of them."""
+    """24 x 36 pixels: each of 12 x 12 pools 2 x 3 of them. White upper left, each third column white lower right."""
     pixels = np.zeros((24, 36, 3), np.uint8)
-    pixels[:12, :18] = 255
+    pixels[:12, :18] = pixels[12:, 18::3] = 255
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=100, subsampling=0)
     modalities = {"image": Modality("image", (3, 24, 36))}
     store = Store(written(tmp_path, [Row("a", values={"image": content.getvalue()})], modalities=modalities))
     wanted = np.zeros((SIDE, SIDE))
-    wanted[:6, :6] = 1
+    wanted[:6, :6], wanted[6:, 6:] = 1, 1 / 3
     np.testing.assert_allclose(pooled(store).arrays["image"][0].reshape(SIDE, SIDE), wanted, atol=0.05)
 
 

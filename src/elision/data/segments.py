@@ -1,7 +1,6 @@
 """Segments of a store as a PyTorch data set, whose batches carry observed rows only."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,16 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from elision.batch import Batch
+from elision.data.sharing import Sent, own_arena, size_of
 from elision.data.store import Modality, Store
 from elision.errors import InputError
+
+Allocate = Callable[[Sequence[int], torch.dtype], Tensor]
+"""(shape, dtype) -> a tensor to be filled."""
+
+
+def _plain(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +86,12 @@ class Segments(Dataset[Segment]):
         """Class of each segment, -1 where there is none; shape (len,), int64."""
         return torch.from_numpy(np.repeat(self._labels, len(self.windows)))
 
-    def batch(self, positions: Sequence[int]) -> Batch:
+    def batch(self, positions: Sequence[int], empty: Allocate = _plain) -> Batch:
         """The given segments, in the given order.
+
+        Args:
+            positions: among all.
+            empty: (shape, dtype) -> memory for rows.
 
         Returns:
             Frames and images uint8 (n_m, 3, height, width) in channels-last memory, spectrograms float32
@@ -93,16 +104,21 @@ class Segments(Dataset[Segment]):
         for m, mask in self.observed.items():
             shown = np.flatnonzero(mask[samples])
             where, when = samples[shown], windows[shown]
-            inputs[m] = self._read(m, self.samples[where].tolist(), [self.windows[w] for w in when])
+            inputs[m] = self._read(m, self.samples[where].tolist(), [self.windows[w] for w in when], empty)
             rows[m] = torch.from_numpy(shown)
             source[m] = torch.from_numpy(self._ranks[m][where] * len(self.windows) + when)
         return Batch(inputs, rows, torch.from_numpy(self._labels[samples]), source)
 
-    def _read(self, m: str, samples: Sequence[int], windows: Sequence[int]) -> Tensor:
+    def room(self, n: int) -> int:
+        """Bytes that the rows of n segments need where nothing is missing."""
+        kinds = {m: self.store.info.modalities[m] for m in self.observed}
+        return size_of({m: ((n, *_layout(modality)), _dtype(modality)) for m, modality in kinds.items()})
+
+    def _read(self, m: str, samples: Sequence[int], windows: Sequence[int], empty: Allocate) -> Tensor:
         modality = self.store.info.modalities[m]
         pictures = modality.kind in ("frames", "image")
         read = self.store.pixels if pictures else self.store.window
-        rows = _empty((len(samples), *_layout(modality)), torch.uint8 if pictures else torch.float32)
+        rows = empty((len(samples), *_layout(modality)), _dtype(modality))
         for row, sample, window in zip(rows.numpy(), samples, windows, strict=True):
             row[...] = read(sample, m, window)
         if modality.kind == "spectrogram":
@@ -110,9 +126,23 @@ class Segments(Dataset[Segment]):
         return rows.permute(0, 3, 1, 2) if pictures else rows
 
 
-def collate(segments: Sequence[Segment]) -> Batch:
-    """For a DataLoader: segments of one `Segments` as a batch, decoded here; see `Segments.batch`."""
-    return segments[0].whole.batch([segment.position for segment in segments])
+def collate(segments: Sequence[Segment]) -> Batch | Sent:
+    """For a DataLoader: segments of one `Segments` as a batch, decoded here; see `Segments.batch`.
+
+    In a worker process the batch lies in memory that is used again, see `elision.data.sharing`; what the DataLoader
+    gives is a `Batch` always.
+    """
+    whole, positions = segments[0].whole, [segment.position for segment in segments]
+    if get_worker_info() is None:
+        return whole.batch(positions)
+    slot = own_arena(whole.room(len(segments))).claim()
+    if slot is None:
+        return whole.batch(positions)
+    try:
+        return slot.send(whole.batch(positions, slot.empty))
+    except BaseException:
+        slot.release()
+        raise
 
 
 def _layout(modality: Modality) -> tuple[int, ...]:
@@ -121,12 +151,8 @@ def _layout(modality: Modality) -> tuple[int, ...]:
     return (*shape[1:], shape[0]) if modality.kind in ("frames", "image") else shape
 
 
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Uninitialised; in a worker process in shared memory, which saves the copy that sending it would make."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # as torch's default_collate does
-    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
+def _dtype(modality: Modality) -> torch.dtype:
+    return torch.uint8 if modality.kind in ("frames", "image") else torch.float32
 
 
 def _check(store: Store, samples: np.ndarray, observed: Mapping[str, np.ndarray], windows: Sequence[int]) -> None:
