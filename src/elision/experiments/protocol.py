@@ -8,6 +8,10 @@ from elision.experiments.features import EXTRACTORS, STAND_INS, Extractor
 from elision.experiments.paper_run import Training
 
 NO_WEIGHTS = "none"
+_KEPT = {
+    "last": "the last parameters of each stage are kept, and validation decides nothing",
+    "best": "the parameters of the best validation value of each stage are kept",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ PAPER = Protocol(
         "table1": Training(
             "resnet50", 128, max_epochs=20, batch_size=64, learning_rate=1e-4, options=(("weights", "IMAGENET1K_V2"),)
         ),
-        "table2": Training("mlp", 32),
+        "table2": Training("mlp", 32, options=(("selection", "last"),)),
     },
     windows=None,
     extractors=EXTRACTORS,
@@ -43,10 +47,10 @@ PAPER = Protocol(
 DEMO = Protocol(
     training={
         "table1": Training(
-            "small-cnn", 32, max_epochs=12, batch_size=64, learning_rate=2e-3,
+            "small-cnn", 32, max_epochs=12, batch_size=32, learning_rate=2e-3,
             options=(("patience", 0), ("checkpoint_minutes", 60.0), ("checkpoint_steps", 10**6)),
         ),
-        "table2": Training("mlp", 32, max_epochs=20, batch_size=64),
+        "table2": Training("mlp", 32, max_epochs=20, batch_size=64, options=(("selection", "last"),)),
     },
     windows=None,
     extractors=STAND_INS,
@@ -116,8 +120,8 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
         ("fusion", "addition: the paper does not say which"),
         ("extractors", extractors),
         ("training", f"on features: encoder {training.encoder}, k = {training.n_features}, Adam, peak rate "
-         f"{training.learning_rate or 5e-3}, {epochs} for every stage of every method (AE1 has two stages, AE2 five), "
-         "no early end; the parameters of the best validation value of each stage are kept"),
+         f"{training.learning_rate or 5e-3}, {epochs} for each stage of each method (AE1 has two, AE2 a third for its "
+         f"self-training), no early end; {_KEPT[options.get('selection', 'best')]}"),
     ]  # fmt: skip
 
 

@@ -1,0 +1,188 @@
+"""Runs of the paper's settings: what names them, which samples they see, what they are trained on."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from elision.errors import InputError
+from elision.experiments import commands, features, folders, on_features, paper
+from elision.experiments.paper_run import PaperRun, Training, execute, read_results, visual_name
+from elision.inputs import observed_rows
+
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+SETTING = paper.Setting("table2", "mle", "conditional", "addition", "given", "visual", 0.8)
+TRAINING = Training("linear", 4, max_epochs=30)
+
+
+def manifest(folder: Path, n_each: int = 18, groups: bool = True) -> Path:
+    """Six classes on a hexagon, audio the first coordinate and face the second."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(EMOTIONS, n_each)
+    angle = 2 * np.pi * np.repeat(np.arange(6), n_each) / 6
+    noise = rng.normal(0, 0.1, (2, len(labels)))
+    columns = {"audio.x": np.cos(angle) + noise[0], "audio.n": rng.normal(size=len(labels)),
+               "face.y": np.sin(angle) + noise[1]}  # fmt: skip
+    table = pd.DataFrame({"label": labels} | columns)
+    if groups:
+        table["group"] = [f"actor {i % 6}" for i in range(len(labels))]
+    table.to_csv(folder / "made.csv", index=False)
+    return folder / "made.csv"
+
+
+def a_run(path: Path, **changes) -> PaperRun:
+    run = PaperRun(SETTING, 0, False, "made", features.fingerprint(str(path)), TRAINING, "face", str(path))
+    return replace(run, **changes)
+
+
+def test_a_run_is_named_by_all_that_decides_its_result_and_by_nothing_else(tmp_path):
+    run = a_run(manifest(tmp_path))
+    assert replace(run, address="elsewhere", folder="there").key == run.key
+    changes = [
+        {"seed": 1}, {"by_group": True}, {"data": "d"}, {"fingerprint": "f"}, {"visual": "v"},
+        {"training": replace(TRAINING, max_epochs=31)}, {"training": replace(TRAINING, options=(("a", 1),))},
+        *({"setting": replace(SETTING, **c)} for c in ({"method": "ae1"}, {"objective": "joint"}, {"rate": 0.9},
+                                                       {"missing": "audio"}, {"extractor": "vgg16"})),
+    ]  # fmt: skip
+    keys = {replace(run, **change).key for change in changes}
+    assert len(keys) == len(changes) and run.key not in keys
+
+
+def test_a_run_survives_the_file_of_a_command(tmp_path):
+    run = a_run(manifest(tmp_path), training=replace(TRAINING, options=(("selection", "last"),)))
+    commands.write(tmp_path, [run], execute)
+    assert commands.read(tmp_path, run.key) == (run, execute)
+
+
+def test_every_method_sees_the_same_samples_and_only_training_loses_a_modality(tmp_path):
+    path = manifest(tmp_path)
+    data = features.load_features(str(path))
+    parts, observed = on_features.plan_samples(a_run(path), data)
+    for other in ("ae1", "ae2"):
+        again, same = on_features.plan_samples(a_run(path, setting=replace(SETTING, method=other)), data)
+        assert (again == parts).all() and all((same[m] == observed[m]).all() for m in observed)
+    train = parts == "train"
+    n_lost = int((~observed["face"][train]).sum())
+    assert n_lost == round(0.8 * train.sum()) and observed["audio"].all() and observed["face"][~train].all()
+    parts, _ = on_features.plan_samples(a_run(path, by_group=True), data)
+    assert all(len(set(parts[data.groups == g])) == 1 for g in np.unique(data.groups))
+
+
+def test_both_modalities_together_tell_what_neither_can_and_the_result_is_whole(tmp_path):
+    """The first coordinate of a hexagon's corners tells four classes apart, the second three."""
+    run = a_run(manifest(tmp_path), setting=replace(SETTING, rate=0.5), training=replace(TRAINING, max_epochs=300))
+    result = execute(run)
+    assert result["metrics"]["accuracy"] > 0.85
+    assert result["run"] == asdict(run) and json.loads(json.dumps(result))["classes"] == list(EMOTIONS)
+    assert np.sum(result["confusion"]) == result["metrics"]["n"]
+    assert 0.65 < result["n_train"] / 108 < 0.75 and 0.1 < result["metrics"]["n"] / 108 < 0.2
+    assert result["n_complete"] == result["n_train"] - round(0.5 * result["n_train"])
+    assert execute(run)["metrics"] == result["metrics"]
+
+
+@pytest.mark.parametrize(("method", "n_stages"), [("mle", 1), ("ae1", 2), ("ae2", 3)])
+def test_every_stage_of_every_method_has_equally_many_steps_and_keeps_the_last(tmp_path, method, n_stages):
+    """The three rounds of ae2's self-training are one stage."""
+    training = replace(TRAINING, options=(("selection", "last"),))
+    result = execute(a_run(manifest(tmp_path), setting=replace(SETTING, method=method), training=training))
+    assert all(planned == last for _, planned, last in result["steps"])
+    assert sum(last for *_, last in result["steps"]) == 30 * n_stages
+
+
+def test_the_best_parameters_can_be_kept_instead(tmp_path):
+    result = execute(a_run(manifest(tmp_path), training=Training("mlp", 4, max_epochs=120, learning_rate=0.05)))
+    ((_, planned, best),) = result["steps"]
+    assert planned == 120 and best < 120
+
+
+def test_an_unknown_selection_is_refused(tmp_path):
+    with pytest.raises(InputError, match="unknown selection 'first': choose from best, last"):
+        execute(a_run(manifest(tmp_path), training=replace(TRAINING, options=(("selection", "first"),))))
+
+
+def test_segments_posteriors_are_averaged_into_the_videos(tmp_path):
+    """Three segments a video of which two are noise: the video is told all the same, and counts once."""
+    path = manifest(tmp_path)
+    data = features.load_features(str(path))
+    rng = np.random.default_rng(1)
+    arrays = {m: np.stack([a, *rng.normal(0, 0.05, (2, *a.shape))], axis=1) for m, a in data.arrays.items()}
+    file = tmp_path / "three.safetensors"
+    metadata = {"name": "three", "key": "k" * 16, "labels": data.labels.tolist(), "groups": None, "parts": None}
+    tensors = {m: torch.from_numpy(a).float().contiguous() for m, a in arrays.items()}
+    file.write_bytes(features.to_bytes(tensors, {"elision": json.dumps(metadata)}))
+    run = a_run(file, setting=replace(SETTING, rate=0.5), training=Training("mlp", 8, max_epochs=200))
+    result = execute(run)
+    assert 0.65 < result["n_train"] / 108 < 0.75 and 0.1 < result["metrics"]["n"] / 108 < 0.2
+    assert result["metrics"]["accuracy"] > 0.8
+    loaded = features.load_features(str(file))
+    assert loaded.arrays["face"].shape == (108, 3, 1) and observed_rows(loaded.arrays["face"]).all()
+
+
+def test_data_that_changed_meanwhile_is_told(tmp_path):
+    run = a_run(manifest(tmp_path), fingerprint="another")
+    with pytest.raises(InputError, match="changed while the grid ran"):
+        execute(run)
+
+
+def test_a_split_by_speaker_needs_speakers(tmp_path):
+    run = a_run(manifest(tmp_path, groups=False), by_group=True)
+    with pytest.raises(InputError, match="made names no groups"):
+        execute(run)
+
+
+@pytest.mark.parametrize(("names", "visual"), [(["audio", "face"], "face"), (["visual", "audio"], "visual")])
+def test_the_visual_modality_is_found(names, visual):
+    assert visual_name(names, "x") == visual
+
+
+@pytest.mark.parametrize("names", [["audio", "text"], ["visual"], ["fou", "zer"]])
+def test_data_without_picture_or_sound_is_refused(names):
+    with pytest.raises(InputError, match=r"x has the modalities .*: the paper's tables need 'audio'"):
+        visual_name(names, "x")
+
+
+def test_a_damaged_file_of_features_is_named(tmp_path):
+    file = tmp_path / "torn.safetensors"
+    file.write_bytes(b"\x00" * 40)
+    with pytest.raises(InputError, match=r"torn\.safetensors is not a file of extracted features"):
+        features.load_features(str(file))
+
+
+def test_results_are_read_in_a_stable_order_and_a_changed_one_is_a_failure(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for key in ("b" * 16, "a" * 16, "c" * 16):
+        folders.write_result(folder, key, {"key": key})
+    folders.write_failure(folder, "d" * 16, "a title", "ValueError: no")
+    path = folder / ("c" * 16) / "result.json"
+    path.write_text(path.read_text().replace("ccc", "ccd"))
+    results, failures = read_results(tmp_path)
+    assert [r["key"][0] for r in results] == ["a", "b"]
+    assert "was changed after it was written" in failures[0]["error"] and failures[1]["run"] == "a title"
+
+
+@pytest.mark.parametrize("name", list(features.STAND_INS))
+@pytest.mark.parametrize(("kind", "shape"), [("frames", (3, 64, 64)), ("spectrogram", (1, 64, 48))])
+def test_stand_ins_tell_pictures_apart_and_are_the_same_each_time(name, kind, shape):
+    rows = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0))
+    first, second = (features.STAND_INS[name].build(kind, shape[-2:] if kind == "spectrogram" else shape) for _ in "ab")
+    for network in (first, second):
+        network.fit(rows)
+    assert torch.equal(first(rows), second(rows))
+    assert first(rows).shape[0] == 5 and torch.cdist(first(rows), first(rows)).fill_diagonal_(1).min() > 1e-3
+    assert torch.allclose(first(rows)[2:3], first(rows[2:3]), atol=1e-5)  # a row's features are its own
+
+
+def test_absent_weights_say_which_file_goes_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(*_, **__):
+        raise OSError("no network here")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(InputError, match=r"(?s)IMAGENET1K_V1 of resnet34 .*put it into .*checkpoints as resnet34-b627"):
+        features.EXTRACTORS["resnet34"].build("frames", (3, 224, 224))
