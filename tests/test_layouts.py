@@ -325,6 +325,11 @@ def test_rows_are_named_in_their_order(tmp_path):
     assert [r.features["a"] for r in result.recordings] == [(float(i),) for i in range(12)]
 
 
+def test_problems_stand_in_the_order_of_their_rows(tmp_path):
+    result = found("manifest", table(tmp_path, {"label": ["u"] * 12, "a.x": [1] + ["loud"] * 11}))
+    assert [problem.file for problem in result.problems] == [f"manifest.csv, row {i}" for i in range(3, 14)]
+
+
 @pytest.mark.parametrize(("columns", "words"), [
     ({"class": ["u"], "video": ["a"]}, "no column 'label' for the label: it has 'class', 'video'"),
     ({"label": ["u"], "vidio": ["a"]}, "shows no modality: expected a column video"),

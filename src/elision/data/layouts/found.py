@@ -31,7 +31,7 @@ class Found:
 
     Args:
         recordings: sorted by id.
-        problems: what cannot be used, sorted by file and id.
+        problems: what cannot be used, in the order of the files' names or of the manifest's rows.
         features: numeric modality -> the names of its numbers.
         skipped: reason -> how many files or rows were left out on purpose, such as RAVDESS's songs.
     """

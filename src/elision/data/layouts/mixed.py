@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from elision.data.layouts.found import Found, LayoutOptions, in_order, refusal
+from elision.data.layouts.found import Found, LayoutOptions, refusal
 from elision.data.manifest import KEYWORDS
 from elision.data.recording import Problem, Recording
 from elision.data.splits import PARTS
@@ -50,7 +50,7 @@ def manifest(source: Path, options: LayoutOptions) -> Found:
         else:
             recordings.append(row.recording)
     unused = {f"column {name!r} is not used": len(table) for name in columns.unused}
-    return Found(tuple(sorted(recordings, key=lambda r: r.id)), in_order(problems), columns.features, unused)
+    return Found(tuple(sorted(recordings, key=lambda r: r.id)), tuple(problems), columns.features, unused)
 
 
 @dataclass(frozen=True)
