@@ -20,8 +20,9 @@ from benchmarks.prepare_speed import codecs, face
 from benchmarks.timing import machine
 from elision.data.job import Job, modalities
 from elision.data.layouts.found import Found
-from elision.data.prepare import prepare, stage
+from elision.data.prepare import prepare
 from elision.data.recording import Recording
+from elision.data.stage import stage
 from elision.data.staging import Staging
 from elision.media.extract import MediaSettings
 from elision.parallel import Placing, work_through

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import grid_work
 import parallel_work as work
 from elision.errors import InputError
 from elision.parallel import Placing, work_through
@@ -61,6 +62,19 @@ def test_a_dead_worker_costs_its_own_task_only(cluster, tmp_path):
     by_number = {x: value for (_, x), value in found.items()}
     assert by_number.pop(3).died
     assert by_number == {x: x for x in (0, 1, 2, 4, 5)}
+
+
+def test_a_grid_on_a_cluster_though_a_worker_dies(cluster, tmp_path):
+    """The log's path goes with the run: the cluster's workers have the environment of its start."""
+    from elision.experiments.runner import run_grid
+
+    def quiet(done: int, total: int, running, seconds_left) -> None:
+        pass
+
+    runs = [grid_work.LoggedRun(str(tmp_path / "log"), number) for number in range(3)]
+    results, failures = run_grid(runs, tmp_path, 2, quiet, grid_work.die_once_logged, engine="ray")
+    assert (results, failures) == ([{"number": number} for number in range(3)], [])
+    assert sorted((tmp_path / "log").read_text().split()) == ["0", "1", "1", "2"]
 
 
 def test_gpus_that_the_cluster_lacks_are_refused_rather_than_waited_for(cluster):

@@ -100,7 +100,7 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
         ["good", "mute", "dark", "silent", "one frame", "blink", "really avi", "numbers"]
     )
     reasons = {problem.id: problem.reason for problem in summary.set_aside}
-    assert reasons.pop("crash") == "its decoder crashed, twice"
+    assert "its decoder crashed" in reasons.pop("crash")
     assert "zero bytes" in reasons.pop("zero")
     assert "not a recording" in reasons.pop("text")
     assert "does not exist" in reasons.pop("absent")
@@ -129,7 +129,7 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
 
 def test_a_clip_that_may_not_be_read_is_set_aside(source, tmp_path, monkeypatch):
     """Root may read everything: what the system would say is put in its mouth."""
-    import elision.data.prepare as module
+    import elision.data.stage as module
 
     extract = module.extract
 

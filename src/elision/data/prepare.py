@@ -9,18 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from elision.data import addresses
 from elision.data.job import Job, modalities, parameters, root, versions
 from elision.data.layouts import LAYOUTS, Found
 from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
 from elision.data.recording import Recording
-from elision.data.schema import MANIFEST, Row, Shard, StoreInfo, shard_name, write_manifest
+from elision.data.schema import MANIFEST, Shard, StoreInfo, shard_name, write_manifest
+from elision.data.stage import DIED, stage
 from elision.data.staging import NAME, SETTINGS, Part, Record, Staging, naming, refuse_differences, stamps
 from elision.data.store import Store
 from elision.errors import InputError, check_choice
-from elision.media.extract import MediaError, MediaSettings, extract
 from elision.parallel import ENGINES, Placing, Watcher, work_through
 
 _MOST_BYTES = 32 << 20  # of a shard's rows; several copies are in memory while it is written
@@ -126,7 +124,7 @@ class _Preparation:
         for done in work_through(left, work, self.placing, self.engine, pace.tell):
             record = done.result
             if done.failure:
-                why = "its decoder crashed, twice" if done.failure.died else done.failure.error
+                why = DIED if done.failure.died else done.failure.error
                 record = self.area.note(Record(done.task.id, stamps(done.task), why))
             records[record.id] = record
             pace.seconds.append(done.seconds)
@@ -167,29 +165,6 @@ class _Pace:
         each = sum(self.seconds) / len(self.seconds) if self.seconds else None
         left = None if each is None else each * (self.total - done) / self.workers
         self.watch(done, self.total, [recording.id for recording in running], left)
-
-
-def stage(area: Staging, settings: MediaSettings, recording: Recording) -> Record:
-    """Read one recording, and leave it in the staging folder; what a worker does."""
-    marks = stamps(recording)
-    try:
-        sources = dict(recording.sources)
-        taken = extract(sources, recording.start, recording.end, settings, recording.id) if sources else None
-    except MediaError as error:
-        return area.note(Record(recording.id, marks, error.reason, str(error.file)))
-    except OSError as error:  # of reading: nothing is written here
-        return area.note(Record(recording.id, marks, f"cannot be read: {error.strerror or error}"))
-    features = {m: np.asarray(values, np.float32) for m, values in recording.features.items()}
-    values = {**(taken.values if taken else {}), **features}
-    missing = dict(taken.missing) if taken else {}
-    if not values:
-        return area.note(Record(recording.id, marks, "; ".join(missing.values()) or "shows no modality"))
-    duration = taken.duration if taken and taken.duration > 0 else None
-    row = Row(recording.id, recording.label, recording.group, recording.split, duration, values)
-    try:
-        return area.keep(row, Record(recording.id, marks, missing=missing))
-    except (InputError, UnicodeEncodeError) as error:  # numbers beyond the store's, an id that is no text
-        return area.note(Record(recording.id, marks, str(error)))
 
 
 def _find(source: Path, job: Job) -> Found:
