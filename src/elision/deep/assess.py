@@ -1,6 +1,6 @@
 """How good a trained model is: segments to samples, per pattern of observed modalities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from elision.data.segments import Segments, collate
 from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.rows import Reading
+from elision.errors import InputError
 from elision.evaluation import average_segments, confusion, evaluate
 from elision.methods import Method
 
@@ -65,13 +66,24 @@ def assess(
     observed: Mapping[str, np.ndarray],
     reading: Reading,
     average: str = "posteriors",
+    classes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Metrics of labelled samples as they are, for each pattern among them, and with each modality taken away.
+
+    Args:
+        method: settled, in evaluation mode.
+        store: that holds the samples.
+        samples: indices of labelled ones.
+        observed: modality -> which of the store's samples show it.
+        reading: how rows are read.
+        average: see `elision.evaluation.average_segments`.
+        classes: the method's; None are the store's.
 
     Returns:
         JSON: "metrics", "confusion" (counts, rows the true class), "patterns" and "removed" (by name, metrics).
     """
-    codes = store.codes[samples]
+    classes = store.classes.tolist() if classes is None else list(classes)
+    codes = class_codes(store, samples, classes)
     logs = sample_posteriors(method, store, samples, observed, reading, average)
     patterns = {
         name: asdict(evaluate(logs[where], codes[where])) for name, where in _patterns(observed, samples).items()
@@ -86,11 +98,21 @@ def assess(
     return {
         "metrics": asdict(evaluate(logs, codes)),
         "confusion": confusion(logs, codes).tolist(),
-        "classes": store.classes.tolist(),
+        "classes": classes,
         "average": average,
         "patterns": patterns,
         "removed": removed,
     }
+
+
+def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Index of each labelled sample's class among ``classes``, shape (n,)."""
+    unseen = sorted(set(store.labels[samples]) - set(classes))
+    if unseen:
+        raise InputError(
+            f"class {unseen[0]!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
+        )
+    return np.array([classes.index(label) for label in store.labels[samples]], dtype=np.int64)
 
 
 def _patterns(observed: Mapping[str, np.ndarray], samples: np.ndarray) -> dict[str, np.ndarray]:

@@ -91,11 +91,12 @@ class DeepModel:
                     f"modality {m!r} is {theirs.kind} {theirs.shape} in the store, and the model takes {ours.kind} "
                     f"{ours.shape}: prepare the store with the model's settings"
                 )
-        for name, value in self.parameters.items():
-            if name in _MUST_AGREE and info.parameters.get(name) != value:
+        for name in _MUST_AGREE:
+            value, other = (p.get("settings", {}).get(name) for p in (self.parameters, info.parameters))
+            if value != other:
                 raise InputError(
-                    f"the store was prepared with {name} = {info.parameters.get(name)!r}, and the model's data with "
-                    f"{value!r}: prepare the store with the model's settings"
+                    f"the store was prepared with {name} = {other!r}, and the model's data with {value!r}: prepare the "
+                    "store with the model's settings"
                 )
 
 

@@ -144,6 +144,7 @@ def touch(loss: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     return loss + 0 * sum(p.sum() for p in parameters if p.requires_grad) if count() > 1 else loss
 
 
+@torch.no_grad()
 def gather_parts(x: Tensor) -> list[Tensor]:
     """Every process's rows, without gradient; every process must ask."""
     return Together().rows(x.detach()) if count() > 1 else [x]

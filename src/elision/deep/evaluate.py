@@ -1,0 +1,62 @@
+"""A trained run judged again: on its own test part, or on other data that was prepared alike."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elision.data.store import Store
+from elision.deep.assess import assess
+from elision.deep.build import Modules
+from elision.deep.folder import DATA
+from elision.deep.model import load_model
+from elision.deep.partition import Partition
+from elision.deep.rows import Reading
+from elision.errors import InputError
+
+
+def evaluate_run(
+    run: str | Path,
+    data: str | Path | None = None,
+    average: str = "posteriors",
+    device: str = "cpu",
+    workers: int = 0,
+    modules: Modules | None = None,
+) -> dict[str, Any]:
+    """What `elision.deep.assess.assess` tells of a run's model.
+
+    Args:
+        run: a run's folder, or with ``data`` that of a model.
+        data: a store prepared as the training data was, of which all labelled samples are judged; None, or the store
+            that the run was trained on, judges its test part.
+        average: of segments, "posteriors" or "logs".
+        device: where to compute.
+        workers: loader processes.
+        modules: the user's own encoders.
+
+    Raises:
+        InputError: store and model do not go together, or there is no labelled sample.
+    """
+    model = load_model(run, device, modules)
+    described = _described(Path(run))
+    if data is None and described is None:
+        raise InputError(f"{run} is no run that knows its data: say which store to evaluate on")
+    store = Store(data or described["address"])
+    model.check(store.info)
+    if described and described["fingerprint"] == store.fingerprint():
+        parts = Partition.of(store, model.config)
+        samples, observed, what = parts.test, parts.observed, "test part of the training data"
+    else:
+        samples, observed, what = np.flatnonzero(store.codes >= 0), store.observed, "all labelled samples"
+    if not len(samples):
+        raise InputError(f"{store.address} has no labelled sample to evaluate on")
+    shown = {m: observed[m] for m in model.modalities}
+    reading = Reading(model.device, workers)
+    values = assess(model.method, store, samples, shown, reading, average, model.classes)
+    return {"data": str(store.address), "samples": what, **values}
+
+
+def _described(run: Path) -> dict[str, str] | None:
+    path = run / DATA
+    return json.loads(path.read_text()) if path.exists() else None

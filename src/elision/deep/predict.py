@@ -1,0 +1,159 @@
+"""Class probabilities of what a user has: videos, sound files, images, a manifest of them."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from elision.batch import Batch
+from elision.data.layouts import LAYOUTS, LayoutOptions
+from elision.data.recording import Recording
+from elision.data.schema import Modality
+from elision.deep.model import DeepModel
+from elision.errors import InputError
+from elision.evaluation import average_segments
+from elision.likelihood import UNLABELLED
+from elision.media.extract import Crop, MediaSettings, Mel, extract
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+TABLES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one sample.
+
+    Args:
+        id: the file, or the manifest's id.
+        label: the most probable class; "" where there is a problem.
+        probabilities: class -> probability; empty where there is a problem.
+        found: modalities that its files show, of those that the model takes.
+        used: of these, those that were not left out on request.
+        problem: why nothing could be said; "" otherwise.
+    """
+
+    id: str
+    label: str
+    probabilities: Mapping[str, float]
+    found: tuple[str, ...]
+    used: tuple[str, ...]
+    problem: str = ""
+
+
+def predict(
+    model: DeepModel,
+    files: Sequence[str | Path],
+    without: Sequence[str] = (),
+    average: str = "posteriors",
+    crop: Crop | None = None,
+) -> Iterator[Prediction]:
+    """One prediction after the other, in the order of the files; what cannot be read is told in its own.
+
+    Files are prepared as the training data was: windows, spectrograms, and noise if that was added.
+
+    Args:
+        model: from `load_model`.
+        files: videos, sound files and images, one sample each; or manifests (.csv, .parquet), a sample a row.
+        without: modalities to leave out.
+        average: of segments, "posteriors" or "logs".
+        crop: the function that the training data was prepared with, if it was with one.
+
+    Raises:
+        InputError: before anything is read: the model has no such modality, or needs a crop.
+    """
+    unknown = [m for m in without if m not in model.modalities]
+    if unknown:
+        raise InputError(
+            f"the model has no modality {unknown[0]!r} to leave out: it takes {', '.join(model.modalities)}"
+        )
+    if set(model.modalities) <= set(without):
+        raise InputError("every modality is left out: expected one to remain")
+    settings = media_settings(model, crop)
+    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings)
+
+
+def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
+    """How the model's data was prepared."""
+    saved = dict(model.parameters.get("settings") or {})
+    if not saved:
+        return MediaSettings()
+    wanted = saved.pop("crop", None)
+    if wanted and crop is None:
+        raise InputError(f"the model's pictures were cropped by {wanted}, which a model does not hold: pass crop=")
+    return MediaSettings(**{**saved, "mel": Mel(**saved["mel"])}, crop=crop if wanted else None)
+
+
+def _predictions(model, files, without, average, settings) -> Iterator[Prediction]:
+    for file in files:
+        try:
+            recordings = _recordings(model, file)
+        except InputError as error:
+            yield Prediction(str(file), "", {}, (), (), str(error))
+            continue
+        for recording in recordings:
+            yield _predict_one(model, recording, without, average, settings)
+
+
+def _recordings(model: DeepModel, file: Path) -> Sequence[Recording]:
+    if file.suffix.lower() in TABLES:
+        return LAYOUTS["manifest"](file, LayoutOptions()).recordings
+    if not file.is_file():
+        raise InputError(f"{file} does not exist")
+    shows = ("image",) if file.suffix.lower() in IMAGES else ("visual", "audio")
+    return [Recording(str(file), sources={m: file for m in shows if m in model.modalities})]
+
+
+def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:
+    wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
+    values: dict[str, object] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
+    try:
+        if wanted:
+            values |= extract(wanted, recording.start, recording.end, settings, recording.id).values
+        found = tuple(m for m in model.modalities if m in values)
+        used = tuple(m for m in found if m not in without)
+        if not used:
+            rest = f"; it shows {', '.join(found)}" if found else ""
+            raise InputError(f"shows nothing that the model may use ({', '.join(model.modalities)}){rest}")
+        batch = segments({m: values[m] for m in used}, model.modalities)
+    except InputError as error:
+        return Prediction(recording.id, "", {}, (), (), str(error))
+    logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
+    probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
+    return Prediction(recording.id, model.classes[int(logs.argmax())], probabilities, found, used)
+
+
+def segments(values: Mapping[str, object], modalities: Mapping[str, Modality]) -> Batch:
+    """The windows of one sample as a batch; ``values`` as `Extracted` has them, a missing modality no key."""
+    width = max(modality.windows for modality in modalities.values())
+    inputs, rows = {}, {}
+    for m, modality in modalities.items():
+        shown = _rows(modality, values[m]) if m in values else _none(modality)
+        if m in values and tuple(shown.shape[-len(modality.shape) :]) != tuple(modality.shape):
+            raise InputError(f"modality {m!r} has shape {tuple(shown.shape[1:])}: the model takes {modality.shape}")
+        inputs[m] = shown.expand(width, *shown.shape[1:]) if len(shown) == 1 else shown
+        rows[m] = torch.arange(len(inputs[m]))
+    return Batch(inputs, rows, torch.full((width,), UNLABELLED), rows)
+
+
+def _rows(modality: Modality, value: object) -> Tensor:
+    if modality.kind == "spectrogram":
+        return torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None]
+    if modality.kind == "features":
+        return torch.from_numpy(np.asarray(value, dtype=np.float32))[None]
+    return torch.stack([_decode(jpeg) for jpeg in ([value] if isinstance(value, bytes) else value)])
+
+
+def _none(modality: Modality) -> Tensor:
+    pictures = modality.kind in ("frames", "image")
+    shape = (1, *modality.shape) if modality.kind == "spectrogram" else modality.shape
+    return torch.empty(0, *shape, dtype=torch.uint8 if pictures else torch.float32)
+
+
+def _decode(jpeg: bytes) -> Tensor:
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)

@@ -1,0 +1,31 @@
+"""A training on two processes, the second of which Lightning starts by running this script again."""
+
+import sys
+from dataclasses import replace
+
+import deep_work
+from elision.deep.config import EncoderConfig, TrainConfig
+from elision.deep.train import train
+
+OWN = {m: EncoderConfig("own") for m in deep_work.MODALITIES}
+
+
+def config(objective: str, fusion: str, devices: int) -> TrainConfig:
+    """Nothing that is drawn in each process by itself; two parts, whoever takes them."""
+    return replace(
+        deep_work.CONFIG,
+        encoders=OWN,
+        objective=objective,
+        fusion=fusion,
+        devices=devices,
+        parts=2,
+        precision="64-true",
+        accelerator="cpu",
+    )
+
+
+if __name__ == "__main__":
+    data, out, objective, fusion, stop = sys.argv[1:]
+    resume = stop == "resume"
+    report = deep_work.killed_at(int(stop)) if stop.isdigit() else lambda told: None
+    train(data, out, config(objective, fusion, 2), resume=resume, report=report, modules=deep_work.own_modules())
