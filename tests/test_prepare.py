@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 import prepare_work as work
-from clips import AVI, Take, write_clip
+from clips import AVI, MP4, Take, write_clip
 from elision.data import staging as staging_module
-from elision.data.prepare import prepare
+from elision.data.job import Job
+from elision.data.prepare import _MOST_BYTES, _cut, prepare
 from elision.data.problems import read_problems
 from elision.data.staging import Staging
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.parallel import ENGINES
+
+MUTE, DARK = Take(seconds=0.6, sound=False), Take(seconds=0.6, picture=False)
 
 
 @pytest.fixture(autouse=True)
@@ -332,3 +335,31 @@ def test_a_store_at_an_address_is_the_same(source, whole, tmp_path):
         assert files.cat(f"/prepared/store/{name}") == (whole / name).read_bytes()
     assert not (tmp_path / "staging").exists()
     assert prepare(source, address, work.job(), engine="here").prepared == 7
+
+
+def test_a_shard_holds_so_many_clips_and_bytes_and_no_more():
+    assert list(_cut([1] * 7, 3)) == [(0, 3), (3, 6), (6, 7)]
+    half = _MOST_BYTES // 2
+    assert list(_cut([half, half, 1, half, 3 * half, 1], 9)) == [(0, 2), (2, 4), (4, 5), (5, 6)]
+    assert list(_cut([], 3)) == []
+
+
+@pytest.mark.parametrize(("layout", "files", "sample"), [
+    ("ravdess", {"Actor_02/01-01-03-01-01-01-02.mp4": Take(seconds=0.6), "Actor_02/02-01-04-01-01-01-02.mp4": MUTE,
+                 "Actor_02/03-01-04-01-01-01-02.mp4": DARK, "Actor_02/03-01-05-01-01-01-02.mp4": DARK},
+     {("happy", "visual+audio"), ("sad", "visual+audio"), ("angry", "audio")}),
+    ("enterface05", {"subject 1/anger/sentence 1/s1_an_1.avi": Take(seconds=0.6),
+                     "subject 2/Happiness/s2_ha_1.avi": MUTE},
+     {("anger", "visual+audio"), ("happiness", "visual")}),
+])  # fmt: skip
+def test_folders_named_as_the_paper_s_data(tmp_path, layout, files, sample):
+    for name, take in files.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, take, AVI if name.endswith("avi") else MP4)
+    job = Job(layout, work.SMALL)
+    summary = prepare(tmp_path / "source", tmp_path / "store", job, engine="here")
+    store = Store(tmp_path / "store")
+    patterns = ["+".join(m for m in ("visual", "audio") if store.observed[m][i]) for i in range(len(store))]
+    assert set(zip(map(str.lower, store.labels.tolist()), patterns, strict=True)) == sample
+    assert summary.set_aside == () and store.groups is not None
