@@ -112,7 +112,8 @@ def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, te
         workers: processes.
         tell: of what is done.
     """
-    from elision.data.prepare import Job, prepare
+    from elision.data.job import Job
+    from elision.data.prepare import prepare
     from elision.media.extract import MediaSettings
 
     clips, store = folder / layout / "clips", folder / layout / "store"
