@@ -133,10 +133,11 @@ def read_number(picture: bytes | np.ndarray) -> int:
     side = min(width, height)
     square = array[(height - side) // 2 :, (width - side) // 2 :][:side, :side].astype(float)
     middle = (np.arange(4) * 2 + 1) * side // 8
-    reach = max(side // 20, 1)
-    cells = np.array(
-        [[square[y - reach : y + reach, x - reach : x + reach].mean((0, 1)) for x in middle] for y in middle]
-    )
+    reach = max(side // 11, 1)
+    patches = [[square[y - reach : y + reach, x - reach : x + reach] for x in middle] for y in middle]
+    cells = np.array([[patch.mean((0, 1)) for patch in row] for row in patches])
+    uneven = max(patch.std((0, 1)).max() for row in patches for patch in row)
+    assert uneven < 45, f"cells are uneven, by {uneven:.0f}: squeezed or blurred"
     red, blue = cells[0, 0], cells[0, 3]
     assert red[0] > 160 and red[1:].max() < 110, f"top left is {red.round()}, not red"
     assert blue[2] > 160 and blue[:2].max() < 110, f"top right is {blue.round()}, not blue"

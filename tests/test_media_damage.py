@@ -180,21 +180,26 @@ def test_a_cover_is_no_picture(tmp_path):
     assert set(found.values) == {"audio"}
 
 
-def damaged(whole: bytes, begin: float, end: float) -> bytes:
-    """With random bytes over a part of its payload."""
+def damaged(whole: bytes, begin: float, end: float, kind: str) -> bytes:
+    """With random bytes, or zeros, over a part of its payload."""
     broken = bytearray(whole)
     payload = whole.index(b"mdat") + 8
     length = len(whole) - payload if whole.index(b"moov") < payload else whole.index(b"moov") - payload
     first, last = payload + int(begin * length), payload + int(end * length)
-    broken[first:last] = np.random.default_rng(0).integers(0, 256, last - first, dtype=np.uint8).tobytes()
+    noise = np.random.default_rng(0).integers(0, 256, last - first, dtype=np.uint8).tobytes()
+    broken[first:last] = {"noise": noise, "zeros": bytes(last - first)}[kind]
     return bytes(broken)
 
 
-def test_damage_in_the_middle_names_the_place(tmp_path, mp4):
+@pytest.mark.parametrize(
+    "modality, message", [("visual", "is damaged, or has no picture, at"), ("audio", "the sound from")]
+)
+@pytest.mark.parametrize("kind", ["noise", "zeros"])
+def test_damage_in_the_middle_names_the_place(tmp_path, mp4, modality, message, kind):
     path = tmp_path / "damaged.mp4"
-    path.write_bytes(damaged(mp4, 0.3, 0.7))
-    with pytest.raises(MediaError, match=r"is damaged.* \d\.\d\d s"):
-        take_from(path, MediaSettings(windows=30))
+    path.write_bytes(damaged(mp4, 0.3, 0.7, kind))
+    with pytest.raises(MediaError, match=rf"{message} 1\.\d\d s|{message} 2\.\d\d s"):
+        extract({modality: path}, None, None, MediaSettings(windows=30), "key")
 
 
 def test_a_little_damage_is_passed_over(tmp_path):

@@ -142,6 +142,48 @@ def test_sound_is_where_it_belongs_to_a_millisecond(tmp_path, kind):
         assert row.std() == pytest.approx(truth[begin : begin + 9600].std(), rel=0.05)
 
 
+def test_sound_after_its_end_is_silence(tmp_path):
+    """The last AAC frame is filled up to 1024 samples; the container says how many of them are meant."""
+    path = write_clip(tmp_path / "a.mp4", Take(seconds=1.0, sound_seconds=0.506))
+    with Clip.open(path) as clip:
+        found = waveforms(clip, np.array([0.0]), 1.0, 16000).values[0]
+    end = round(0.506 * 16000)
+    assert (found[end + 1 :] == 0).all()
+    assert np.abs(found[end - 100 : end]).max() > 0.3
+
+
+def test_a_gap_in_the_sound_is_silence(tmp_path):
+    """Half a second of a tone, a third of a second of nothing, and the tone again: nothing moves up."""
+    path = tmp_path / "gap.mkv"
+    sine = (np.sin(2 * np.pi * 500 * np.arange(1600) / 16000) * 16000).astype(np.int16)[None]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for place in [*range(0, 8000, 1600), *range(13600, 21600, 1600)]:
+            frame = av.AudioFrame.from_ndarray(sine, "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16000, place, Fraction(1, 16000)
+            container.mux(stream.encode(frame))
+    with Clip.open(path) as clip:
+        found = waveforms(clip, np.array([0.0]), 1.35, 16000).values[0]
+    assert np.abs(found[8020:13580]).max() < 0.01
+    for begin in (0, 13600):
+        np.testing.assert_allclose(found[begin + 20 : begin + 7980], np.tile(sine[0], 5)[20:7980] / 32768, atol=1e-3)
+
+
+def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path):
+    """As phones trim clips: the first second is in the file, is decoded, and is not part of the clip."""
+    path = write_clip(tmp_path / "trimmed.mp4", Take(seconds=3.0, gop=100, sound=False))
+    content = bytearray(path.read_bytes())
+    edit = content.index(b"elst") + 12
+    duration, cut = (int.from_bytes(content[edit + i : edit + i + 4], "big") for i in (0, 4))
+    content[edit : edit + 4] = (duration * 2 // 3).to_bytes(4, "big")
+    content[edit + 4 : edit + 8] = (cut + 25 * 512).to_bytes(4, "big")
+    path.write_bytes(content)
+    found = extract({"visual": path}, None, None, FEW, "trimmed")
+    assert found.duration == pytest.approx(2.0, abs=0.05)
+    frames = [25 + int((at + 1e-6) * 25) for at in centres(found.duration)]
+    assert [read_number(j) for j in found.values["visual"]] == frames
+
+
 def test_channels_are_averaged(tmp_path):
     left = np.sin(2 * np.pi * 500 * np.arange(48000) / 48000) * 0.5
     for right, amplitude in ((0 * left, 0.25), (left, 0.5), (-left, 0.0)):
