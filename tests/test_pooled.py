@@ -72,3 +72,17 @@ def test_a_store_loads_as_a_data_set(tmp_path, where, monkeypatch):
 def test_a_store_that_cannot_be_compared_on_is_refused(tmp_path, rows, words):
     with pytest.raises(InputError, match=words):
         load(written(tmp_path / "store", rows))
+
+
+@pytest.mark.parametrize("column", ["video", "audio", "image"])
+def test_a_manifest_of_recordings_is_sent_to_prepare(tmp_path, column):
+    (tmp_path / "m.csv").write_text(f"label,{column},a.x\nu,clip.mp4,1\nv,clip.mp4,2\n")
+    with pytest.raises(InputError, match=f"column '{column}' with recordings: `elision prepare"):
+        load(str(tmp_path / "m.csv"))
+
+
+def test_a_store_that_is_not_finished_is_no_data_set(tmp_path):
+    written(tmp_path, [row(i) for i in range(9)])
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"without manifest.json.*or a store that `elision prepare` has finished"):
+        load(str(tmp_path))

@@ -12,6 +12,7 @@ from elision.data.tables import parse_numbers, parse_text, read_table
 from elision.errors import InputError
 
 RESERVED = ("label", "id", "group", "split")
+_RECORDINGS = ("video", "audio", "image")
 KEYWORDS = ("any", "each", "none")
 
 
@@ -44,6 +45,11 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
         modality, dot, feature = str(column).partition(".")
         if column in RESERVED:
             continue
+        if column in _RECORDINGS:
+            raise InputError(
+                f"{path} has column {column!r} with recordings: `elision prepare {path} STORE --layout manifest` reads "
+                "them, and then STORE takes the manifest's place"
+            )
         if not (modality and dot and feature):
             raise InputError(
                 f"{path} has column {column!r}: expected label, id, group, split, or modality.feature; "

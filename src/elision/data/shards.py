@@ -162,7 +162,7 @@ class _Packed:
         return self._numbers[self._starts[row] : self._starts[row + 1]]
 
 
-def _view(buffer: pa.Buffer | None, dtype: np.typing.DTypeLike) -> np.ndarray:
+def _view(buffer: pa.Buffer | None, dtype: type | np.dtype) -> np.ndarray:
     return np.frombuffer(buffer or b"", dtype)
 
 

@@ -23,9 +23,12 @@ def read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
         InputError: naming the file and what to do.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder: expected a manifest, a .csv or .parquet file")
+        raise InputError(
+            f"{path} is a folder without manifest.json: expected a manifest, a .csv or .parquet file, or a store that "
+            "`elision prepare` has finished"
+        )
     if not path.is_file():
-        raise InputError(f"{path} does not exist: expected digits, or the path of a manifest (.csv or .parquet)")
+        raise InputError(f"{path} does not exist: expected digits, a manifest (.csv or .parquet), or a store")
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
