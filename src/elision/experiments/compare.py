@@ -106,7 +106,7 @@ def plan(comparison: Comparison) -> Plan:
         ],
         skipped,
     )
-    if not runs:
+    if all(run.method == UPPER_BOUND for run in runs):
         raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
     return Plan(runs, skipped, data)
 
