@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def together(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_two_processes_are_one(together, case):
-    alone = step(case, slice(0, N), sum(chosen(case[-1]), []), lambda module: module)
+    alone = step(case, slice(0, N), [*chain(*chosen(case[-1]))], lambda module: module)
     for ours in together:
         ours = ours[name(case)]
         for key in alone.keys() | ours.keys():

@@ -110,7 +110,7 @@ def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np
     unseen = sorted(set(store.labels[samples]) - set(classes))
     if unseen:
         raise InputError(
-            f"class {unseen[0]!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
+            f"class {str(unseen[0])!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
         )
     return np.array([classes.index(label) for label in store.labels[samples]], dtype=np.int64)
 
