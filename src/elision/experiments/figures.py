@@ -111,6 +111,23 @@ def confusions(results: Sequence[dict[str, Any]]) -> bytes:
         return _png(figure)
 
 
+def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
+    """PNG: how often each class was taken for which, of one model.
+
+    Args:
+        counts: rows the true class, columns the predicted one, shape (K, K).
+        classes: their names.
+    """
+    table = np.array(counts)
+    size = max(3.6, 0.3 * len(classes) + 1.4)
+    with plt.rc_context(_STYLE | {"axes.grid": False}):
+        figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
+        _matrix(axis, table / table.sum(1, keepdims=True).clip(1), classes)
+        axis.set_ylabel("true class")
+        axis.set_xlabel("predicted class (rows in per cent)")
+        return _png(figure)
+
+
 def _matrix(axis: Any, shares: np.ndarray, classes: Sequence[str]) -> None:
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [c if len(c) <= 12 else c[:11] + "…" for c in classes]
