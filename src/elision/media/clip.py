@@ -1,9 +1,11 @@
 """An open recording: its tracks, what lies where in it, and its packets from any point on."""
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -96,8 +98,13 @@ class Track:
 
     def key(self, stamp: int) -> int:
         """The stamp of the packet to begin with, to decode what is shown at a time."""
-        keys = self.keys if len(self.keys) else self.stamps
+        keys = self.keys if len(self.keys) else self.stamps[:1]
         return int(keys[max(np.searchsorted(keys, stamp, "right") - 1, 0)])
+
+    def begins(self, packet: av.Packet, since: int) -> bool:
+        """Whether decoding can begin with a packet, at a stamp or after."""
+        stamp = stamp_of(packet)
+        return stamp is not None and stamp >= since and (packet.is_keyframe or not len(self.keys))
 
 
 @dataclass
@@ -158,16 +165,20 @@ class Clip:
     def packets(self, track: Track, since: int) -> Iterator[av.Packet]:
         """Packets of a track, from its last key at or before the stamp ``since`` on, and one that flushes.
 
-        Seeks where that leads to such a key; else reads from the beginning.
+        Seeks where that leads to such a key; else passes over what lies before it.
         """
-        if self.seeks and (first := self._seek(track, since)):
-            yield first
-        else:
+        first = self._seek(track, since) if self.seeks else None
+        if first is None:
             self.seeks = False
             self.container.close()
             self.container = _open(self.path)
-            self.stream(track)
-        yield from self._read(self.container.streams[track.stream])
+            rest = self._read(self.stream(track))
+            first = next((p for p in rest if track.begins(p, track.key(since))), None)
+        else:
+            rest = self._read(self.stream(track))
+        if first is not None:
+            yield first
+            yield from rest
 
     def _seek(self, track: Track, since: int) -> av.Packet | None:
         """The last key packet not after ``since``, or None if the container cannot be led there."""
@@ -177,8 +188,7 @@ class Clip:
                 self.container.seek(key - int(margin / track.unit), stream=stream)
             except (av.FFmpegError, OverflowError):
                 return None
-            keys = (p for p in self._read(stream) if p.is_keyframe and stamp_of(p) is not None)
-            packet = next((p for p in keys if stamp_of(p) >= key), None)
+            packet = next((p for p in self._read(stream) if track.begins(p, key)), None)
             if packet is not None and stamp_of(packet) <= max(since, key):
                 return packet
         return None
@@ -226,8 +236,8 @@ class Clip:
 class _Roll:
     """The packets of a stream, as they come."""
 
-    stamps: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
+    stamps: array = field(default_factory=partial(array, "q"))
+    keys: array = field(default_factory=partial(array, "q"))
     exact: bool = True
     until: int = -(2**62)
     longest: int = 0
@@ -245,14 +255,12 @@ class _Roll:
         self.until = max(self.until, stamp + (packet.duration or 0))
 
     def track(self, stream: av.stream.Stream, origin: float) -> Track:
-        stamps = np.unique(np.array(self.stamps, dtype=np.int64))
+        stamps, keys = np.unique(np.array(self.stamps)), np.unique(np.array(self.keys))
         until = self.until
         if until == stamps[-1]:  # no durations
             until += int(stamps[-1] - stamps[-2]) if len(stamps) > 1 else _frame(stream)
         exact = self.exact and len(stamps) == len(self.stamps)
-        return Track(
-            stream.index, stamps, np.array(sorted(self.keys), np.int64), exact, until, stream.time_base, origin
-        )
+        return Track(stream.index, stamps, keys, exact, until, stream.time_base, origin)
 
 
 def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
