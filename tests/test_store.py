@@ -1,5 +1,6 @@
 """The store: what was written is read, the bytes follow from the rows, and damage is found and named."""
 
+import io
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from elision.data.schema import MANIFEST, Modality, Row, StoreInfo, read_manifest, shard_name, write_manifest
 from elision.data.shards import describe_shard, write_shard
@@ -77,10 +79,6 @@ def test_a_window_is_decoded_where_it_lies(store, sample, window):
 
 
 def test_a_grey_jpeg_becomes_three_channels(tmp_path):
-    import io
-
-    from PIL import Image
-
     content = io.BytesIO()
     Image.new("L", (24, 16), 77).save(content, "JPEG")
     values = {"visual": [content.getvalue()] * WINDOWS}
@@ -267,8 +265,38 @@ def test_a_garbage_jpeg_is_named_with_its_sample(tmp_path):
     assert store.row(1, "visual", 0).shape == (3, 16, 24)
     with pytest.raises(InputError, match=r"sample 'bad', modality 'visual', window 1 is no whole JPEG"):
         store.row(1, "visual", 1)
-    with pytest.raises(InputError, match=r"window 2 has pixels \(8, 8, 3\)"):
+    with pytest.raises(InputError, match=r"window 2 has 8 x 8 pixels, not 24 x 16"):
         store.row(1, "visual", 2)
+
+
+def test_a_mutated_jpeg_is_decoded_or_named_whatever_was_changed(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (16, 24, 3), np.uint8)).save(noise, "JPEG")
+    content, rows = noise.getvalue(), []
+    for number in range(200):
+        changed = bytearray(content)
+        for place in rng.integers(0, len(content), rng.integers(1, 6)):
+            changed[place] = rng.integers(256)
+        frames = [bytes(changed), bytes(changed[: rng.integers(len(content))]), content]
+        rows.append(Row(f"s{number}", values={"visual": frames}))
+    store = Store(written(tmp_path, rows, 50))
+    refused = 0
+    for sample, window in np.ndindex(len(rows), WINDOWS):
+        try:
+            assert store.row(sample, "visual", window).shape == (3, 16, 24)
+        except InputError:
+            refused += 1
+    assert 100 < refused < 400
+
+
+def test_a_picture_of_a_billion_pixels_is_not_decoded(tmp_path):
+    content = jpeg(0)
+    place = content.index(b"\xff\xc0") + 5  # height and width in the frame header
+    bomb = content[:place] + b"\xff\xff\xff\xff" + content[place + 4 :]
+    store = Store(written(tmp_path, [Row("bomb", values={"visual": [bomb] * WINDOWS})]))
+    with pytest.raises(InputError, match="sample 'bomb'"):
+        store.row(0, "visual")
 
 
 def test_a_shard_of_another_store_is_refused(store, tmp_path):

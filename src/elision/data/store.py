@@ -124,15 +124,16 @@ class Store:
 
     def pixels(self, sample: int, modality: str, window: int = 0) -> np.ndarray:
         """A frame or image, decoded: uint8 (height, width, 3), read-only; errors as `row`'s."""
-        expected = self.info.modalities[modality].shape
+        _, height, width = self.info.modalities[modality].shape
         try:
             with Image.open(io.BytesIO(self.jpeg(sample, modality, window)), formats=["JPEG"]) as image:
-                pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-        except OSError as error:  # PIL's own are of this kind
+                size = image.size
+                if size == (width, height):  # looked at before anything is decoded
+                    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        except (OSError, Image.DecompressionBombError) as error:  # PIL's own are OSErrors
             raise InputError(self._damage(sample, modality, window, "is no whole JPEG")) from error
-        if pixels.shape != (*expected[1:], expected[0]):
-            raise InputError(self._damage(sample, modality, window, f"has pixels {pixels.shape}, not {expected}"))
-        return pixels
+        what = f"has {size[0]} x {size[1]} pixels, not {width} x {height}"
+        raise InputError(self._damage(sample, modality, window, what))
 
     def window(self, sample: int, modality: str, window: int = 0) -> np.ndarray:
         """A spectrogram's window, float16 (bands, frames), or features, float32 (d,); not copied."""
