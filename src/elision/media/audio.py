@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from elision.media.clip import Clip, MediaError, merge, stamp_of
+from elision.media.clip import Clip, MediaError
 from elision.media.noise import white
+from elision.media.track import merge, stamp_of
 
 FAR, BEFORE = 2.0, 0.5
 """Seconds that are read rather than seeked over; seconds that a decoder is given before what is wanted of it."""

@@ -1,17 +1,13 @@
 """An open recording: its tracks, what lies where in it, and its packets from any point on."""
 
-import math
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
-import numpy as np
 
 from elision.errors import InputError
+from elision.media.track import Roll, Track, stamp_of
 
 FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
 """Containers that are opened, by FFmpeg's names. Playlists, which may name other files and addresses, are not."""
@@ -50,61 +46,6 @@ class MediaError(InputError):
 
     def __str__(self) -> str:
         return f"{self.file} {self.reason}"
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where the packets of a stream lie.
-
-    Args:
-        stream: its number in the container.
-        stamps: presentation times of the packets, sorted, in units of `unit`, shape (packets,), int64.
-        keys: those of the packets that decoding can begin with, sorted.
-        exact: every packet has a presentation time of its own; else they may be off by a few frames.
-        until: where the last packet ends, in units of `unit`.
-        unit: seconds.
-        origin: the second, on the stream's clock, that is 0 on the clip's.
-    """
-
-    stream: int
-    stamps: np.ndarray
-    keys: np.ndarray
-    exact: bool
-    until: int
-    unit: Fraction
-    origin: float
-
-    @property
-    def start(self) -> float:
-        """When it begins, in seconds on the clip's clock."""
-        return self.seconds(int(self.stamps[0]))
-
-    @property
-    def end(self) -> float:
-        """When it ends, in seconds on the clip's clock."""
-        return self.seconds(self.until)
-
-    def seconds(self, stamp: int) -> float:
-        """A stamp on the clip's clock."""
-        return float(stamp * self.unit) - self.origin
-
-    def stamp(self, seconds: float) -> int:
-        """The last stamp that is not after a second of the clip's clock; a microsecond of rounding is forgiven."""
-        return math.floor((seconds + self.origin + 1e-6) / self.unit)
-
-    def shown(self, stamp: int) -> int:
-        """The stamp of the packet shown at a time: the last one not after it, or else the first."""
-        return int(self.stamps[max(np.searchsorted(self.stamps, stamp, "right") - 1, 0)])
-
-    def key(self, stamp: int) -> int:
-        """The stamp of the packet to begin with, to decode what is shown at a time."""
-        keys = self.keys if len(self.keys) else self.stamps[:1]
-        return int(keys[max(np.searchsorted(keys, stamp, "right") - 1, 0)])
-
-    def begins(self, packet: av.Packet, since: int) -> bool:
-        """Whether decoding can begin with a packet, at a stamp or after."""
-        stamp = stamp_of(packet)
-        return stamp is not None and stamp >= since and (packet.is_keyframe or not len(self.keys))
 
 
 @dataclass
@@ -211,7 +152,7 @@ class Clip:
         streams = [s for s in (_picture(self.container), _sound(self.container)) if s is not None]
         if not streams:
             raise MediaError(self.path, "holds neither picture nor sound")
-        rolls = {s.index: _Roll() for s in streams}
+        rolls = {s.index: Roll() for s in streams}
         for count, packet in enumerate(self._read(*streams)):
             if count > MAX_PACKETS:
                 raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: it is damaged, or cut it into clips")
@@ -232,58 +173,6 @@ class Clip:
                 raise MediaError(self.path, f"has a stream that begins at {track.start:.0f} s: it is damaged")
 
 
-@dataclass
-class _Roll:
-    """The packets of a stream, as they come."""
-
-    stamps: array = field(default_factory=partial(array, "q"))
-    keys: array = field(default_factory=partial(array, "q"))
-    exact: bool = True
-    until: int = -(2**62)
-    longest: int = 0
-
-    def add(self, packet: av.Packet) -> None:
-        stamp = stamp_of(packet)
-        if stamp is None or packet.size == 0:
-            return
-        if packet.is_keyframe:
-            self.keys.append(stamp)
-        if packet.is_discard:  # decoded, but cut off by an edit list
-            return
-        self.exact &= packet.pts is not None
-        self.stamps.append(stamp)
-        self.until = max(self.until, stamp + (packet.duration or 0))
-
-    def track(self, stream: av.stream.Stream, origin: float) -> Track:
-        stamps, keys = np.unique(np.array(self.stamps)), np.unique(np.array(self.keys))
-        until = self.until
-        if until == stamps[-1]:  # no durations
-            until += int(stamps[-1] - stamps[-2]) if len(stamps) > 1 else _frame(stream)
-        exact = self.exact and len(stamps) == len(self.stamps)
-        return Track(stream.index, stamps, keys, exact, until, stream.time_base, origin)
-
-
-def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Stretches (begin, end), sorted, with those that lie less than ``gap`` apart made one.
-
-    Example:
-        >>> merge([(5, 6), (0, 2), (1, 3)], 2)
-        [(0, 3), (5, 6)]
-    """
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted(stretches):
-        if merged and begin - merged[-1][1] < gap:
-            merged[-1] = merged[-1][0], max(merged[-1][1], end)
-        else:
-            merged.append((begin, end))
-    return merged
-
-
-def stamp_of(packet: av.Packet) -> int | None:
-    """Its presentation time, or else its decoding time."""
-    return packet.dts if packet.pts is None else packet.pts
-
-
 def _declared(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> float | None:
     """The end, in seconds, that a header promises, where it is no estimate of FFmpeg's."""
     if container.format.name.startswith(("mov", "matroska")) and container.duration:
@@ -291,12 +180,6 @@ def _declared(container: av.container.InputContainer, streams: list[av.stream.St
     if container.format.name == "avi" and streams[0].type == "video" and streams[0].frames:
         return float(streams[0].frames * streams[0].time_base)
     return None
-
-
-def _frame(stream: av.stream.Stream) -> int:
-    """How long a frame lasts, in units of the stream's clock."""
-    rate = stream.average_rate if stream.type == "video" else None
-    return max(round(1 / rate / stream.time_base), 1) if rate else 1
 
 
 def _picture(container: av.container.InputContainer) -> av.VideoStream | None:

@@ -10,9 +10,10 @@ import torch
 
 from elision.errors import InputError, check_choice
 from elision.media.audio import Waveforms, noisy, waveforms
-from elision.media.clip import Clip, MediaError, Track
+from elision.media.clip import Clip, MediaError
 from elision.media.image import Crop, read_image
 from elision.media.spectrogram import Mel, log_mel
+from elision.media.track import Track
 from elision.media.video import pictures
 from elision.media.windows import Windows
 

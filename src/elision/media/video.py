@@ -8,8 +8,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 from PIL import Image
 
-from elision.media.clip import Clip, MediaError, merge
+from elision.media.clip import Clip, MediaError
 from elision.media.image import Crop, check_size, encode, square
+from elision.media.track import merge
 
 FAR = 1.0
 """Seconds that are decoded rather than seeked over."""
