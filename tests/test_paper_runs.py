@@ -11,7 +11,8 @@ import torch
 
 from elision.errors import InputError
 from elision.experiments import commands, features, folders, on_features, paper
-from elision.experiments.paper_run import PaperRun, Training, execute, read_results, visual_name
+from elision.experiments.paper_run import PaperRun, Training, read_results, visual_name
+from elision.experiments.paper_work import execute
 from elision.inputs import observed_rows
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")

@@ -1,8 +1,8 @@
-"""A run of one of the paper's settings: what decides its result, and how it is carried out."""
+"""A run of one of the paper's settings: what decides its result, and where results are."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,27 +90,6 @@ class PaperRun:
 def kind(run: PaperRun) -> tuple[str, str, str]:
     """Runs of one kind take about as long as each other."""
     return run.setting.table, run.setting.method, run.setting.extractor
-
-
-def execute(run: PaperRun) -> dict[str, Any]:
-    """Train and assess; JSON."""
-    return {"run": asdict(run)} | WORK[run.setting.table](run)
-
-
-def _end_to_end(run: PaperRun) -> dict[str, Any]:
-    from elision.experiments import end_to_end
-
-    return end_to_end.train_and_assess(run)
-
-
-def _on_features(run: PaperRun) -> dict[str, Any]:
-    from elision.experiments import on_features
-
-    return on_features.train_and_assess(run)
-
-
-WORK: dict[str, Callable[[PaperRun], dict[str, Any]]] = {"table1": _end_to_end, "table2": _on_features}
-"""table -> how its runs are carried out; imported where needed, since one takes Lightning and the other does not."""
 
 
 def visual_name(names: Iterable[str], source: str) -> str:

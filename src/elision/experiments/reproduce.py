@@ -12,7 +12,8 @@ from elision.errors import InputError, check_choice
 from elision.experiments import folders, paper, protocol
 from elision.experiments.paper import Setting
 from elision.experiments.paper_report import SETTINGS, read_settings, report
-from elision.experiments.paper_run import RUNS, PaperRun, execute, kind
+from elision.experiments.paper_run import RUNS, PaperRun, kind
+from elision.experiments.paper_work import execute
 from elision.experiments.protocol import Protocol
 from elision.experiments.runner import run_grid
 from elision.experiments.sources import (
