@@ -217,6 +217,22 @@ def test_any_rate_layout_and_sample_format_becomes_mono_at_the_set_rate(tmp_path
     assert {int(band) for band in found.values["audio"].astype(float)[:, :, 25].argmax(1)} <= bands_of(1000.0)
 
 
+def test_samples_that_are_no_numbers_are_silence(tmp_path):
+    path = tmp_path / "nan.wav"
+    sine = np.sin(np.arange(16000) / 5).astype(np.float32)[None]
+    sine[0, 4000:4100], sine[0, 5000] = np.nan, np.inf
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(sine, "flt", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+    with Clip.open(path) as clip:
+        found = waveforms(clip, np.array([0.0]), 1.0, 16000).values[0]
+    assert (found[4010:4090] == 0).all()
+    assert found[5000] == 4  # four times full scale at most
+    assert np.isfinite(extract({"audio": path}, None, None, FEW, "nan").values["audio"]).all()
+
+
 @pytest.mark.parametrize("sources", [("visual",), ("audio",), ("visual", "audio")])
 def test_only_what_is_asked_for_is_taken(tmp_path, sources):
     path = write_clip(tmp_path / "a.mp4", Take(seconds=1.0))

@@ -55,6 +55,7 @@ def waveforms(clip: Clip, starts: np.ndarray, seconds: float, rate: int) -> Wave
         for first, samples in _mono(clip, begin, end, rate):
             _place(sheet, first, samples[: max(round(track.end * rate) - first, 0)])
     _check(clip, sheet, rate)
+    np.nan_to_num(sheet.values, copy=False).clip(-4, 4, out=sheet.values)  # damaged floating-point samples
     return sheet
 
 
@@ -134,7 +135,7 @@ def _place(sheet: Waveforms, first: int, samples: np.ndarray) -> None:
     for window in reached:
         offset = first - int(sheet.firsts[window])
         into = slice(max(offset, 0), min(offset + len(samples), length))
-        sheet.values[window, into] = np.nan_to_num(samples[into.start - offset : into.stop - offset]).clip(-4, 4)
+        sheet.values[window, into] = samples[into.start - offset : into.stop - offset]
         sheet.filled[window] += into.stop - into.start
 
 

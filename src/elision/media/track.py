@@ -45,7 +45,7 @@ class Track:
 
     def seconds(self, stamp: int) -> float:
         """A stamp on the clip's clock."""
-        return float(stamp * self.unit) - self.origin
+        return stamp * self.unit.numerator / self.unit.denominator - self.origin
 
     def stamp(self, seconds: float) -> int:
         """The last stamp that is not after a second of the clip's clock; a microsecond of rounding is forgiven."""
