@@ -325,6 +325,21 @@ def test_rows_are_named_in_their_order(tmp_path):
     assert [r.features["a"] for r in result.recordings] == [(float(i),) for i in range(12)]
 
 
+def test_rows_that_share_a_file_are_one_group_unless_groups_are_given(tmp_path):
+    """Two words of one clip, and a sound that two clips share: a split must not part them."""
+    placed(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4", "x.wav")
+    columns = {
+        "id": ["1", "2", "3", "4", "5"], "label": list("uvuvu"), "video": ["c.mp4", "a.mp4", "b.mp4", "a.mp4", "d.mp4"],
+        "audio": ["", "", "x.wav", "", "x.wav"], "start": [0, 0, 0, 1, 0], "end": [1, 1, 1, 2, 1],
+    }  # fmt: skip
+    result = found("manifest", table(tmp_path, columns))
+    assert [r.group for r in result.recordings] == ["1", "2", "3", "2", "3"]
+    given = found("manifest", table(tmp_path, {**columns, "group": list("gggge")}))
+    assert [r.group for r in given.recordings] == list("gggge")
+    alone = {name: values[:3] for name, values in columns.items()}
+    assert [r.group for r in found("manifest", table(tmp_path, alone)).recordings] == [""] * 3
+
+
 def test_problems_stand_in_the_order_of_their_rows(tmp_path):
     result = found("manifest", table(tmp_path, {"label": ["u"] * 12, "a.x": [1] + ["loud"] * 11}))
     assert [problem.file for problem in result.problems] == [f"manifest.csv, row {i}" for i in range(3, 14)]

@@ -3,11 +3,13 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from elision.data.layouts.found import Found, LayoutOptions, refusal
 from elision.data.manifest import KEYWORDS
@@ -28,8 +30,9 @@ def manifest(source: Path, options: LayoutOptions) -> Found:
     Columns: ``label`` (or another, by option; blank: no label), ``id`` (unique; else the row's number), ``group``,
     ``split`` (train, val, test); ``video``, ``audio``, ``image`` with files, relative to the manifest and inside its
     folder; ``start`` and ``end``, the seconds of the files that count; and ``modality.feature`` with numbers. A video
-    shows the modalities visual and audio; an audio file beside it is taken for the sound. Blank means missing. Other
-    columns are not used. The recordings are your own, under your own licence.
+    shows the modalities visual and audio; an audio file beside it is taken for the sound. Blank means missing. Without
+    a column ``group``, rows that show the same file are one group, for a split must not part them. Other columns are
+    not used. The recordings are your own, under your own licence.
 
     Raises:
         InputError: the table as a whole cannot be used. What is wrong in a row is a problem of that row.
@@ -50,6 +53,8 @@ def manifest(source: Path, options: LayoutOptions) -> Found:
         else:
             recordings.append(row.recording)
     unused = {f"column {name!r} is not used": len(table) for name in columns.unused}
+    if "group" not in table:
+        recordings = _by_file(recordings)
     return Found(tuple(sorted(recordings, key=lambda r: r.id)), tuple(problems), columns.features, unused)
 
 
@@ -135,6 +140,24 @@ def _recording(
         features={m: numbers for m, numbers in features.items() if not all(map(math.isnan, numbers))},
         **{name: None if math.isnan(values.get(name, math.nan)) else values[name] for name in TIMES},
     )
+
+
+def _by_file(recordings: Sequence[Recording]) -> list[Recording]:
+    """In groups of those that share files, named by the first of each; as they are if none share any."""
+    number = {
+        path: i for i, path in enumerate(dict.fromkeys(p.resolve() for r in recordings for p in r.sources.values()))
+    }
+    n = len(recordings)
+    edges = [(i, n + number[path.resolve()]) for i, r in enumerate(recordings) for path in r.sources.values()]
+    ones, ends = np.ones(len(edges)), np.array(edges, dtype=int).reshape(-1, 2)
+    graph = coo_matrix((ones, ends.T), shape=(n + len(number), n + len(number)))
+    component = connected_components(graph, directed=False)[1][:n].tolist()
+    first: dict[int, str] = {}
+    for c, recording in zip(component, recordings, strict=True):
+        first.setdefault(c, recording.id)
+    if len(first) == n:
+        return list(recordings)
+    return [replace(r, group=first[c]) for c, r in zip(component, recordings, strict=True)]
 
 
 def _wrong(recording: Recording, cells: Mapping[str, str], folder: Path, columns: _Columns) -> Iterator[str]:
