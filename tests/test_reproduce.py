@@ -67,7 +67,7 @@ def test_only_and_limit_shrink_the_list(tmp_path):
     assert [r.setting.method for r in todo.runs] == ["ae1", "ae2", "mle", "mle"]
     assert len(planned(tmp_path, replace(FEW, only=("ae1", "joint"))).runs) == 6 + 6
     assert [r.title for r in planned(tmp_path, replace(FEW, limit=2)).runs] == [r.title for r in todo.runs[:2]]
-    with pytest.raises(InputError, match=r"no run is called resnet18: a title is such as 'table2 ae1"):
+    with pytest.raises(InputError, match=r"no run is called resnet18: titles are such as 'table2 ae1"):
         planned(tmp_path, replace(FEW, only=("resnet18",)))
 
 

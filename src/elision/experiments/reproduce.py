@@ -16,14 +16,7 @@ from elision.experiments.paper_run import RUNS, PaperRun, kind
 from elision.experiments.paper_work import execute
 from elision.experiments.protocol import Protocol
 from elision.experiments.runner import run_grid
-from elision.experiments.sources import (
-    DEMO,
-    Source,
-    end_to_end_source,
-    feature_sources,
-    make_demo,
-    table_addresses,
-)
+from elision.experiments.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 from elision.files import write_atomically
 from elision.parallel import Watcher
 
@@ -154,7 +147,9 @@ def plan(
     sources = _sources(selection, addresses, proto, out, tell)
     runs = _runs(selection, sources, proto, out)
     if not runs:
-        raise InputError(f"no run is called {' or '.join(selection.only)}: a title is such as {_example(selection)!r}")
+        raise InputError(
+            f"no run is called {' or '.join(selection.only)}: titles are such as {selection.settings[0].title!r}"
+        )
     return Plan(runs, sources, _settings(proto, sources, tables, demo))
 
 
@@ -300,7 +295,3 @@ def _settings(proto: Protocol, sources: dict[tuple[str, str], Source], tables: l
         "training": {t: asdict(proto.training[t]) for t in tables},
         "choices": protocol.choices(proto, tables, {t: s.parameters for t, s in first.items()}),
     }
-
-
-def _example(selection: Selection) -> str:
-    return f"{selection.settings[0].title}, by video, seed 0"
