@@ -389,3 +389,24 @@ def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(t
     assert all("and there are none (seed 0, 1)" in why for _, why in made.skipped)
     with pytest.raises(InputError, match="nothing is left to compare: ae1"):
         plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1",), seeds=2))
+
+
+def test_compare_removes_by_a_mechanism_that_depends_on_what_goes_missing(tmp_path):
+    """Not at random, the training samples that lose a modality differ from the others in it; at random they do not."""
+    from elision.experiments.compare import Comparison, plan
+    from elision.experiments.run import partition
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"label": np.arange(600) % 2, "a.x": rng.normal(size=600), "b.x": rng.normal(size=600)})
+    table.to_csv(tmp_path / "data.csv", index=False)
+    gaps = {}
+    for mechanism in ("mcar", "mnar"):
+        comparison = Comparison(str(tmp_path / "data.csv"), ("mle",), missing=("a",), rates=(0.5,), mechanism=mechanism)
+        run = plan(comparison).runs[0]
+        values = partition(run).train.arrays
+        kept = ~np.isnan(values["a"][:, 0])
+        assert kept.sum() == len(kept) - round(0.5 * len(kept))
+        whole = table[["a.x", "b.x"]].to_numpy()
+        lost = whole[np.isin(whole[:, 1], values["b"][~kept, 0]), 0]
+        gaps[mechanism] = abs(values["a"][kept, 0].mean() - lost.mean())
+    assert gaps["mcar"] < 0.3 < 0.8 < gaps["mnar"]  # standard error of a gap at random: 0.1

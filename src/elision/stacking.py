@@ -36,7 +36,7 @@ def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: in
 
 
 def mixture(log_values: Tensor, weights: Tensor) -> Tensor:
-    """log sum_i w_i exp(value_i) over the first axis; weights (members,), or (members, n) for n samples of their own."""
+    """log sum_i w_i exp(value_i) over the first axis; weights (members,), or (members, n): each sample's own."""
     missing_axes = (1,) * (log_values.dim() - weights.dim())
     return torch.logsumexp(log_values + weights.to(log_values).log().view(*weights.shape, *missing_axes), dim=0)
 
@@ -66,7 +66,7 @@ class PatternWeights:
 
 
 def patterns_to_weigh(observed: Tensor) -> Tensor:
-    """Which patterns get weights of their own: all but the empty one, or with many modalities those shown; (P, M), bool.
+    """Which patterns get weights of their own: all but the empty one, or of many modalities those shown; (P, M).
 
     Args:
         observed: of the training samples, shape (n, M), bool.

@@ -23,6 +23,7 @@ def compare(  # noqa: PLR0913
     rates: Numbers = None,
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
+    mechanism: str = "mcar",
     workers: int = 2,
 ) -> None:
     """Which method should I use on my data, and how well will it do?
@@ -33,8 +34,9 @@ def compare(  # noqa: PLR0913
     Parameters
     ----------
     data
-        "digits" (carried along: the left and right halves of handwritten digits), or a manifest: a CSV or Parquet
-        file with a row per sample, columns label, optionally id, group, split, and modality.feature for each number.
+        "digits" (carried along: the left and right halves of handwritten digits), a manifest: a CSV or Parquet file
+        with a row per sample, columns label, optionally id, group, split, and modality.feature for each number; or a
+        store that `elision prepare` made, of which pooled features are compared.
     out
         Folder of the results; by default elision-DATA.
     methods
@@ -56,6 +58,9 @@ def compare(  # noqa: PLR0913
         Repetitions: each has its own split, missing samples and model.
     by_group
         Keep the samples of a group together when splitting. Default: if the manifest has a column group.
+    mechanism
+        Which training samples lose a modality: mcar (at random), mar (depending on what remains observed), mnar
+        (depending on what goes missing).
     workers
         Parallel processes, of one thread each.
     """
@@ -69,7 +74,9 @@ def compare(  # noqa: PLR0913
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
     }  # fmt: skip
     given = {name: tuple(values) for name, values in chosen.items() if values}
-    comparison = comparing.Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, **given)
+    comparison = comparing.Comparison(
+        data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given
+    )
     if workers < 1:
         raise InputError(f"workers is {workers}: expected at least 1")
     plan = comparing.plan(comparison)

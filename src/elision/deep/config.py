@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from elision.data.missing import MECHANISMS
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
 from elision.fusion import FUSIONS
@@ -59,6 +60,8 @@ class TrainConfig:
         bank_refresh: epochs after which remembered features are all computed again; 0 never.
         missing: modality to remove from training samples, "any", or "none".
         rate: share of the training samples to remove it from, in [0, 1].
+        mechanism: which of them lose it: "mcar" (at random), "mar" (depending on pooled features of what remains), or
+            "mnar" (of what goes missing).
         by_group: split by whole groups; only where the data does not come split.
         seed: of the split, of what goes missing, of the model, and of every draw in training.
         epochs: at most.
@@ -96,6 +99,7 @@ class TrainConfig:
     bank_refresh: int = 0
     missing: str = NONE
     rate: float = 0.0
+    mechanism: str = "mcar"
     by_group: bool = False
     seed: int = 0
     epochs: int = 20
@@ -176,6 +180,7 @@ _FROM_ZERO = ("bank_refresh", "rate", "weight_decay", "warm_up", "clip", "patien
 _CHOICES = {
     "method": METHODS, "fusion": FUSIONS, "precision": PRECISIONS, "bank": ("bank", "batch"),
     "accelerator": ACCELERATORS, "optimizer": ("adamw", "sgd"), "objective": ("joint", "conditional"),
+    "mechanism": MECHANISMS,
 }  # fmt: skip
 
 

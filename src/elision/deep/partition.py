@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elision.data.missing import remove
+from elision.data.missing import MECHANISMS, remove
+from elision.data.pooled import pooled
 from elision.data.segments import Segments
 from elision.data.splits import PARTS, split
 from elision.data.store import Store
@@ -50,7 +51,10 @@ class Partition:
         train, validation, test = (np.flatnonzero((parts == part) & kept) for part in PARTS)
         observed = {m: mask.copy() for m, mask in store.observed.items()}
         if config.missing != NONE:
-            lost = remove({m: mask[train] for m, mask in observed.items()}, config.missing, config.rate, config.seed)
+            shown = {m: mask[train] for m, mask in observed.items()}
+            arrays = {} if config.mechanism == "mcar" else {m: a[train] for m, a in pooled(store).arrays.items()}
+            drive = MECHANISMS[config.mechanism](arrays, config.missing, config.seed)
+            lost = remove(shown, config.missing, config.rate, config.seed, drive)
             for m, mask in lost.items():
                 observed[m][train] = mask
         result = cls(store, train, validation, test, observed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elision import __version__
 from elision.data import Dataset, load
-from elision.data.missing import ANY
+from elision.data.missing import ANY, MECHANISMS
 from elision.data.splits import split
 from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice
@@ -37,6 +37,8 @@ class Comparison:
         rates: shares of the training samples to remove them from.
         seeds: repetitions, each with its own split, missing samples and model.
         by_group: keep groups together when splitting; default: if the manifest has a column ``group``.
+        mechanism: which samples lose it: "mcar" (at random), "mar" (depending on what remains observed), "mnar"
+            (depending on what goes missing).
     """
 
     data: str
@@ -48,6 +50,7 @@ class Comparison:
     rates: tuple[float, ...] = (0.5, 0.8, 0.95)
     seeds: int = 3
     by_group: bool | None = None
+    mechanism: str = "mcar"
 
     def __post_init__(self) -> None:
         if ALL in self.methods:
@@ -57,6 +60,7 @@ class Comparison:
             ("fusion", self.fusions, FUSIONS),
             ("objective", self.objectives, ("auto", "joint", "conditional")),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
+            ("mechanism", (self.mechanism,), MECHANISMS),
         ):
             for value in values:
                 check_choice(what, value, choices)
@@ -95,10 +99,21 @@ def plan(comparison: Comparison) -> Plan:
     cells = _cells(comparison, data)
     if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
         skipped.append((f"{UPPER_BOUND}, data as it is", "what the data lacks by itself is not known"))
-    fingerprint = data.fingerprint()
+    fingerprint, mechanism = data.fingerprint(), comparison.mechanism
     runs = _with_complete_samples(
         [
-            Run(comparison.data, data.name, fingerprint, by_group, *line, comparison.encoders, missing, rate, seed)
+            Run(
+                comparison.data,
+                data.name,
+                fingerprint,
+                by_group,
+                *line,
+                comparison.encoders,
+                missing,
+                rate,
+                seed,
+                mechanism,
+            )
             for seed in range(comparison.seeds)
             for missing, rate in cells
             for line in lines
@@ -174,6 +189,8 @@ def _cells(comparison: Comparison, data: Dataset) -> list[tuple[str, float]]:
     cells: list[tuple[str, float]] = []
     for missing in comparison.missing or default:
         check_choice("modality", missing, (EACH, ANY, NONE, *data.arrays))
+        if missing == ANY and comparison.mechanism != "mcar":
+            raise InputError(f"mechanism {comparison.mechanism!r} removes a modality that is named: --missing each")
         names = list(data.arrays) if missing == EACH else [missing]
         if missing != NONE and len(data.arrays) < 2:
             raise InputError(f"{data.name} has one modality only: nothing can be removed; use --missing none")

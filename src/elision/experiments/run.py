@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from elision.data import Dataset, load
-from elision.data.missing import remove
+from elision.data.missing import MECHANISMS, remove
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
@@ -49,6 +49,8 @@ class Run:
         missing: the modality to remove from training samples, "any", or "none".
         rate: share of the training samples to remove it from, in [0, 1].
         seed: of the split, of what goes missing, and of the model.
+        mechanism: which samples lose it, a name in `MECHANISMS`: "mcar" (at random), "mar" (depending on what remains
+            observed), "mnar" (depending on what goes missing).
     """
 
     source: str
@@ -62,6 +64,7 @@ class Run:
     missing: str
     rate: float
     seed: int
+    mechanism: str = "mcar"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", float(self.rate))  # 1 and 1.0 are one run
@@ -72,6 +75,8 @@ class Run:
     def key(self) -> str:
         """The same on every machine and in every version that runs the same thing."""
         identity = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "source"}
+        if self.mechanism == "mcar":
+            del identity["mechanism"]  # runs from before there were others
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -118,7 +123,8 @@ def partition(run: Run) -> Partition:
     )
     if run.missing != NONE and run.method != UPPER_BOUND:
         observed = {m: observed_rows(a) for m, a in train.arrays.items()}
-        kept = remove(observed, run.missing, run.rate, run.seed)
+        drive = MECHANISMS[run.mechanism](train.arrays, run.missing, run.seed)
+        kept = remove(observed, run.missing, run.rate, run.seed, drive)
         train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
     return Partition(train, validation, test, tuple(data.classes.tolist()))
 
