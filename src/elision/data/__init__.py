@@ -1,37 +1,23 @@
-"""Data sets, splits and missingness."""
+"""Data sets, recordings, splits and missingness."""
 
-from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
+from typing import Any
 
-from elision.data.addresses import local
-from elision.data.dataset import Dataset
-from elision.data.digits import digits
-from elision.data.manifest import check_samples, read_manifest
+_HOMES = {
+    "DATASETS": "elision.data.sources",
+    "Dataset": "elision.data.dataset",
+    "Segments": "elision.data.segments",
+    "Store": "elision.data.store",
+    "collate": "elision.data.segments",
+    "load": "elision.data.sources",
+    "read_manifest": "elision.data.manifest",
+}
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
-
-
-def load(source: str) -> Dataset:
-    """The data set of that name, the manifest at that path, or a prepared store (a folder or fsspec address), pooled.
-
-    Raises:
-        InputError: it is none of them, or what it holds cannot be compared on.
-    """
-    if source in DATASETS:
-        return DATASETS[source]()
-    if local(source) is None or Path(source, "manifest.json").is_file():
-        return _pooled(source)
-    return read_manifest(Path(source))
+__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_manifest"]
 
 
-def _pooled(source: str) -> Dataset:
-    from elision.data.pooled import pooled  # pictures and Arrow only where there is a store
-    from elision.data.store import Store
-
-    store = Store(source)
-    columns = {"label": store.labels, "id": store.ids, "group": store.groups, "split": store.parts}
-    check_samples(source, {name: c for name, c in columns.items() if c is not None}, range(1, len(store) + 1))
-    return pooled(store)
-
-
-__all__ = ["DATASETS", "Dataset", "load", "read_manifest"]
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: a worker that reads clips needs no tables and no classifiers."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'elision.data' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

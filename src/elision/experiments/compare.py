@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from elision import __version__
-from elision.data import Dataset, load
+from elision.data.dataset import Dataset
 from elision.data.missing import ANY, MECHANISMS
+from elision.data.sources import load
 from elision.data.splits import split
 from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from elision.data import Dataset, load
+from elision.data.dataset import Dataset
+from elision.data.sources import load
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.experiments.paper_run import visual_name

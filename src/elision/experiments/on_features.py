@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elision.data import Dataset
+from elision.data.dataset import Dataset
 from elision.data.missing import remove
 from elision.data.splits import PARTS, split
 from elision.ensemble import Member, Specification, fit_members, log_posteriors

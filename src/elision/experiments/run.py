@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from elision.data import Dataset, load
+from elision.data.dataset import Dataset
 from elision.data.missing import MECHANISMS, remove
+from elision.data.sources import load
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier

@@ -1,0 +1,35 @@
+"""Where data comes from: a name, a manifest, or a prepared store."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from elision.data.addresses import local
+from elision.data.dataset import Dataset
+from elision.data.digits import digits
+from elision.data.manifest import check_samples, read_manifest
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+
+
+def load(source: str) -> Dataset:
+    """The data set of that name, the manifest at that path, or a prepared store (a folder or fsspec address), pooled.
+
+    Raises:
+        InputError: it is none of them, or what it holds cannot be compared on.
+    """
+    if source in DATASETS:
+        return DATASETS[source]()
+    if local(source) is None or Path(source, "manifest.json").is_file():
+        return _pooled(source)
+    return read_manifest(Path(source))
+
+
+def _pooled(source: str) -> Dataset:
+    from elision.data.pooled import pooled  # pictures and Arrow only where there is a store
+    from elision.data.store import Store
+
+    store = Store(source)
+    columns = {"label": store.labels, "id": store.ids, "group": store.groups, "split": store.parts}
+    check_samples(source, {name: c for name, c in columns.items() if c is not None}, range(1, len(store) + 1))
+    return pooled(store)
+
