@@ -1,5 +1,6 @@
 """A training on two processes, the second of which Lightning starts by running this script again."""
 
+import signal
 import sys
 from dataclasses import replace
 
@@ -27,5 +28,9 @@ def config(objective: str, fusion: str, devices: int) -> TrainConfig:
 if __name__ == "__main__":
     data, out, objective, fusion, stop = sys.argv[1:]
     resume = stop == "resume"
-    report = deep_work.killed_at(int(stop)) if stop.isdigit() else lambda told: None
-    train(data, out, config(objective, fusion, 2), resume=resume, report=report, modules=deep_work.own_modules())
+    signals = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+    report = deep_work.killed_at(8, signals[stop]) if stop in signals else lambda told: None
+    result = train(
+        data, out, config(objective, fusion, 2), resume=resume, report=report, modules=deep_work.own_modules()
+    )
+    sys.exit(0 if result.finished else 130)

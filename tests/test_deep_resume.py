@@ -64,7 +64,7 @@ def test_two_runs_of_one_seed_are_the_same_and_another_seed_is_not(data, whole, 
     assert not same(tmp_path / "other", whole.folder)
 
 
-@pytest.mark.parametrize("step", [1, 5, 8])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_at_a_step_and_resumed_ends_in_the_same_weights(data, whole, tmp_path, step):
     """Step 5 ends an epoch of five batches; step 1 comes before the first checkpoint."""
     out = tmp_path / "run"

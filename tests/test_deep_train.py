@@ -319,3 +319,27 @@ def test_tensorboard_on_demand(data, tmp_path):
     pytest.importorskip("tensorboard")
     train(data.address, tmp_path / "run", replace(FAST, loggers=("tensorboard",)))
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+@pytest.mark.filterwarnings("ignore")  # its own packages warn of each other
+def test_mlflow_on_demand(data, tmp_path):
+    pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("alembic")
+    import sqlite3
+
+    train(data.address, tmp_path / "run", replace(FAST, loggers=("mlflow",)))
+    with sqlite3.connect(tmp_path / "run" / "mlflow.db") as database:
+        keys = {key for (key,) in database.execute("select distinct key from metrics")}
+    assert keys >= {"loss", "validation_nll", "validation_accuracy"}
+
+
+def test_a_logger_that_cannot_be_used_says_what_to_install(data, tmp_path, monkeypatch):
+    import elision.deep.train as module
+
+    def absent(*args, **kwargs):
+        raise ModuleNotFoundError("no mlflow here")
+
+    monkeypatch.setattr(module, "MLFlowLogger", absent)
+    with pytest.raises(InputError, match=r"logger 'mlflow' cannot be used: no mlflow here; install elision\[mlflow\]"):
+        train(data.address, tmp_path / "run", replace(FAST, loggers=("mlflow",)))

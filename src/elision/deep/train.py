@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from elision.data.store import Store
@@ -208,14 +208,21 @@ def _strategy(config: TrainConfig) -> Strategy | str:
 
 
 def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
-    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
-
     path = folder.path.resolve()
     made = {
         "mlflow": lambda: MLFlowLogger(path.name, tracking_uri=f"sqlite:///{path / 'mlflow.db'}"),
         "tensorboard": lambda: TensorBoardLogger(path, name="tensorboard", version=""),
     }
-    return [made[name]() for name in config.loggers] or False
+    found = []
+    for name in config.loggers:
+        try:
+            found.append(made[name]())
+            found[-1].log_hyperparams({})  # connects, or says what is missing
+        except Exception as error:  # each package has errors of its own
+            raise InputError(
+                f"logger {name!r} cannot be used: {error}; install elision[mlflow] or tensorboard"
+            ) from error
+    return found or False
 
 
 @contextmanager
