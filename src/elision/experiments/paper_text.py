@@ -18,12 +18,12 @@ def markdown(tables: Sequence[Filled], split: str, warning: str) -> str:
 
 
 def title_of(filled: Filled) -> str:
-    """Such as ``Table 1 on ravdess (partial: 12 of 66 settings, 1 run each)``."""
-    number, names = filled.table.name[-1], ", ".join(filled.data)
+    """Such as ``Table 1 on ravdess (partial: 12 of 66 settings, 1 of 5 runs each)``."""
     few, most = filled.seeds
+    settings = "" if filled.done == filled.settings else f"{filled.done} of {filled.settings} settings, "
     runs = f"{few}" if few == most else f"{few} to {most}"
-    left = f" (partial: {filled.done} of {filled.settings} settings, {runs} of {SEEDS} runs each)"
-    return f"Table {number} on {names}{left if filled.is_partial else ''}"
+    left = f" (partial: {settings}{runs} of {SEEDS} runs each)"
+    return f"Table {filled.table.name[-1]} on {', '.join(filled.data)}{left if filled.is_partial else ''}"
 
 
 def _panel_markdown(panel: Panel) -> str:
