@@ -73,7 +73,7 @@ def strata(observed: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
     Example:
         >>> strata(np.array([[True, True], [True, False]]), np.array([True, False]))
-        array([0, 5])
+        array([0, 6])
     """
     bits = ~np.column_stack([observed, labelled])
     return bits @ (1 << np.arange(bits.shape[1]))

@@ -22,8 +22,9 @@ from elision.deep.assess import assess
 from elision.deep.build import Modules
 from elision.deep.config import TrainConfig
 from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
+from elision.deep.job import Job, Report
 from elision.deep.model import save_model
-from elision.deep.module import DeepModule, Job, Report
+from elision.deep.module import DeepModule
 from elision.deep.partition import Partition
 from elision.errors import InputError, TrainingError
 from elision.files import write_atomically

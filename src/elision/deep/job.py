@@ -1,0 +1,80 @@
+"""What a training is given, where it stands, and what it tells while it runs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from elision.deep.build import Modules
+from elision.deep.checkpoints import Checkpoint
+from elision.deep.config import TrainConfig
+from elision.deep.folder import RunFolder
+from elision.deep.partition import Partition
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands; plain numbers, saved with every checkpoint.
+
+    Args:
+        epoch: epochs that are over, their validation included.
+        batch: batches of the present epoch that are over.
+        step: optimiser steps taken.
+        best: lowest validation NLL so far, in nats.
+        best_step: the step that it was reached at; None before the first validation.
+        stale: validations since.
+        finished: no step is left to take.
+        loss: sum of the losses since the last line of the log.
+        losses: how many.
+        seconds: spent training, over all sessions.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: float = math.inf
+    best_step: int | None = None
+    stale: int = 0
+    finished: bool = False
+    loss: float = 0.0
+    losses: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a training tells while it runs.
+
+    Args:
+        epoch: epochs over.
+        step: optimiser steps taken.
+        steps: optimiser steps at most.
+        values: of the log's line: loss, learning_rate, samples_per_second, or validation_nll, validation_accuracy.
+        seconds_left: at most, at the present speed.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    values: Mapping[str, float]
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training is given.
+
+    Args:
+        config: resolved.
+        parts: the samples.
+        folder: of the run.
+        modules: the user's own encoders.
+        checkpoint: to go on from; None starts anew.
+        report: called on the first process.
+    """
+
+    config: TrainConfig
+    parts: Partition
+    folder: RunFolder
+    modules: Modules
+    checkpoint: Checkpoint | None
+    report: Callable[[Report], None]
