@@ -139,7 +139,7 @@ class DeepModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The stage's loss, in full precision behind the encoders."""
         with torch.autocast(self.reading.device.type, enabled=False):
-            loss = processes.touch(self.stage.loss(batch), self.stage.parameters)
+            loss = processes.touch(self.stage.loss(batch), self.method.parameters())
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(self._explain(value))
