@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from elision.cli import main
-from elision.errors import InputError
 from elision.data import load
 from elision.data.missing import remove
+from elision.errors import InputError
 from elision.experiments.compare import Comparison, plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")

@@ -38,7 +38,7 @@ Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negativ
 def main() -> None:
     """Run the command: exit code 2 and one message for whatever cannot be used, 130 after Ctrl-C."""
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
     except InputError as error:

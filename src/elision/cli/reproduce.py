@@ -70,7 +70,7 @@ def reproduce(  # noqa: PLR0913
     engine
         local, ray (a cluster), or list (write a list of shell commands, for a scheduler of your own).
     devices
-        GPUs to deal the runs out to, such as cuda:0 cuda:1.
+        GPUs to deal the runs out to, by number, such as 0 1.
     gpus
         Of each run on a Ray cluster.
     retry_failed

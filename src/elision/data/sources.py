@@ -32,4 +32,3 @@ def _pooled(source: str) -> Dataset:
     columns = {"label": store.labels, "id": store.ids, "group": store.groups, "split": store.parts}
     check_samples(source, {name: c for name, c in columns.items() if c is not None}, range(1, len(store) + 1))
     return pooled(store)
-

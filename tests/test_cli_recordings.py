@@ -1,0 +1,89 @@
+"""The command from recordings to predictions: prepare, inspect, train, resume, evaluate, predict."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clips import Take, write_clip
+from elision.cli import main
+
+
+@pytest.fixture
+def here(monkeypatch, capfd):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["elision", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_from_recordings_to_predictions(tmp_path, here):
+    """Eight clips cut into 24 pieces of two classes, one broken file beside them; each verb by its own words."""
+    for i in range(8):
+        pitch = 400.0 if i % 2 else 2000.0
+        write_clip(tmp_path / f"{i}.mp4", Take(seconds=1.2, width=64, height=48, tone=lambda _, f=pitch: f))
+    (tmp_path / "broken.mp4").write_text("no clip")
+    rows = [[f"{i}-{j}", "lh"[i % 2 == 0], f"{i}.mp4", 0.4 * j, 0.4 * j + 0.4] for i in range(8) for j in range(3)]
+    table = pd.DataFrame([*rows, ["x", "l", "broken.mp4", 0, 0.4]], columns=["id", "label", "video", "start", "end"])
+    table["split"] = [*np.repeat(["train"] * 4 + ["val"] * 2 + ["test"] * 2, 3), "train"]
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    store, run = str(tmp_path / "store"), str(tmp_path / "run")
+    small = ["--windows", "1", "--seconds", "0.3", "--size", "32", "--workers", "1"]
+
+    code, out, _ = here("prepare", str(tmp_path / "clips.csv"), store, *small)
+    assert (code, "24 samples" in out, "1 set aside" in out) == (0, True, True)
+    assert here("prepare", str(tmp_path / "clips.csv"), store, *small, "--strict")[0] == 2
+    code, out, _ = here("inspect", store)
+    assert (code, "24 samples, 2 classes: h 12, l 12" in out) == (0, True)
+
+    training = ["--epochs", "2", "--batch-size", "8", "--n-features", "4", "--missing", "visual", "--rate", "0.5"]
+    code, out, err = here("train", store, "--out", run, "--encoder", "audio=small-cnn", *training)
+    assert code == 0, err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["epochs"], config["missing"], config["encoders"]["audio"]["name"]) == (2, "visual", "small-cnn")
+    code, _, err = here("train", store, "--out", run)
+    assert (code, "--resume" in err or "resume" in err) == (2, True)
+    code, _, err = here("train", "--resume", run, "--epochs", "3")
+    assert (code, "epochs" in err) == (2, True)
+
+    code, out, err = here("evaluate", run)
+    assert code == 0, err
+    told = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+    assert (told["metrics"]["n"], set(told["removed"])) == (6, {"visual", "audio"})
+
+    files = [str(tmp_path / "0.mp4"), str(tmp_path / "broken.mp4")]
+    code, out, err = here("predict", run, *files, "--without", "visual", "--out", str(tmp_path / "said.csv"))
+    assert code == 0, err
+    said = pd.read_csv(tmp_path / "said.csv")
+    assert said["used"].tolist()[0] == "audio"
+    assert said.loc[0, ["p.h", "p.l"]].sum() == pytest.approx(1)
+    assert said["problem"].notna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train", "store"], "--out"),
+        (["train", "--resume", "run", "--out", "other"], "leave DATA and --out out"),
+        (["train", "s", "--out", "r", "--encoder", "visual"], "MODALITY=NAME"),
+        (["prepare", "folder", "store"], "--layout"),
+        (["predict", "run"], "expected files"),
+        (["predict", "run", "a.mp4", "--out", "said.txt"], ".csv or .parquet"),
+        (["reproduce", "table1", "--out", "x"], "--data"),
+        (["report", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_said(words, told, here):
+    code, _, err = here(*words)
+    assert code == 2
+    assert told in err.replace("\n", " ")
