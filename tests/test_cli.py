@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -327,6 +328,7 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_pat
     process = subprocess.Popen(
         [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )  # fmt: skip
     assert "0 of 6 runs done" in process.stderr.readline()  # the workers are starting
     deadline = time.monotonic() + 60
