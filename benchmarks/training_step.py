@@ -9,11 +9,13 @@ loss, backward, clipping, optimiser, Lightning, log. The bare pass is the same n
 in memory. The two are measured in turn, within one training, so that a drift of the machine hits both alike.
 """
 
+import csv
 import statistics
 import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +47,11 @@ CONFIG = TrainConfig(
 )
 
 
-def synthetic(folder: Path) -> Store:
+def synthetic(folder: Path, n: int = N) -> Store:
     """JPEGs of smooth noise, as large as those of photographs, and noise for sound."""
     rng = np.random.default_rng(0)
     rows = []
-    for i in range(N):
+    for i in range(n):
         coarse = Image.fromarray(rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)).resize((SIZE, SIZE))
         path = folder / "frame.jpg"
         coarse.save(path, quality=90)
@@ -160,28 +162,38 @@ def _likelihood_seconds(name: str, objective: str, n_bank: int, n: int, k: int) 
 
 
 def processes() -> None:
-    """Samples per second of one process and of two, from their logs; each process has one thread."""
+    """Segments per second of one process and of two, from their logs; each process has one thread.
+
+    The first step of each epoch is left out: validation lies before it.
+    """
     import subprocess
 
     script = (
         "import sys; from dataclasses import replace; from benchmarks.training_step import CONFIG; "
         "from elision.deep.train import train; "
-        "train(sys.argv[1], sys.argv[2], replace(CONFIG, devices=int(sys.argv[3]), parts=2, epochs=2))"
+        "train(sys.argv[1], sys.argv[2], "
+        "replace(CONFIG, devices=int(sys.argv[3]), parts=2, epochs=2, batch_size=int(sys.argv[4])))"
     )
     with tempfile.TemporaryDirectory() as folder:
-        synthetic(Path(folder))
-        file = Path(folder) / "run.py"
+        store, file = Path(folder) / "store", Path(folder) / "run.py"
+        store.mkdir()
+        synthetic(store, 4 * N)
         file.write_text(script)
-        speeds = {}
-        for devices in (1, 2, 1, 2):
-            out = Path(folder) / f"run-{devices}-{len(speeds)}-{time.monotonic_ns()}"
-            command = [sys.executable, str(file), folder, str(out), str(devices)]
-            subprocess.run(command, check=True, env={**_environment(), "OMP_NUM_THREADS": "1"})
-            lines = [line.split(",") for line in (out / "log.csv").read_text().splitlines()[1:]]
-            found = [float(line[4]) for line in lines if line[4]][1:]
-            speeds.setdefault(devices, []).append(statistics.median(found))
-            print(f"{devices} process(es): {speeds[devices][-1]:.1f} segments per second", flush=True)
-        print(f"ratio {max(speeds[2]) / max(speeds[1]):.2f}")
+        for size in (BATCH, 8 * BATCH):
+            speeds: dict[int, list[float]] = {1: [], 2: []}
+            for devices in (1, 2, 1, 2):
+                out = Path(folder) / f"run-{time.monotonic_ns()}"
+                command = [sys.executable, str(file), str(store), str(out), str(devices), str(size)]
+                subprocess.run(command, check=True, env={**_environment(), "OMP_NUM_THREADS": "1"})
+                speeds[devices].append(_speed(out / "log.csv"))
+            one, two = max(speeds[1]), max(speeds[2])
+            print(f"batch {size}: one {one:.1f}, two {two:.1f} segments per second, ratio {two / one:.2f}", flush=True)
+
+
+def _speed(log: Path) -> float:
+    with log.open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["samples_per_second"]]
+    return statistics.median(float(b["samples_per_second"]) for a, b in pairwise(lines) if a["epoch"] == b["epoch"])
 
 
 def _environment() -> dict[str, str]:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elision.cli import main
 from elision.data import load
 from elision.data.missing import remove
 from elision.errors import InputError
@@ -45,23 +44,6 @@ def manifest(folder: Path, classes=("u", "v", "w"), modalities=("a", "b"), blank
 
 def elision(*arguments: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=120, **options)
-
-
-@pytest.fixture
-def here(monkeypatch, capfd):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["elision", *arguments])
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def visible(out: Path) -> set[str]:

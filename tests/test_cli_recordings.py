@@ -1,30 +1,12 @@
 """The command from recordings to predictions: prepare, inspect, train, resume, evaluate, predict."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from clips import Take, write_clip
-from elision.cli import main
-
-
-@pytest.fixture
-def here(monkeypatch, capfd):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["elision", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def test_from_recordings_to_predictions(tmp_path, here):
@@ -76,7 +58,9 @@ def test_from_recordings_to_predictions(tmp_path, here):
         (["train", "store"], "--out"),
         (["train", "--resume", "run", "--out", "other"], "leave DATA and --out out"),
         (["train", "s", "--out", "r", "--encoder", "visual"], "MODALITY=NAME"),
+        (["train", "--resume", "nowhere"], "nowhere holds no run to resume"),
         (["prepare", "folder", "store"], "--layout"),
+        (["prepare", "nowhere.csv", "store"], "a manifest of recordings"),
         (["predict", "run"], "expected files"),
         (["predict", "run", "a.mp4", "--out", "said.txt"], ".csv or .parquet"),
         (["reproduce", "table1", "--out", "x"], "--data"),

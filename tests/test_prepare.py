@@ -156,7 +156,7 @@ def test_if_nothing_can_be_prepared_it_fails_and_says_why(tmp_path):
         (folder / f"{name}.mp4").write_bytes(b"")
     path = work.write_manifest(folder, [{"id": name, "label": name, "video": f"{name}.mp4"} for name in "ab"])
     for _ in range(2):
-        with pytest.raises(InputError, match=r"none of 2 recordings could be prepared: has zero bytes; see .*problems"):
+        with pytest.raises(InputError, match=r"all 2 recordings were set aside: a.mp4: has zero bytes; see .*problems"):
             prepare(path, tmp_path / "store", work.job(), engine="here")
     assert (tmp_path / "store" / "problems.csv").read_text().count("has zero bytes") == 2
     with pytest.raises(InputError, match="expected a store"):

@@ -95,6 +95,8 @@ def train(  # noqa: PLR0913
         raise InputError(
             "expected DATA and --out, a store and a folder for the run: elision train store --out run; or --resume run"
         )
+    if resume is not None and not (resume / "config.json").is_file():
+        raise InputError(f"{resume} holds no run to resume: expected the folder of a training that was begun")
     chosen = _config(resume / "config.json" if resume and config is None else config)
     chosen = replace(chosen, **_given(options), **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))

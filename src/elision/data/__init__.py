@@ -1,7 +1,6 @@
 """Data sets, recordings, splits and missingness."""
 
-from importlib import import_module
-from typing import Any
+from elision.lazy import lazily
 
 _HOMES = {
     "DATASETS": "elision.data.sources",
@@ -15,9 +14,4 @@ _HOMES = {
 
 __all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_manifest"]
 
-
-def __getattr__(name: str) -> Any:
-    """Public names are imported when first used: a worker that reads clips needs no tables and no classifiers."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'elision.data' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers

@@ -18,6 +18,7 @@ from elision.data.schema import Modality, StoreInfo
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.files import write_atomically
+from elision.pages import render
 
 PAGE = "inspect.html"
 _PER_CLASS = 3  # samples shown
@@ -241,10 +242,6 @@ def _inline(image: Image.Image, kind: str, **options: int) -> str:
 
 
 def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
-    import jinja2
-
-    loader = jinja2.PackageLoader("elision", "data")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     groups = list(report.groups.items())
     content = {
         "name": Path(str(report.address)).name,
@@ -259,7 +256,7 @@ def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
         "megabytes": sum(shard.bytes for shard in report.info.shards) / 2**20,
         "duration": _duration(report.durations),
     }
-    return environment.get_template(PAGE).render(content)
+    return render(PAGE, content)
 
 
 def _bars(durations: np.ndarray) -> list[tuple[float, float, int, float]]:

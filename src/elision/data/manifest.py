@@ -27,7 +27,7 @@ def read_manifest(path: Path) -> Dataset:
         InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
             is row 1.
     """
-    table = read_table(path, RESERVED)
+    table = read_table(path, RESERVED, "digits, a manifest (.csv or .parquet), or a store")
     features = _features(path, list(table.columns))
     arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
     for m, values in arrays.items():

@@ -94,7 +94,7 @@ class _Preparation:
         self._write(PROBLEMS, table(set_aside, missing))
         if not parts:
             where = addresses.join(self.area.dest, PROBLEMS)
-            raise InputError(f"none of {len(records)} recordings could be prepared: {commonest(bad)}; see {where}")
+            raise InputError(f"all {len(set_aside)} recordings were set aside: {commonest(set_aside)}; see {where}")
         shards = self._assemble(parts)
         info = StoreInfo(parts[0].modalities, shards, parameters, versions())
         _remove_shards_beyond(self.area.dest, len(shards))

@@ -88,9 +88,10 @@ def read_problems(dest: Path | str) -> tuple[tuple[Problem, ...], dict[str, tupl
 
 
 def commonest(problems: Sequence[Problem]) -> str:
-    """The most frequent reason, and how frequent it is where there are others."""
+    """The most frequent reason with a file that it is about, and how frequent it is where there are others."""
     (reason, count), *others = Counter(p.reason for p in problems).most_common()
-    return f"{reason} ({count} of {len(problems)})" if others else reason
+    first = next(problem for problem in problems if problem.reason == reason)
+    return f"{_said(first)} ({count} of {len(problems)})" if others else _said(first)
 
 
 def _said(problem: Problem) -> str:

@@ -12,12 +12,13 @@ from elision.errors import InputError
 _BLANK = ["", "nan", "NaN", "NA", "null"]
 
 
-def read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
+def read_table(path: Path, text: Collection[str], expected: str) -> pd.DataFrame:
     """A CSV or Parquet file with a header and at least one row; row i of the index stands in row i + 2 of the file.
 
     Args:
         path: ends in .csv or .parquet.
         text: columns that are read as they are written; in others blank, nan and NA mean missing.
+        expected: what the user could have named instead of a file that does not exist.
 
     Raises:
         InputError: naming the file and what to do.
@@ -28,7 +29,7 @@ def read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
             "`elision prepare` has finished"
         )
     if not path.is_file():
-        raise InputError(f"{path} does not exist: expected digits, a manifest (.csv or .parquet), or a store")
+        raise InputError(f"{path} does not exist: expected {expected}")
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")

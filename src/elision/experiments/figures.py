@@ -18,7 +18,7 @@ LINES = ["method", "fusion", "objective"]
 MATRICES = 6
 _COLOURS = ["#0b6e99", "#d1495b", "#edae49", "#66a182", "#6b4c9a", "#8d6a4f", "#3d405b", "#e07a5f", "#2a9d8f"]
 _MARKERS = "osD^vPX<>"
-_STYLE = {
+STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -29,13 +29,14 @@ _STYLE = {
     "text.parse_math": False,  # a class may be called $x
     "savefig.dpi": 160,
 }
+"""Of all figures."""
 
 
 def curves(table: pd.DataFrame) -> bytes:
     """PNG: accuracy and NLL against the missing rate, mean and standard error, a column of panels per modality."""
     missing = list(dict.fromkeys(table["missing"]))
     lines = list(dict.fromkeys(table[LINES].itertuples(index=False, name=None)))
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             2,
             len(missing),
@@ -95,7 +96,7 @@ def confusions(results: Sequence[dict[str, Any]]) -> bytes:
     shown, classes = list(counts)[:MATRICES], results[0]["classes"]
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    with plt.rc_context(_STYLE | {"axes.grid": False}):
+    with plt.rc_context(STYLE | {"axes.grid": False}):
         size = max(3.1, 0.27 * len(classes) + 1.2)
         figure, axes = plt.subplots(
             rows, columns, figsize=(size * columns, size * rows + 0.5), squeeze=False, layout="constrained"
@@ -120,7 +121,7 @@ def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> byt
     """
     table = np.array(counts)
     size = max(3.6, 0.3 * len(classes) + 1.4)
-    with plt.rc_context(_STYLE | {"axes.grid": False}):
+    with plt.rc_context(STYLE | {"axes.grid": False}):
         figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
         _matrix(axis, table / table.sum(1, keepdims=True).clip(1), classes)
         axis.set_ylabel("true class")

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from elision.experiments.figures import STYLE
 from elision.experiments.paper import JOINT, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
 from elision.experiments.paper_tables import GIVEN
 
@@ -21,16 +22,7 @@ _COLOURS = {
     "lower bound": "#8d6a4f", "HGR": "#edae49", "zero padding": "#d1495b", "AE1": "#edae49", "AE2": "#d1495b",
     "ours": "#0b6e99", ROWS["mle", JOINT]: "#66a182",
 }  # fmt: skip
-_STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.edgecolor": "#999999",
-    "axes.axisbelow": True,
-    "font.size": 10,
-    "text.parse_math": False,
-    "savefig.dpi": 160,
+_STYLE = STYLE | {
     "svg.hashsalt": "elision",  # the same figure gives the same file
     "svg.fonttype": "none",
 }

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from elision import __version__
@@ -20,6 +19,7 @@ from elision.experiments.paper_comparisons import comparisons, means_by_split, o
 from elision.experiments.paper_run import SPLITS, read_results
 from elision.experiments.paper_tables import COLUMNS, fill, runs_table
 from elision.files import write_atomically
+from elision.pages import render
 
 SETTINGS = "reproduction.json"
 DEMO = (
@@ -76,7 +76,7 @@ def report(out: Path, command: str = "") -> list[Path]:
             "links": links,
             "command": command,
         }
-        write_atomically(out / name, _template().render(content))
+        write_atomically(out / name, render("paper_report.html", content))
     return [out / name for name in names]
 
 
@@ -142,9 +142,3 @@ def _versions() -> dict[str, str]:
             continue
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return {"elision": __version__, "python": platform.python_version(), **found, "machine": machine}
-
-
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("elision", "experiments")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.get_template("paper_report.html")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from elision import __version__
@@ -24,6 +23,7 @@ from elision.experiments.tables import (
     results_table,
 )
 from elision.files import write_atomically
+from elision.pages import render
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
@@ -59,13 +59,7 @@ def write_report(
         "command": command,
         "versions": _versions(),
     }
-    write_atomically(out / "report.html", _template().render(content))
-
-
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("elision", "experiments")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.get_template("report.html")
+    write_atomically(out / "report.html", render("report.html", content))
 
 
 def _facts(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, str]:

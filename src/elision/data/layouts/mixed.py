@@ -38,7 +38,8 @@ def manifest(source: Path, options: LayoutOptions) -> Found:
         InputError: the table as a whole cannot be used. What is wrong in a row is a problem of that row.
     """
     path = _table_in(source)
-    table = read_table(path, (options.label_column, "id", "group", "split", *FILES))
+    text = (options.label_column, "id", "group", "split", *FILES)
+    table = read_table(path, text, "a manifest of recordings (.csv or .parquet), or its folder")
     columns = _columns(path, list(table.columns), options.label_column)
     rows = _rows(path, table, columns)
     times = Counter(row.recording.id for row in rows)
@@ -101,7 +102,10 @@ def _columns(path: Path, names: Sequence[str], label: str) -> _Columns:
             unused.append(name)
     files = [name for name in FILES if name in names and name != label]
     if not files and not numbers:
-        raise InputError(f"{path} shows no modality: expected a column video, audio, image, or modality.feature")
+        listed = ", ".join(map(repr, names[:20]))
+        raise InputError(
+            f"{path} shows no modality: expected a column video, audio, image, or modality.feature; it has {listed}"
+        )
     filed = {m for name in files for m in FILES[name]}
     for m in numbers:
         if m in filed or m in KEYWORDS:
