@@ -87,6 +87,7 @@ def train(  # noqa: PLR0913
     logger
         mlflow, tensorboard: beside log.csv, which is always written.
     """
+    from elision.deep import processes
     from elision.deep.train import train as run
 
     if resume is not None and (out is not None or data is not None):
@@ -104,6 +105,8 @@ def train(  # noqa: PLR0913
 
     with training() as report:
         result = run(data, resume or out, chosen, resume is not None, report)
+    if processes.rank() > 0:  # each process comes here
+        sys.exit(0 if result.finished else 130)
     for damaged in result.damaged:
         print(f"elision: checkpoint {damaged} is damaged and was passed over", file=sys.stderr)
     if not result.finished:
