@@ -15,11 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from clips import AVI, MKV, MP4, MPG, Codecs, Take, write_clip
-from fuzzing import Outcome, fuzz
+from tests.clips import AVI, MKV, MP4, MPG, Codecs, Take, write_clip
+from tests.fuzzing import Outcome, fuzz
 
 FORMATS = {
     "mp4": MP4,

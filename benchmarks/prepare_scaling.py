@@ -10,11 +10,12 @@ whatever else runs on the machine: on idle cores the ratio of the rates cannot b
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
+
+from tests.clips import Take, write_clip
 
 from benchmarks.prepare_speed import codecs, face
 from benchmarks.timing import machine
@@ -26,10 +27,6 @@ from elision.data.stage import stage
 from elision.data.staging import Staging
 from elision.media.extract import MediaSettings
 from elision.parallel import Placing, work_through
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from clips import Take, write_clip
 
 CLIPS = 24
 REPEATS = 3

@@ -17,12 +17,9 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from tests.clips import Codecs, Take, write_clip
 
 from benchmarks.timing import compare, machine
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from clips import Codecs, Take, write_clip
 
 CLIPS = 2
 LONG = {

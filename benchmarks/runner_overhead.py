@@ -1,6 +1,6 @@
 """What the runner of grids costs beside the runs: seconds a run, of runs that do nothing.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.runner_overhead
+OMP_NUM_THREADS=1 python -m benchmarks.runner_overhead
 """
 
 import tempfile
