@@ -44,6 +44,15 @@ def test_a_complete_segment_is_added_where_there_would_be_none():
     assert set(range(100)) == set(np.concatenate(batches))
 
 
+def test_the_complete_segments_take_turns_in_being_added():
+    """Each of three stands in one of ten batches; of the seven others none of them has more than a third of ten."""
+    drawn = order(counts=(3, 97))
+    times = np.bincount(np.concatenate(drawn.epoch(0, [0])), minlength=100)
+    added = times[drawn.strata == 0] - 1
+    assert added.sum() == 7
+    assert added.max() <= 4
+
+
 def test_nothing_is_added_where_there_is_no_complete_segment():
     drawn = order(counts=(0, 50))
     assert sum(map(len, drawn.epoch(0, [0]))) == 50
@@ -78,7 +87,8 @@ def test_parts_are_the_same_whoever_takes_them():
 
 
 def test_parts_get_their_share_of_every_stratum():
-    labels = np.repeat([0, 1, 2], [5, 8, 3])
+    """Strata in turn: to deal samples as they come would give one part all of stratum 0."""
+    labels = np.array([0, 1, 0, 2, 0, 1, 0, 1, 0, 2, 2, 1, 1, 1, 1, 1])
     parts = deal(labels, 2)
     for stratum in range(3):
         sizes = np.bincount(parts[labels == stratum], minlength=2)
