@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torchvision.models import get_model, get_model_weights
 
 import deep_work
 from deep_work import CONFIG, MODALITIES, sample
@@ -189,3 +190,23 @@ def test_the_config_reaches_the_encoders(data, tmp_path, monkeypatch):
     assert compiled == networks(method)
     assert {net.autocast for net in networks(method)} == {torch.bfloat16}
     assert all(net.channels_last for net in networks(method))
+
+
+def test_a_frozen_backbone_leaves_training_as_it_came_from_torchs_cache(data, tmp_path, monkeypatch):
+    """Weights and batch statistics, through epochs and validations; the projection behind it learns."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.manual_seed(7)
+    theirs = get_model("resnet18", weights=None).state_dict()
+    torch.save(theirs, cache / get_model_weights("resnet18")["IMAGENET1K_V1"].url.rsplit("/", 1)[-1])
+    frozen = EncoderConfig("resnet18", weights="IMAGENET1K_V1", frozen=True)
+    config = replace(CONFIG, epochs=2, encoders={"visual": frozen}, segments_per_epoch=24)
+    started = []
+    spy(monkeypatch, "on_train_start", lambda m: started.append(networks(m.method)[0].projection.weight.clone()))
+    train(data.address, tmp_path / "run", config)
+    net = networks(load_model(tmp_path / "run").method)[0]
+    ours = net.backbone.layers.state_dict()
+    assert ours.keys() == {name for name in theirs if not name.startswith("fc.")}
+    assert all(torch.equal(x, theirs[name]) for name, x in ours.items())
+    assert not torch.equal(net.projection.weight, started[0])

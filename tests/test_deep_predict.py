@@ -1,11 +1,15 @@
 """Prediction on raw files gives what the store of the same files gives; what cannot be read is told in its row."""
 
+import io
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from clips import MP4, Take, write_clip
+from elision.batch import Batch
 from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
 from elision.data.shards import write_shard
 from elision.data.store import Store
@@ -112,6 +116,33 @@ def test_a_manifest_is_predicted_row_by_row(model, folder):
     assert [p.id for p in found] == ["a", "b"]
     (alone,) = predict(model, [folder / "c01.mp4"])
     assert found[1].probabilities == pytest.approx(alone.probabilities)
+
+
+def test_a_manifests_times_are_kept_to(model, tmp_path):
+    """A clip that hums low and then high, cut in its middle: the batch of each half, made by hand."""
+    path = write_clip(
+        tmp_path / "two.mp4", Take(seconds=2.0, tone=lambda segment: 400.0 if segment < 2 else 2000.0), MP4
+    )
+    (tmp_path / "halves.csv").write_text("id,label,video,start,end\nfirst,,two.mp4,0,1\nsecond,,two.mp4,1,2\n")
+    found = list(predict(model, [tmp_path / "halves.csv"]))
+    for start, prediction in enumerate(found):
+        values = extract({"visual": path, "audio": path}, start, start + 1, SETTINGS, prediction.id).values
+        frames = [np.asarray(Image.open(io.BytesIO(jpeg))).transpose(2, 0, 1) for jpeg in values["visual"]]
+        audio = torch.from_numpy(values["audio"].astype(np.float32))[:, None]
+        both = dict.fromkeys(("visual", "audio"), torch.arange(2))
+        inputs = {"visual": torch.from_numpy(np.stack(frames)), "audio": audio}
+        logs = model.log_posterior(Batch(inputs, both, torch.tensor([-1, -1]), both))
+        assert list(prediction.probabilities.values()) == pytest.approx(logs.exp().mean(0).tolist(), rel=1e-5)
+    assert found[0].probabilities != pytest.approx(found[1].probabilities, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seconds", 1.0), ("mel", {**asdict(SETTINGS.mel), "points": 512})])
+def test_a_store_of_other_windows_or_spectrograms_is_refused(model, store, name, value):
+    """Where the shapes are the same, nothing else would tell."""
+    model.check(store.info)
+    other = replace(store.info, parameters={"settings": {**store.info.parameters["settings"], name: value}})
+    with pytest.raises(InputError, match=f"the store was prepared with {name} ="):
+        model.check(other)
 
 
 def test_what_cannot_be_asked_is_refused_before_anything_is_read(model):

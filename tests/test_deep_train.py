@@ -221,6 +221,18 @@ def test_a_pattern_is_judged_by_itself(run, tmp_path):
     assert {k: v["n"] for k, v in values["patterns"].items()} == {"audio": 6, "visual + audio + face": 5}
 
 
+def test_classes_are_told_by_their_names(run, tmp_path):
+    """A store of v and w numbers them 0 and 1, and the model, which knows u too, 1 and 2."""
+    rows = [sample(i) for i in range(100, 130) if i % 3]
+    store = Store(written(tmp_path / "other", rows, modalities=MODALITIES))
+    values = evaluate_run(run.folder, store.address)
+    logs = load_model(run.folder).predict(store)
+    nll = -np.mean([log[" vw".index(r.label)] for log, r in zip(logs, rows, strict=True) if r.label])
+    assert values["metrics"]["nll"] == pytest.approx(nll, rel=1e-9)
+    counts = [sum(r.label == name for r in rows) for name in "uvw"]
+    assert np.sum(values["confusion"], axis=1).tolist() == counts
+
+
 def test_a_class_unseen_in_training_is_named(run, tmp_path):
     rows = [replace(sample(i), label="x") for i in range(4)]
     address = written(tmp_path / "other", rows, modalities=MODALITIES)
