@@ -131,7 +131,7 @@ def test_a_finished_run_is_finished_again_without_training(data, whole, tmp_path
 def test_a_damaged_checkpoint_is_passed_over(data, whole, tmp_path, harm):
     out = tmp_path / "run"
     stopped(data, out, 5)
-    last = max((out / "checkpoints").glob("step-*.safetensors"))
+    older, last = sorted((out / "checkpoints").glob("step-*.safetensors"))
     content = bytearray(last.read_bytes())
     if harm == "flip":
         content[len(content) // 2] ^= 1
@@ -143,6 +143,7 @@ def test_a_damaged_checkpoint_is_passed_over(data, whole, tmp_path, harm):
     else:
         described = last.with_suffix(".json")
         described.write_text(described.read_text().replace('\\"epoch\\": 1', '\\"epoch\\": 0'))
+    assert f"step-{RunFolder(out).checkpoints.latest().step:09d}" == older.stem
     result = train(None, out, resume=True)
     assert result.damaged == (() if harm == "remove" else (last.stem,))
     assert same(out, whole.folder)
@@ -166,6 +167,19 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     assert found.step == 3
     assert found.values["x"] == 0.1
     assert all(torch.equal(found.tensors[k], x) and found.tensors[k].dtype == x.dtype for k, x in tensors.items())
+
+
+def test_a_checkpoint_whose_best_weights_are_damaged_is_passed_over(tmp_path):
+    there = Checkpoints(tmp_path)
+    for step in (2, 4):
+        there.save_best(step, {"w": torch.full((3,), float(step))})
+        there.save(Checkpoint(step, {"w": torch.zeros(3)}, {"progress": {"best_step": step}}))
+    assert there.latest().step == 4
+    (tmp_path / "best-000000004.safetensors").write_bytes(b"")
+    assert there.latest().step == 2
+    assert there.damaged == ["step-000000004"]
+    assert there.best(4) is None
+    assert torch.equal(there.best(2)["w"], torch.full((3,), 2.0))
 
 
 def test_resume_of_another_config_lists_the_differences(data, tmp_path):
