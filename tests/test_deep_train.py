@@ -221,6 +221,20 @@ def test_a_pattern_is_judged_by_itself(run, tmp_path):
     assert {k: v["n"] for k, v in values["patterns"].items()} == {"audio": 6, "visual + audio + face": 5}
 
 
+def test_each_modality_is_taken_away_from_those_who_show_another(run, tmp_path):
+    """What the model says of a store that never had it; two samples of audio alone have nothing without it."""
+    rows = [sample(i, ("audio",) if i in (105, 110) else tuple(MODALITIES)) for i in range(100, 113)]
+    values = evaluate_run(run.folder, written(tmp_path / "all", rows, modalities=MODALITIES))
+    model, labelled = load_model(run.folder), [r for r in rows if r.label]
+    for m, metrics in values["removed"].items():
+        fewer = [replace(r, values={o: v for o, v in r.values.items() if o != m}) for r in labelled]
+        fewer = [r for r in fewer if r.values]
+        logs = model.predict(Store(written(tmp_path / m, fewer, modalities=MODALITIES)))
+        nll = -np.mean([log["uvw".index(r.label)] for log, r in zip(logs, fewer, strict=True)])
+        assert metrics["n"] == len(fewer) == len(labelled) - 2 * (m == "audio")
+        assert metrics["nll"] == pytest.approx(nll, rel=1e-5)
+
+
 def test_classes_are_told_by_their_names(run, tmp_path):
     """A store of v and w numbers them 0 and 1, and the model, which knows u too, 1 and 2."""
     rows = [sample(i) for i in range(100, 130) if i % 3]
