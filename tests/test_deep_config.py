@@ -1,7 +1,7 @@
 """Configs: given back as they were written, refused with a reason, compared by what would be learnt."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
@@ -114,3 +114,11 @@ def test_differences_are_those_of_what_is_learnt():
     other = replace(CONFIG, seed=3, workers=4, checkpoint_steps=7, loggers=())
     assert CONFIG.differences(other) == ["seed: 0, not 3"]
     assert CONFIG.differences(CONFIG) == []
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(TrainConfig)])
+def test_nothing_else_may_change_when_a_run_is_resumed(name):
+    other = replace(CONFIG)
+    object.__setattr__(other, name, {"changed": True})
+    indifferent = {"workers", "loggers", "checkpoint_steps", "checkpoint_minutes", "log_steps"}
+    assert bool(CONFIG.differences(other)) == (name not in indifferent)
