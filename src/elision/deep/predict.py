@@ -52,7 +52,9 @@ def predict(
     average: str = "posteriors",
     crop: Crop | None = None,
 ) -> Iterator[Prediction]:
-    """One prediction after the other, in the order of the files; what cannot be read is told in its own.
+    """One prediction after the other, in the order of the files, those of a manifest by id.
+
+    What cannot be read is told in its own prediction.
 
     Files are prepared as the training data was: windows, spectrograms, and noise if that was added.
 
