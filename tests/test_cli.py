@@ -125,12 +125,12 @@ def test_the_report_needs_nothing_from_outside(compared):
 
 def test_the_same_command_again_trains_nothing(compared, here, monkeypatch):
     out = compared[1]
-    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}
     monkeypatch.chdir(out.parent)
     command = ["compare", "tiny.csv", "--out", "out", "--encoders", "linear", "--rates", "0.5", "--seeds", "1"]
     code, _, _ = here(*command, "--methods", "mle", "zero-padding", "--workers", "1")
     assert code == 0
-    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")} == before
+    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")} == before
 
 
 def test_other_settings_are_refused_and_change_nothing(compared, here):
@@ -328,10 +328,10 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_pat
     assert finished <= done < 6
     assert not FILES & visible(out)
     if finished:
-        before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
+        before = {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}
         assert here(*arguments)[0] == 0
         assert visible(out) >= FILES and assert_whole(out) == 6
-        assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}.items()
+        assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}.items()
 
 
 # Help.
