@@ -137,7 +137,7 @@ def overall(frame: pd.DataFrame) -> pd.DataFrame:
         differences = wide.sub(wide[best], axis=0)
         half = differences.sem() * student.ppf(0.975, len(wide) - 1)
         table[f"{metric} - {best}"] = [
-            "" if m == best else f"{differences[m].mean():+.3f} ± {half[m]:.3f}" for m in table.index
+            "" if m == best else _with_error(differences[m].mean(), half[m], "+") for m in table.index
         ]
     return table.sort_values("rank nll")
 
@@ -171,12 +171,18 @@ def _cells(part: pd.DataFrame, lines: list[str], metrics: list[str]) -> pd.DataF
         row = {"method": line, "n": "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}
         for column in columns:
             key = (line, *column)
-            known = key in mean.index
             row[f"{column[0]} {column[1]:.0%}"] = (
-                " / ".join(f"{mean.loc[key, m]:.3f} ± {error.loc[key, m]:.3f}" for m in metrics) if known else ""
+                " / ".join(_with_error(mean.loc[key, m], error.loc[key, m]) for m in metrics)
+                if key in mean.index
+                else ""
             )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _with_error(value: float, error: float, sign: str = "-") -> str:
+    """An error takes two samples."""
+    return f"{value:{sign}.3f}" + (f" ± {error:.3f}" if np.isfinite(error) else "")
 
 
 def _table(frame: pd.DataFrame) -> str:
