@@ -121,16 +121,30 @@ def fair(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     )
 
 
-def overall(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per method: mean ranks over (cell, seed) and means; the upper bound, no method, is left out of the ranks."""
+RANKED = ("nll", "accuracy", "nll_removed")
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ranks within each (cell, seed), 1 is best, in columns ``rank *``; without the upper bound, which is no method."""
     methods = frame[frame["method"] != UPPER_BOUND]
     cell = methods.groupby([*CELL, "seed"])
-    ranked = methods.assign(
-        **{f"rank {m}": cell[m].rank(ascending=m != "accuracy") for m in ("nll", "accuracy", "nll_removed")}
-    )
+    return methods.assign(**{f"rank {m}": cell[m].rank(ascending=m != "accuracy") for m in RANKED})
+
+
+def by_data(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean ranks on each data set: NLL / accuracy / NLL with a modality taken away."""
+    means = ranked(frame).groupby(["method", "data"], sort=False)[[f"rank {m}" for m in RANKED]].mean()
+    text = means.map("{:.1f}".format).agg(" / ".join, axis=1).unstack("data")
+    order = means["rank nll"].groupby("method").mean().sort_values().index
+    return text.loc[order, frame["data"].unique()].reset_index()
+
+
+def overall(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per method: mean ranks over (cell, seed) and means."""
+    methods = ranked(frame)
     columns = ["rank nll", "rank accuracy", "rank nll_removed", "accuracy", "nll", "ece", "accuracy_removed",
                "nll_removed", "seconds"]  # fmt: skip
-    table = ranked.groupby("method")[columns].mean()
+    table = methods.groupby("method")[columns].mean()
     best = table["rank nll"].idxmin()
     for metric in ("accuracy", "nll"):
         wide = methods.pivot_table(index=BLOCK, columns="method", values=metric)
@@ -149,6 +163,12 @@ def markdown(frame: pd.DataFrame) -> str:
         pairs, cells = part.groupby([*CELL, "seed"]).ngroups, part.groupby(CELL).ngroups
         parts += [f"### {title}: {cells} cells, {pairs} (cell, seed) pairs, {len(part)} fits", ""]
         parts += [_table(overall(part).reset_index()), ""]
+        parts += [
+            "Mean ranks by data set: NLL / accuracy / NLL with a modality taken away",
+            "",
+            _table(by_data(part)),
+            "",
+        ]
     order = frame[frame["method"] != UPPER_BOUND].groupby("method")["nll"].mean().sort_values().index
     lines = [*order, *([UPPER_BOUND] if (frame["method"] == UPPER_BOUND).any() else [])]
     for data, part in frame.groupby("data", sort=False):
