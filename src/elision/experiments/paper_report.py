@@ -1,23 +1,20 @@
 """`elision report`: a reproduction's folder as a page per split, tables, figures and a file of all runs."""
 
 import base64
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from elision import __version__
 from elision.errors import InputError
 from elision.experiments import paper_figures, paper_text
 from elision.experiments.paper import ROWS, SEEDS
 from elision.experiments.paper_comparisons import comparisons, means_by_split, orders
 from elision.experiments.paper_run import SPLITS, read_results
 from elision.experiments.paper_tables import COLUMNS, fill, runs_table
+from elision.experiments.report import versions
 from elision.files import write_atomically
 from elision.pages import render
 
@@ -119,7 +116,7 @@ def _content(settings: dict, frame: pd.DataFrame, split: str, failures: Sequence
         "failures": failures,
         "seconds": mine["seconds"].sum(),
         "n_runs": len(mine),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
     }
 
 
@@ -131,14 +128,3 @@ def _facts(settings: dict, frame: pd.DataFrame) -> dict[str, str]:
     first = frame.iloc[0]
     sizes = f"{first['n_train']:,} training and {first['n_test']:,} test videos in the first run"
     return facts | {"Split": f"{frame['split'].iloc[0]}, 70 / 15 / 15; {sizes}", "Runs": f"{len(frame):,} finished"}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"elision": __version__, "python": platform.python_version(), **found, "machine": machine}

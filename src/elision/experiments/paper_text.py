@@ -6,6 +6,7 @@ import numpy as np
 
 from elision.experiments.paper import SEEDS
 from elision.experiments.paper_tables import Cell, Filled, Panel
+from elision.experiments.tables import counts, row
 
 
 def markdown(tables: Sequence[Filled], split: str, warning: str) -> str:
@@ -29,11 +30,11 @@ def title_of(filled: Filled) -> str:
 def _panel_markdown(panel: Panel) -> str:
     heads = ["method", *(f"{missing} {rate:.0%}" for missing, rate in panel.columns), "n"]
     lines = [f"{panel.title}, accuracy in %, modality missing; ours ± deviation [paper, difference]", ""]
-    lines += [_row(heads), _row(["---"] * len(heads))]
+    lines += [row(heads), row(["---"] * len(heads))]
     lines += [
-        _row([title, *(_cell_markdown(c, panel) for c in cells), _n(cells)]) for title, cells in panel.rows.items()
+        row([title, *(_cell_markdown(c, panel) for c in cells), counts(cells)]) for title, cells in panel.rows.items()
     ]
-    lines.append(_row(["Kendall's tau", *("" if t is None else f"{t:.2f}" for t in panel.agreement), ""]))
+    lines.append(row(["Kendall's tau", *("" if t is None else f"{t:.2f}" for t in panel.agreement), ""]))
     return "\n".join(lines)
 
 
@@ -44,15 +45,6 @@ def _cell_markdown(cell: Cell | None, panel: Panel) -> str:
     if cell.paper is None:
         return ours
     return f"{ours} [{cell.paper:.2f}{', ' + cell.difference if panel.compared else ''}]"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _n(cells: Sequence[Cell | None]) -> str:
-    counts = sorted({c.n for c in cells if c})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
 
 
 def tex(tables: Sequence[Filled], split: str, warning: str) -> str:

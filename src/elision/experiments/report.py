@@ -57,7 +57,7 @@ def write_report(
         "n_planned": len(plan.runs),
         "seconds": table["seconds"].sum(),
         "command": command,
-        "versions": _versions(),
+        "versions": versions(),
     }
     write_atomically(out / "report.html", render("report.html", content))
 
@@ -95,7 +95,13 @@ def _removed(patterns: Any) -> dict[str, Any]:
     return {test: tests[test] for test in sorted(tests, key=lambda t: (t != COMPLETE, t))}
 
 
-def _versions() -> dict[str, str]:
-    packages = {p: importlib.metadata.version(p) for p in PACKAGES}
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Elision's, Python's and those of the ``packages`` that are installed, and the machine."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"elision": __version__, "python": platform.python_version(), **packages, "machine": machine}
+    return {"elision": __version__, "python": platform.python_version(), **found, "machine": machine}

@@ -133,15 +133,16 @@ def markdown(table: pd.DataFrame) -> str:
     for metric, title in (("accuracy", "Accuracy, %"), ("nll", "NLL, nats")):
         grid = Grid.of(table, metric)
         header = ["method", "fusion", "objective", *(column_title(*c) for c in grid.columns), "n"]
-        lines = [f"{title} (mean ± standard deviation)", "", _row(header), _row(["---"] * len(header))]
+        lines = [f"{title} (mean ± standard deviation)", "", row(header), row(["---"] * len(header))]
         for line, cells in grid.rows.items():
             texts = [_bold(c.text(metric == "accuracy"), c.best) if c else "" for c in cells]
-            lines.append(_row([*line, *texts, _counts(cells)]))
+            lines.append(row([*line, *texts, counts(cells)]))
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -149,6 +150,7 @@ def _bold(text: str, best: bool) -> str:
     return f"**{text}**" if best else text
 
 
-def _counts(cells: Sequence[Cell | None]) -> str:
-    counts = sorted({c.n for c in cells if c})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+def counts(cells: Sequence[Any]) -> str:
+    """The numbers of values ``n`` of cells, some of which may be None: ``5`` or ``3-5``."""
+    found = sorted({c.n for c in cells if c})
+    return str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}"
