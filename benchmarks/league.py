@@ -65,7 +65,7 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
                     Run(source, data.name, mark, by_group, *line, missing, rate, seed)
                     for missing, rate in cells
                     for line in lines
-                    if (line[0] in SLOW) == slow
+                    if (line[0] in SLOW) == slow and (line[0] != UPPER_BOUND or (missing, rate) == cells[0])
                 ]
     return runs
 

@@ -71,6 +71,9 @@ def test_only_ae2_goes_on_with_all_samples_and_its_own_imputations():
     assert torch.equal(second.targets.inputs["y"][:COMPLETE], batch.inputs["y"])  # what was observed stays as it is
     assert len(second.targets.inputs["y"]) == N
     assert not torch.equal(second.targets.inputs["y"], seen["self-training 2"].targets.inputs["y"])
+    complete = batch.select(torch.arange(COMPLETE)).inputs.values()
+    variances = torch.stack([rows.var(0, correction=0).mean() for rows in complete])
+    assert torch.allclose(method.steps.variance, variances)  # imputations vary less, and do not change the unit
 
 
 def test_what_ae1_learns_does_not_depend_on_incomplete_samples_and_what_ae2_learns_does():

@@ -375,6 +375,25 @@ def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(t
         plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1",), seeds=2))
 
 
+def test_complete_samples_without_a_label_are_of_use_to_autoencoders_alone(tmp_path):
+    from elision.experiments.compare import Comparison, plan
+
+    rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n,{i % 3}.5,{i % 3}.25\n" for i in range(30)]
+    (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
+    made = plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1", "ae2", "hgr", "lower-bound"), seeds=1))
+    assert {run.method for run in made.runs} == {"ae1", "ae2"}
+    assert {what.split(",")[0] for what, _ in made.skipped} == {"hgr", "lower-bound"}
+
+
+def test_what_is_skipped_is_printed_before_anything_is_trained(tmp_path):
+    arguments = ["--methods", "zero-padding", "--fusions", "outer-product", "addition", "--missing", "left"]
+    done = elision("compare", "digits", *arguments, "--rates", "0.5", "--seeds", "1", "--out", str(tmp_path / "out"))
+    lines = done.stderr.splitlines()
+    told = next(i for i, line in enumerate(lines) if line.startswith("skipped: zero-padding, outer-product"))
+    assert done.returncode == 0
+    assert told < next(i for i, line in enumerate(lines) if "runs done" in line)
+
+
 def test_compare_removes_by_a_mechanism_that_depends_on_what_goes_missing(tmp_path):
     """Not at random, the training samples that lose a modality differ from the others in it; at random they do not."""
     from elision.experiments.compare import Comparison, plan

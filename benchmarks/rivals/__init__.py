@@ -33,13 +33,14 @@ def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> di
     parts = partition(run)
     started = time.perf_counter()
     fitted = []
-    for build in candidates:
+    for i, build in enumerate(candidates):
         candidate = build()
         candidate.fit(parts)
         logs = candidate.predict_log_proba(parts.validation.arrays)
-        fitted.append((evaluate(logs, parts.validation.codes).nll, candidate))
-    _, best = min(fitted, key=lambda pair: pair[0])
-    return assess(run, parts, best.predict_log_proba, time.perf_counter() - started)
+        fitted.append((evaluate(logs, parts.validation.codes).nll, i, candidate))
+    _, chosen, best = min(fitted, key=lambda triple: triple[0])
+    result = assess(run, parts, best.predict_log_proba, time.perf_counter() - started)
+    return result | {"chosen": chosen, "validation_nll": [nll for nll, *_ in fitted]}
 
 
 def log_floored(probabilities: np.ndarray, columns: np.ndarray, n_classes: int) -> np.ndarray:

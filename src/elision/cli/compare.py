@@ -82,16 +82,18 @@ def compare(  # noqa: PLR0913
     plan = comparing.plan(comparison)
     out = out or Path(f"elision-{plan.data.name}")
     comparing.prepare_folder(comparison, plan.data, out)
+    for what, why in plan.skipped:
+        print(f"skipped: {what}: {why}", file=sys.stderr)
     with watching(len(plan.runs)) as watch:
         results, failures = run_grid(plan.runs, out, workers, watch)
     if all(result["run"]["method"] == UPPER_BOUND for result in results):
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])
     write_report(out, plan, results, failures, command)
-    _summarise(out, plan.skipped, results, failures)
+    _summarise(out, results, failures)
 
 
-def _summarise(out: Path, skipped: list, results: list, failures: list) -> None:
+def _summarise(out: Path, results: list, failures: list) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -107,8 +109,6 @@ def _summarise(out: Path, skipped: list, results: list, failures: list) -> None:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     console = Console()
     console.print(table)
-    for what, why in skipped:
-        console.print(f"skipped: {what}: {why}", style="yellow", markup=False)
     for failure in failures:
         console.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
     console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)

@@ -151,14 +151,15 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
 
 def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) -> list[Run]:
     """The runs that have the complete training samples which their method wants; the others go to ``skipped``."""
-    counts: dict[tuple, int] = {}
+    counts: dict[tuple, tuple[int, int]] = {}  # complete training samples, and those of them with a label
     kept, refused = [], defaultdict(list)
     for run in runs:
-        needs, cell = CLAIMS[run.method].needs_complete, (run.missing, run.rate, run.seed)
-        if needs and cell not in counts:
-            counts[cell] = partition(run).n_complete
-        if needs and not counts[cell]:
-            refused[run.title.rpartition(",")[0], needs].append(str(run.seed))
+        claims, cell = CLAIMS[run.method], (run.missing, run.rate, run.seed)
+        if claims.needs_complete and cell not in counts:
+            part = partition(run)
+            counts[cell] = int(part.complete.sum()), int((part.complete & (part.train.codes >= 0)).sum())
+        if claims.needs_complete and not counts[cell][claims.needs_labels]:
+            refused[run.title.rpartition(",")[0], claims.needs_complete].append(str(run.seed))
         else:
             kept.append(run)
     skipped += [(what, f"{why}, and there are none (seed {', '.join(s)})") for (what, why), s in refused.items()]

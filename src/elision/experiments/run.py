@@ -104,9 +104,9 @@ class Partition:
     classes: tuple[str, ...]
 
     @property
-    def n_complete(self) -> int:
-        """Training samples that show every modality."""
-        return int(np.logical_and.reduce([observed_rows(a) for a in self.train.arrays.values()]).sum())
+    def complete(self) -> np.ndarray:
+        """Which training samples show every modality, shape (n,), bool."""
+        return np.logical_and.reduce([observed_rows(a) for a in self.train.arrays.values()])
 
 
 def partition(run: Run) -> Partition:
@@ -164,7 +164,7 @@ def assess(run: Run, parts: Partition, predict: Callable[[Arrays], np.ndarray], 
     return {
         "run": asdict(run),
         "n_train": len(parts.train.codes),
-        "n_complete": parts.n_complete,
+        "n_complete": int(parts.complete.sum()),
         "metrics": asdict(evaluate(logs, test.codes)),
         "removed": removed,
         "confusion": confusion(logs, test.codes).tolist(),

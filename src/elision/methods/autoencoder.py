@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from elision.bank import Packed
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.likelihood import conditional_objective
@@ -84,12 +85,13 @@ class ImputeThenClassify(nn.Module):
         hidden = ~shown
         return (errors * hidden).sum() / hidden.sum()
 
+    def measure_variance(self, complete: Packed) -> None:
+        """The unit of each modality's error: the variance of its rows in complete samples, not of what is imputed."""
+        variances = [x.flatten(1).var(0, correction=0).mean() for x in complete.values()]
+        self.variance.copy_(torch.stack(variances).clamp(min=1e-12))
+
     def fit_imputer(self, targets: Batch, samples: Tensor, name: str, share: float = 1.0) -> Stage:
         """Hide a random part of each of the ``samples`` of ``targets``, which are complete, and learn what it was."""
-        rows = targets.select(samples).inputs
-        self.variance.copy_(
-            torch.stack([x.flatten(1).var(0, correction=0).mean() for x in rows.values()]).clamp(min=1e-12)
-        )
 
         def loss(batch: Batch) -> Tensor:
             return self.imputation_error(batch, _random_patterns(len(batch), len(self.shapes), batch.labels.device))
@@ -134,7 +136,9 @@ class AE1(Method):
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples; the classifier on all labelled ones."""
-        yield self.steps.fit_imputer(train, _complete_samples("ae1", train), "autoencoder")
+        complete = _complete_samples("ae1", train)
+        self.steps.measure_variance(train.select(complete).inputs)
+        yield self.steps.fit_imputer(train, complete, "autoencoder")
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
@@ -145,7 +149,9 @@ class AE1(Method):
 class AE2(Method):
     """As `AE1`, then the autoencoder goes on, its own imputations among the targets (self-training).
 
-    The ``rounds`` share the steps of one stage; each imputes anew first.
+    The ``rounds`` share the steps of one stage; each imputes anew first. As every stage, each keeps its best parameters
+    by the validation samples, here the error of imputing complete ones: where self-training makes that worse from its
+    first steps on, as it often does, little is left of it.
     """
 
     claims = Claims(
@@ -165,7 +171,9 @@ class AE2(Method):
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples, then on all completed ones, several times; the classifier."""
-        yield self.steps.fit_imputer(train, _complete_samples("ae2", train), "autoencoder")
+        complete = _complete_samples("ae2", train)
+        self.steps.measure_variance(train.select(complete).inputs)
+        yield self.steps.fit_imputer(train, complete, "autoencoder")
         everything = torch.arange(len(train), device=train.labels.device)
         for i in range(self.rounds):
             name = f"self-training {i + 1}"

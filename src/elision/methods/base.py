@@ -28,6 +28,7 @@ class Claims:
         refusals: fusion -> why it makes no sense with the method; every other fusion does.
         needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
         needs_complete: what it wants complete training samples for; "" where it can do without.
+        needs_labels: whether these must have a label to be of use.
     """
 
     summary: str
@@ -36,6 +37,7 @@ class Claims:
     refusals: Mapping[str, str] = field(default_factory=dict)
     needs_features: str = ""
     needs_complete: str = ""
+    needs_labels: bool = False
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""
