@@ -25,7 +25,7 @@ from benchmarks.rivals.lines import RIVALS
 from elision import MultimodalClassifier
 from elision.data import load
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition, Run, partition
+from elision.experiments.run import UPPER_BOUND, Partition, Run, partition
 from elision.inputs import Samples
 
 SIX, NINE = 6, 9
@@ -62,7 +62,7 @@ def lines(source: str, league: Path) -> pd.DataFrame:
     rows = []
     for path in sorted((league / "runs").glob("*/result.json")):
         result = json.loads(path.read_text())
-        if result["run"]["data"] != Path(source).stem:
+        if result["run"]["data"] != Path(source).stem or result["run"]["method"] == UPPER_BOUND:
             continue
         counts = np.array(result["confusion"])
         pair = counts[np.ix_([SIX, NINE], [SIX, NINE])]

@@ -1,8 +1,8 @@
 """The nearest package: iMML's classifiers for tabular modalities, `M3Care` and `MUSE` (imml on PyPI).
 
-iMML gives Lightning modules without a validation loss, so the loop is here: Adam, batches of 64, up to 150 epochs,
-the epoch with the best validation NLL, stopping after 12 without gain (with 30 and 6, MUSE was far from learnt). A missing row goes in as zeros with its indicator
-set: with NaN in it MUSE's loss is NaN.
+iMML gives Lightning modules without a validation loss, so the loop is here: Adam, batches of 64, up to 150 epochs, the
+epoch with the best validation NLL, stopping after 12 without gain (with 30 and 6, MUSE was far from learnt). A missing
+row goes in as zeros with its indicator set: with NaN in it MUSE's loss is NaN.
 """
 
 import copy

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from scipy.special import log_softmax
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -27,10 +28,11 @@ class LateSVC:
         self.experts = {}
         for m, values in arrays.items():
             rows = observed_rows(values) & (codes >= 0)
-            expert = make_pipeline(StandardScaler(), SVC(C=self.c, probability=True, random_state=self.seed))
+            svc = SVC(C=self.c, probability=True, random_state=self.seed)
+            expert = make_pipeline(StandardScaler(), SimpleImputer(keep_empty_features=True), svc)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # probability=True: its replacement was worse here
-                self.experts[m] = expert.fit(np.nan_to_num(values[rows]), codes[rows])
+                self.experts[m] = expert.fit(values[rows], codes[rows])
 
     def predict_log_proba(self, arrays: Arrays) -> np.ndarray:
         """The prior, and what each observed modality adds to it."""
@@ -39,6 +41,6 @@ class LateSVC:
         for m, values in arrays.items():
             rows, expert = observed_rows(values), self.experts[m]
             if rows.any():
-                probabilities = expert.predict_proba(np.nan_to_num(values[rows]))
+                probabilities = expert.predict_proba(values[rows])
                 logs[rows] += log_floored(probabilities, expert.classes_, n_classes) - self.log_prior
         return log_softmax(logs, axis=1)

@@ -37,9 +37,11 @@ RIVALS: dict[str, list[Callable[[int], Candidate]]] = {
 
 def not_installed() -> dict[str, str]:
     """rival -> why it cannot run here; looked at before anything is trained."""
-    needs = {"LightGBM": "lightgbm", "imml M3Care": "imml", "imml MUSE": "imml"}
+    imml = ("imml", "lightning", "torch_geometric", "torchvision", "transformers")
+    needs = {"LightGBM": ("lightgbm",), "imml M3Care": imml, "imml MUSE": imml}
+    absent = {rival: [p for p in packages if find_spec(p) is None] for rival, packages in needs.items()}
     return {
-        rival: f"package {package} is not installed: pip install -e '.[rivals]'"
-        for rival, package in needs.items()
-        if find_spec(package) is None
+        rival: f"not installed: {', '.join(packages)}; pip install -e '.[rivals]'"
+        for rival, packages in absent.items()
+        if packages
     }
