@@ -187,6 +187,8 @@ def critical_difference(frame: pd.DataFrame, path: Path) -> None:
         axis.invert_yaxis()
         axis.set_xlabel(f"mean rank by {metric if metric == 'accuracy' else 'NLL'}")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"Methods of Elision blue. Shaded: not told from the first at 5 %, {n_data} data sets", fontsize=10)
+    figure.suptitle(
+        f"Elision's methods in blue. Shaded: not told from the first at 5 %, by {n_data} data sets", fontsize=10
+    )
     figure.savefig(path, dpi=150)
     plt.close(figure)
