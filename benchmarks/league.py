@@ -8,8 +8,8 @@ Data: RAVDESS six classes (random split, and by actor), digits, mfeat (views fou
 training: one modality at 50, 80, 95 % (each of the two, where there are two; fou of mfeat) and any at 50 and 80 %. Five
 seeds, seed by seed, the quick lines first, so that an interrupted league is a smaller one. Test data complete, and with
 each modality removed. Elision's lines are the estimator's defaults (encoders and objective averaged) under addition,
-late fusion also under concatenation, where its classifiers share nothing. Every line may use the
-validation part to stop, weigh or choose among at most three settings; none is trained on it.
+late fusion also under concatenation, where its classifiers share nothing. Every line may use the validation part to
+stop, weigh or choose among at most three settings; none is trained on it.
 """
 
 import argparse
@@ -116,7 +116,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="run nothing: report what there is")
     options = parser.parse_args()
     left_out = [f"skipped: {rival}: {why}" for rival, why in not_installed().items()]
-    print(*left_out, sep="\n")
+    for line in left_out:
+        print(line)
     runs = plan(options.folder, options.seeds, options.only)
     if options.report:
         read = [folders.read(options.out / "runs", run.key, run.title) for run in runs]
@@ -124,6 +125,8 @@ def main() -> None:
     else:
         with watching(len(runs)) as watch:
             results, failures = run_grid(runs, options.out, options.workers, watch, work)
+    if not results:
+        parser.error(f"no run of these lines is finished in {options.out}: start it without --report")
     left_out += [f"failed: {failure['run']}: {failure['error']}" for failure in failures]
     frame = results_frame(results, options.folder)
     write_atomically(options.out / "league.csv", frame.to_csv(index=False))

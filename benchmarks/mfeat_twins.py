@@ -11,7 +11,7 @@ missing in 80 %: with ten classes, and with 6 and 9 as one.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.league import results_frame
-from benchmarks.rivals import Candidate
+from benchmarks.rivals import fit_and_choose
 from benchmarks.rivals.lines import RIVALS
 from elision import MultimodalClassifier
 from elision.data import load
@@ -103,7 +103,7 @@ def with_and_without(source: str) -> pd.DataFrame:
         parts = partition(Run(source, data.name, data.fingerprint(), False, "mle", *["-"] * 3, "fou", 0.8, seed))
         for n_classes, known in ((10, parts), (9, _as_one(parts))):
             for line, candidates in (("mle", [_MLE]), (late, RIVALS[late])):
-                best = _best(candidates, known, seed)
+                best, _ = fit_and_choose([partial(candidate, seed) for candidate in candidates], known)
                 metrics = evaluate(best.predict_log_proba(known.test.arrays), known.test.codes)
                 rows.append([n_classes, line, seed, metrics.accuracy, metrics.nll])
     frame = pd.DataFrame(rows, columns=["classes", "method", "seed", "accuracy", "nll"])
@@ -115,15 +115,6 @@ def _as_one(parts: Partition) -> Partition:
         return Samples(samples.arrays, np.where(samples.codes == NINE, SIX, samples.codes))
 
     return Partition(merged(parts.train), merged(parts.validation), merged(parts.test), parts.classes[:NINE])
-
-
-def _best(candidates: Sequence[Callable[[int], Candidate]], parts: Partition, seed: int) -> Candidate:
-    """By validation NLL."""
-    fitted = [candidate(seed) for candidate in candidates]
-    for one in fitted:
-        one.fit(parts)
-    held = parts.validation
-    return min(fitted, key=lambda one: evaluate(one.predict_log_proba(held.arrays), held.codes).nll)
 
 
 def main() -> None:

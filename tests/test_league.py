@@ -118,12 +118,16 @@ def test_a_rival_predicts_whatever_is_absent_and_is_not_trained_on_validation_sa
 
 
 def test_late_fusion_of_svcs_counts_the_prior_once(parts):
+    """Half of class 0 is left out: counted twice or not at all, the prior of 10, 20 and 20 would show."""
+    uneven = parts.train.take(np.flatnonzero((parts.train.codes > 0) | (np.arange(60) % 6 == 3)))
     model = LateSVC(1.0, 0)
-    model.fit(parts)
+    model.fit(replace(parts, train=uneven))
     x, y = ({m: parts.test.arrays[m]} for m in "xy")
-    product_of_experts = model.predict_log_proba(x) + model.predict_log_proba(y) - np.log(1 / 3)
+    product_of_experts = model.predict_log_proba(x) + model.predict_log_proba(y) - np.log([0.2, 0.4, 0.4])
     expected = product_of_experts - logsumexp(product_of_experts, axis=1, keepdims=True)
     assert np.allclose(model.predict_log_proba(parts.test.arrays), expected)
+    expert = model.experts["x"].predict_proba(x["x"])
+    assert np.allclose(model.predict_log_proba(x), np.log(expert))  # of one modality, its own posterior
 
 
 def test_the_candidate_that_makes_the_validation_samples_likeliest_is_assessed(parts, monkeypatch):

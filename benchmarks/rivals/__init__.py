@@ -32,15 +32,20 @@ def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> di
     """Fit every candidate, choose by validation NLL, and assess the choice as `execute` does for ours."""
     parts = partition(run)
     started = time.perf_counter()
-    fitted = []
-    for i, build in enumerate(candidates):
-        candidate = build()
+    best, losses = fit_and_choose(candidates, parts)
+    result = assess(run, parts, best.predict_log_proba, time.perf_counter() - started)
+    return result | {"chosen": losses.index(min(losses)), "validation_nll": losses}
+
+
+def fit_and_choose(candidates: Sequence[Callable[[], Candidate]], parts: Partition) -> tuple[Candidate, list[float]]:
+    """The candidate of the least validation NLL, fitted, and that NLL of each."""
+    fitted = [build() for build in candidates]
+    losses = []
+    for candidate in fitted:
         candidate.fit(parts)
         logs = candidate.predict_log_proba(parts.validation.arrays)
-        fitted.append((evaluate(logs, parts.validation.codes).nll, i, candidate))
-    _, chosen, best = min(fitted, key=lambda triple: triple[0])
-    result = assess(run, parts, best.predict_log_proba, time.perf_counter() - started)
-    return result | {"chosen": chosen, "validation_nll": [nll for nll, *_ in fitted]}
+        losses.append(evaluate(logs, parts.validation.codes).nll)
+    return fitted[losses.index(min(losses))], losses
 
 
 def log_floored(probabilities: np.ndarray, columns: np.ndarray, n_classes: int) -> np.ndarray:
