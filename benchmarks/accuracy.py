@@ -19,8 +19,7 @@ from elision.experiments.run import Run, execute
 from elision.experiments.runner import run_grid
 from elision.experiments.tables import results_table
 from elision.experiments.watch import watching
-from elision.fusion import FUSIONS
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 
 RATES = (0.8, 0.95)
 RIVALS = {"late-svc C=1": (1.0,), "late-svc": (1.0, 10.0, 100.0)}

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.grid_mouth import mouth
+from elision.config import TrainConfig
 from elision.data.job import Job
 from elision.data.layouts import LayoutOptions
 from elision.data.prepare import prepare
-from elision.deep.config import TrainConfig
 from elision.deep.train import train
 from elision.media.extract import MediaSettings
 

@@ -29,7 +29,7 @@ from elision.experiments.runner import run_grid
 from elision.experiments.tables import METRICS
 from elision.experiments.watch import watching
 from elision.files import write_atomically
-from elision.methods import METHODS
+from elision.registries import METHODS
 
 RATES = (0.5, 0.8, 0.95)
 ANY_RATES = (0.5, 0.8)

@@ -13,7 +13,7 @@ from scipy.stats import studentized_range
 from scipy.stats import t as student
 
 from elision.experiments.run import UPPER_BOUND
-from elision.methods import METHODS
+from elision.registries import METHODS
 
 CELL = ["data", "missing", "rate"]
 PAIR = [*CELL, "seed"]

@@ -17,8 +17,8 @@ from benchmarks.timing import compare, machine
 from elision.batch import Batch
 from elision.fusion import Addition
 from elision.likelihood import log_label_prior
-from elision.methods import MaximumLikelihood
 from elision.methods.base import Ingredients
+from elision.methods.mle import MaximumLikelihood
 from elision.training import Schedule, train
 
 SAMPLES, COLUMNS, CLASSES, STEPS, VALIDATIONS = 800, 64, 6, 300, 60

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from elision.batch import Batch
 from elision.deep.processes import across, touch
-from elision.methods import METHODS
+from elision.registries import METHODS
 from worlds import GRID, make_method, make_samples
 
 _PATIENCE = timedelta(seconds=60)

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 
 import deep_work
-from elision.deep.config import EncoderConfig, TrainConfig
+from elision.config import EncoderConfig, TrainConfig
 from elision.deep.train import train
 
 OWN = {m: EncoderConfig("own") for m in deep_work.MODALITIES}

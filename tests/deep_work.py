@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from elision.config import EncoderConfig, TrainConfig
 from elision.data.schema import Modality, Row
 from elision.data.store import Store
-from elision.deep.config import EncoderConfig, TrainConfig
 from elision.deep.train import train
 from stores import written
 

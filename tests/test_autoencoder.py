@@ -10,8 +10,7 @@ from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Addition
 from elision.likelihood import log_label_prior
-from elision.methods import AE1, AE2
-from elision.methods.autoencoder import _random_patterns
+from elision.methods.autoencoder import AE1, AE2, _random_patterns
 from elision.methods.base import Ingredients
 from elision.training import Schedule, train
 

@@ -8,7 +8,7 @@ import torch
 
 import reference
 from elision.batch import Batch
-from elision.fusion import FUSIONS
+from elision.registries import FUSIONS
 from worlds import make_method, make_samples
 
 PRIOR = np.array([0.25, 0.5, 0.25])

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from elision.deep.config import EncoderConfig, TrainConfig
+from elision.config import EncoderConfig, TrainConfig
 from elision.errors import InputError
 
 CONFIG = TrainConfig(

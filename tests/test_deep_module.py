@@ -12,10 +12,10 @@ from torchvision.models import get_model, get_model_weights
 import deep_work
 from deep_work import CONFIG, MODALITIES, sample
 from elision.bank import MemoryBank
+from elision.config import EncoderConfig
 from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.build import encoder, networks, tune
-from elision.deep.config import EncoderConfig
 from elision.deep.model import load_model
 from elision.deep.module import DeepModule
 from elision.deep.partition import Partition

@@ -7,9 +7,9 @@ import pytest
 
 import deep_work
 from deep_work import MODALITIES, sample
+from elision.config import TrainConfig
 from elision.data.schema import Modality, Row
 from elision.data.store import Store
-from elision.deep.config import TrainConfig
 from elision.deep.partition import Partition
 from stores import written
 

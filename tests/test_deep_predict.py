@@ -10,10 +10,10 @@ from PIL import Image
 
 from clips import MP4, Take, write_clip
 from elision.batch import Batch
+from elision.config import TrainConfig
 from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
 from elision.data.shards import write_shard
 from elision.data.store import Store
-from elision.deep.config import TrainConfig
 from elision.deep.model import load_model
 from elision.deep.predict import media_settings, predict
 from elision.deep.train import train

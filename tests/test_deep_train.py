@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 import deep_work
 from deep_work import CONFIG, MODALITIES, sample
+from elision.config import EncoderConfig, TrainConfig
 from elision.data.missing import remove
 from elision.data.schema import Modality
 from elision.data.store import Store
-from elision.deep.config import EncoderConfig, TrainConfig
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
 from elision.deep.partition import Partition
@@ -22,7 +22,7 @@ from elision.deep.rows import LazyRows, Reading, lazy_batch
 from elision.deep.train import train
 from elision.errors import InputError, TrainingError
 from elision.evaluation import average_segments
-from elision.methods import METHODS
+from elision.registries import METHODS
 from stores import written
 
 FAST = replace(CONFIG, epochs=2)

@@ -6,8 +6,7 @@ import torch
 
 from elision.batch import Batch
 from elision.ensemble import Specification, fit_members, fit_weights, log_posteriors
-from elision.fusion import FUSIONS
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 from elision.training import History, Schedule
 from worlds import make_samples
 

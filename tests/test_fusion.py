@@ -9,8 +9,8 @@ from torch.testing import assert_close
 import reference
 from elision import bank as bank_module
 from elision import fusion as module
-from elision.fusion import FUSIONS
 from elision.likelihood import log_evidence, log_posterior
+from elision.registries import FUSIONS
 from worlds import CASES, MISSING, Memory, make_world
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -11,9 +11,8 @@ import reference
 from elision.bank import BANKS
 from elision.batch import Batch
 from elision.errors import InputError
-from elision.fusion import FUSIONS
 from elision.likelihood import conditional_objective, negative_log_likelihood
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 from elision.training import Schedule, train
 from worlds import CASES, GRID, MISSING, make_method, make_samples, make_world
 

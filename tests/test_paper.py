@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elision.experiments import paper
-from elision.methods import METHODS
+from elision.registries import METHODS
 
 SOURCE = Path(__file__).parents[2] / "shared" / "MATH.md"
 NAMES = {label: method for (method, objective), label in paper.ROWS.items() if objective != paper.JOINT}

@@ -12,10 +12,9 @@ import torch
 from scipy.stats import chi2
 from torch import nn
 
-from elision.fusion import FUSIONS
 from elision.likelihood import log_joint, log_label_prior
-from elision.methods import METHODS
 from elision.methods.base import Ingredients
+from elision.registries import FUSIONS, METHODS
 from elision.training import Schedule, train
 from worlds import MISSING, UNLABELLED, World, make_world
 

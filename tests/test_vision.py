@@ -6,7 +6,8 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from elision.errors import InputError
-from elision.vision import NETWORKS, TORCHVISION, Own, network
+from elision.registries import NETWORKS
+from elision.vision import TORCHVISION, Own, network
 
 SPECTROGRAM, FRAME = (64, 50), (3, 40, 48)
 KINDS = {"frames": FRAME, "image": FRAME, "spectrogram": SPECTROGRAM}

@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import reference
 from elision.batch import Batch
-from elision.fusion import FUSIONS, Fusion
+from elision.fusion import Fusion
 from elision.likelihood import log_label_prior
-from elision.methods import METHODS
 from elision.methods.base import Ingredients
+from elision.registries import FUSIONS, METHODS
 
 MISSING, UNLABELLED = -1, -1
 

@@ -5,10 +5,10 @@ from elision.lazy import lazily
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ENCODERS": "elision.encoders",
-    "FUSIONS": "elision.fusion",
+    "ENCODERS": "elision.registries",
+    "FUSIONS": "elision.registries",
     "InputError": "elision.errors",
-    "METHODS": "elision.methods",
+    "METHODS": "elision.registries",
     "MultimodalClassifier": "elision.estimator",
     "TrainingError": "elision.errors",
 }

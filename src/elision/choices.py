@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from elision.bank import BANKS
-from elision.encoders import AUTO, ENCODERS
+from elision.encoders import AUTO
 from elision.ensemble import Specification
 from elision.errors import InputError, check_choice
-from elision.fusion import FUSIONS, Fusion
-from elision.methods import METHODS, Method
+from elision.fusion import Fusion
+from elision.methods import Method
+from elision.registries import ENCODERS, FUSIONS, METHODS
 
 _OPTIONAL = ("rank", "max_steps", "batch_size")
 _ABOVE_ZERO = dict.fromkeys(("n_features", "patience", *_OPTIONAL), numbers.Integral) | {"learning_rate": numbers.Real}

@@ -5,7 +5,7 @@ to all of them, and a trained part behind it. Splitting them is what makes kerne
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -104,9 +104,6 @@ def mlp(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
         layers += [nn.Linear(width, 128), nn.ReLU(), nn.Dropout(0.3)]
     return Encoder(Unchanged(), nn.Sequential(*layers, nn.Linear(128, n_features)), tuple(shape))
 
-
-ENCODERS: dict[str, Callable[[Sequence[int], int, int], Encoder]] = {"kernel": kernel, "mlp": mlp, "linear": linear}
-"""name -> a function of (shape of a row, number of observed training rows, k)."""
 
 AUTO = ("kernel", "mlp")
 """What `encoders="auto"` fits and averages by validation likelihood: neither wins everywhere."""

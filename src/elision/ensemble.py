@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from elision.bank import choose_bank
 from elision.batch import Batch
-from elision.encoders import ENCODERS, Encoder, Frozen, Unchanged
+from elision.encoders import Encoder, Frozen, Unchanged
 from elision.errors import InputError
 from elision.fusion import Fusion
 from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
+from elision.registries import ENCODERS
 from elision.stacking import PatternWeights, patterns_to_weigh, stacking_weights
 from elision.training import History, Schedule, train
 

@@ -247,10 +247,6 @@ class OuterProduct(Fusion):
         return torch.logsumexp(torch.stack(sums), dim=0) - math.log(n_tuples)
 
 
-FUSIONS: dict[str, type[Fusion]] = {"addition": Addition, "concatenation": Concatenation, "outer-product": OuterProduct}
-"""name -> class."""
-
-
 def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
     """(the modalities shown, the samples that show exactly those), for every pattern that occurs."""
     code = torch.zeros(n, dtype=torch.long, device=device)

@@ -18,9 +18,8 @@ from torch import nn
 from elision import choices
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
-from elision.fusion import FUSIONS
 from elision.inputs import Standardizer
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ channel, which is repeated three times for a torchvision backbone, so that its p
 it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elision.errors import InputError, check_choice
+from elision.registries import NETWORKS
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PICTURES = ("frames", "image")
@@ -237,38 +238,32 @@ class _Backbone(nn.Module):
         return self.layers(x).flatten(1)
 
 
-def _residual(name: str, shape: Sequence[int], channels: int, weights: str | None) -> _Backbone:
+def residual(name: str, shape: Sequence[int], channels: int, weights: str | None) -> _Backbone:
+    """Return a residual network up to its average over the picture."""
     model = _torchvision(name, weights)
     n_outputs = model.fc.in_features
     model.fc = nn.Identity()
     return _Backbone(model, n_outputs)
 
 
-def _vgg(name: str, shape: Sequence[int], channels: int, weights: str | None) -> _Backbone:
-    """Its convolutions, averaged over the picture to 512 numbers: the three dense layers behind them are left out."""
+def vgg(name: str, shape: Sequence[int], channels: int, weights: str | None) -> _Backbone:
+    """Return the convolutions, averaged over the picture to 512 numbers, without the three dense layers behind them."""
     if min(shape[-2:]) < 32:
         raise InputError(f"encoder {name!r} halves its picture five times, and {tuple(shape)} is smaller than 32")
     return _Backbone(nn.Sequential(_torchvision(name, weights).features, nn.AdaptiveAvgPool2d(1)), 512)
 
 
-def _small(name: str, shape: Sequence[int], channels: int, weights: str | None) -> SmallConvolutions:
+def small(name: str, shape: Sequence[int], channels: int, weights: str | None) -> SmallConvolutions:
+    """Return the small network, which takes rows of any size and has no pretrained weights."""
     return SmallConvolutions(channels)
 
 
-def _mlp(name: str, shape: Sequence[int], channels: int, weights: str | None) -> Perceptron:
+def perceptron(name: str, shape: Sequence[int], channels: int, weights: str | None) -> Perceptron:
+    """Return the network of numbers, which has no pretrained weights."""
     return Perceptron(shape)
 
 
 TORCHVISION = ("resnet18", "resnet34", "resnet50", "vgg16")
-NETWORKS: dict[str, Callable[[str, Sequence[int], int, str | None], nn.Module]] = {
-    "resnet18": _residual,
-    "resnet34": _residual,
-    "resnet50": _residual,
-    "vgg16": _vgg,
-    "small-cnn": _small,
-    "mlp": _mlp,
-}
-"""name -> a function of (name, shape of a row, channels, weights) that gives the backbone."""
 
 
 def _torchvision(name: str, weights: str | None) -> nn.Module:

@@ -12,10 +12,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from elision.cli.app import Many
-from elision.deep.config import EncoderConfig, TrainConfig
+from elision.config import EncoderConfig, TrainConfig
 from elision.errors import InputError
-from elision.fusion import FUSIONS
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 
 _BY_HAND = ("encoders", "options", "loggers")
 

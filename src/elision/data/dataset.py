@@ -47,6 +47,10 @@ class Dataset:
         """Index of each label in `classes`, -1 where there is none; shape (n,)."""
         return np.where(self.labels == "", -1, np.searchsorted(self.classes, self.labels))
 
+    def features(self) -> Mapping[str, np.ndarray]:
+        """Return the numbers of each sample by modality: the arrays themselves."""
+        return self.arrays
+
     def fingerprint(self) -> str:
         """A hash of all content, to tell results of one data set from those of another."""
         digest = hashlib.sha256()

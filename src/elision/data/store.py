@@ -57,6 +57,11 @@ class Store:
         return self._first[-1]
 
     @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return Path(str(self.address)).name
+
+    @property
     def classes(self) -> np.ndarray:
         """The distinct labels, sorted; shape (K,)."""
         return np.array(self.info.classes, dtype=str)
@@ -144,6 +149,12 @@ class Store:
         """A sample as `write_shard` was given it."""
         columns, row = self._locate(sample)
         return columns.read(row)
+
+    def features(self) -> dict[str, np.ndarray]:
+        """Return the pooled numbers of each sample by modality, NaN where it is missing; see `elision.data.pooled`."""
+        from elision.data.pooled import pooled
+
+        return dict(pooled(self).arrays)
 
     def fingerprint(self) -> str:
         """A hash of all content, 16 hexadecimal digits."""

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elision.config import OWN, EncoderConfig, TrainConfig
 from elision.data.schema import Modality
-from elision.deep.config import OWN, EncoderConfig, TrainConfig
 from elision.deep.partition import Partition
 from elision.errors import InputError
-from elision.fusion import FUSIONS
-from elision.methods import METHODS, Method
+from elision.methods import Method
 from elision.methods.across import ALONE, Across
 from elision.methods.base import Ingredients
+from elision.registries import FUSIONS, METHODS
 from elision.vision import Own, network
 
 _FIT_ROWS = 512

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from elision.config import TrainConfig
 from elision.deep.build import Modules
 from elision.deep.checkpoints import Checkpoint
-from elision.deep.config import TrainConfig
 from elision.deep.folder import RunFolder
 from elision.deep.partition import Partition
 

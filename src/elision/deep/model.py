@@ -13,12 +13,12 @@ from safetensors.torch import load as parse
 from torch import Tensor
 
 from elision.batch import Batch
+from elision.config import TrainConfig
 from elision.data.schema import Modality, StoreInfo
 from elision.data.store import Store
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
 from elision.deep.checkpoints import to_bytes
-from elision.deep.config import TrainConfig
 from elision.deep.rows import Reading
 from elision.errors import InputError
 from elision.files import write_atomically

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elision.config import NONE, TrainConfig
 from elision.data.missing import MECHANISMS, remove
 from elision.data.pooled import pooled
 from elision.data.segments import Segments
 from elision.data.splits import PARTS, split
 from elision.data.store import Store
-from elision.deep.config import NONE, TrainConfig
 from elision.deep.sampler import strata
 from elision.errors import InputError
 from elision.likelihood import log_label_prior

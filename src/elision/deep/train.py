@@ -16,11 +16,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
+from elision.config import TrainConfig
 from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.assess import assess
 from elision.deep.build import Modules
-from elision.deep.config import TrainConfig
 from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.deep.job import Job, Report
 from elision.deep.model import save_model

@@ -11,12 +11,10 @@ from elision.data.dataset import Dataset
 from elision.data.missing import ANY, MECHANISMS
 from elision.data.sources import load
 from elision.data.splits import split
-from elision.encoders import ENCODERS
 from elision.errors import InputError, check_choice
 from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run, partition
 from elision.files import write_atomically
-from elision.fusion import FUSIONS
-from elision.methods import METHODS
+from elision.registries import ENCODERS, FUSIONS, METHODS
 
 SETTINGS = "settings.json"
 EACH = "each"

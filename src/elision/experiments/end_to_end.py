@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from elision.deep.config import EncoderConfig, TrainConfig
+from elision.config import EncoderConfig, TrainConfig
 from elision.deep.folder import CONFIG
 from elision.deep.train import train
 from elision.errors import TrainingError

@@ -19,9 +19,8 @@ from elision.evaluation import average_segments, confusion, evaluate
 from elision.experiments.features import fingerprint as fingerprint_of
 from elision.experiments.features import load_features
 from elision.experiments.paper_run import PaperRun
-from elision.fusion import FUSIONS
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
-from elision.methods import METHODS
+from elision.registries import FUSIONS, METHODS
 from elision.training import History, Schedule
 
 SELECTIONS = ("best", "last")

@@ -103,7 +103,7 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
     training = protocol.training[table]
     options = dict(training.options)
     if table == "table1":
-        from elision.deep.config import DEFAULTS
+        from elision.config import DEFAULTS
 
         values = DEFAULTS | options
         start = f"from the weights {values['weights']}" if values.get("weights") else "from random weights"

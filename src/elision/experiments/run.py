@@ -18,7 +18,8 @@ from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import confusion, evaluate
 from elision.inputs import Arrays, Samples, observed_rows
-from elision.methods import METHODS, Claims
+from elision.methods import Claims
+from elision.registries import METHODS
 
 NONE = "none"
 UPPER_BOUND = "upper-bound"

@@ -10,9 +10,7 @@ from typing import Any
 from elision.data.missing import MECHANISMS
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
-from elision.fusion import FUSIONS
-from elision.methods import METHODS
-from elision.vision import NETWORKS
+from elision.registries import FUSIONS, METHODS, NETWORKS
 
 OWN = "own"
 AUTO = {"frames": "small-cnn", "image": "small-cnn", "spectrogram": "small-cnn", "features": "mlp"}

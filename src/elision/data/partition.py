@@ -1,0 +1,134 @@
+"""Which samples a run learns from, stops by and is judged on, and what it may see of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from elision.data.missing import MECHANISMS, remove
+from elision.data.splits import PARTS, split
+from elision.errors import InputError
+from elision.likelihood import UNLABELLED
+
+NONE = "none"
+"""The modality to remove where nothing is to be removed."""
+
+
+class Data(Protocol):
+    """What a partition needs of a data set: `Dataset`, a table's, and `Store` both give it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages, tables and figures."""
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The distinct labels, sorted; shape (K,)."""
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Index of each label in ``classes``, -1 where there is none; shape (n,)."""
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Samples of one group stay together in a split; shape (n,), or None."""
+
+    @property
+    def parts(self) -> np.ndarray | None:
+        """The part that the data itself puts each sample into, "train", "val" or "test"; shape (n,), or None."""
+
+    @property
+    def observed(self) -> Mapping[str, np.ndarray]:
+        """modality -> which samples show it; shape (n,), bool."""
+
+    def features(self) -> Mapping[str, np.ndarray]:
+        """modality -> numbers of each sample, shape (n, d), NaN where it is missing: what mechanisms look at."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is taken away from training samples before anything is learnt.
+
+    Args:
+        missing: the modality to remove, "any" (a random part of what a sample shows), or "none".
+        rate: share of the training samples that lose it, in [0, 1].
+        mechanism: which of them, a name in `MECHANISMS`.
+    """
+
+    missing: str = NONE
+    rate: float = 0.0
+    mechanism: str = "mcar"
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The samples of a run, after the split and after modalities were removed from the training part.
+
+    Args:
+        codes: class index of each sample of the data, -1 where there is no label; shape (n,).
+        classes: names of the class indices; shape (K,).
+        train: training samples, labelled or not; indices, increasing.
+        validation: labelled samples, as the data has them.
+        test: likewise.
+        observed: modality -> which of the data's samples show it, shape (n,): fewer than the data's own in the
+            training part.
+    """
+
+    codes: np.ndarray
+    classes: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    observed: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, data: Data, seed: int, by_group: bool = False, removal: Removal = Removal()) -> "Partition":
+        """Split and remove, keyed on the seed alone: the same for every method and in every process.
+
+        Raises:
+            InputError: the data cannot be split so, or has no such modality.
+        """
+        codes, parts = data.codes, data.parts
+        if parts is None:
+            if by_group and data.groups is None:
+                raise InputError(f"{data.name} names no groups, such as speakers: split it sample by sample")
+            parts = split(codes, data.groups if by_group else None, seed, data.classes)
+        kept = (codes != UNLABELLED) | (parts == "train")
+        train, validation, test = (np.flatnonzero((parts == part) & kept) for part in PARTS)
+        observed = {m: mask.copy() for m, mask in data.observed.items()}
+        if removal.missing != NONE:
+            shown = {m: mask[train] for m, mask in observed.items()}
+            looked_at = {} if removal.mechanism == "mcar" else {m: a[train] for m, a in data.features().items()}
+            drive = MECHANISMS[removal.mechanism](looked_at, removal.missing, seed)
+            for m, mask in remove(shown, removal.missing, removal.rate, seed, drive).items():
+                observed[m][train] = mask
+        return cls(codes, data.classes, train, validation, test, observed)
+
+    @cached_property
+    def complete(self) -> np.ndarray:
+        """Which training samples show every modality; shape (len(train),), bool."""
+        return np.logical_and.reduce([mask[self.train] for mask in self.observed.values()])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many samples are in each part, and how many training samples are complete."""
+        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(samples) for name, samples in sizes.items()} | {"complete": int(self.complete.sum())}
+
+    def check(self) -> None:
+        """Raise `InputError` unless a classifier of all classes and modalities can be trained and judged on it."""
+        if len(self.classes) < 2:
+            raise InputError(f"the data shows {len(self.classes)} class(es): expected at least two")
+        untrained = np.setdiff1d(np.arange(len(self.classes)), self.codes[self.train])
+        if len(untrained):
+            raise InputError(
+                f"class {str(self.classes[untrained[0]])!r} has no labelled training sample in this split: add samples "
+                "of it, or remove it"
+            )
+        for name, samples in (("validation", self.validation), ("test", self.test)):
+            if not len(samples):
+                raise InputError(f"no labelled sample is left for {name}: expected some")
+        for m, mask in self.observed.items():
+            if not mask[self.train].any():
+                raise InputError(f"no training sample shows modality {m!r}: remove it, or lower the rate")

@@ -1,0 +1,96 @@
+"""The parts that are chosen by name. An entry is imported when it is used: names alone cost no torch.
+
+A new part takes one line here. The command's help, the checks of a choice, the contract tests and the tables of the
+README and the reports come from these mappings.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from elision.encoders import Encoder
+    from elision.fusion import Fusion
+    from elision.methods.base import Method
+
+Part = TypeVar("Part")
+
+
+class Registry(MutableMapping[str, Part], Generic[Part]):
+    """A mapping from names to parts, each given as itself or as the ``module:attribute`` that holds it.
+
+    Example:
+        >>> Registry({"root": "math:sqrt"})["root"](9)
+        3.0
+    """
+
+    def __init__(self, entries: Mapping[str, Part | str]) -> None:
+        self._entries: dict[str, Any] = dict(entries)
+
+    def __getitem__(self, name: str) -> Part:
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = getattr(import_module(module), attribute)
+        return entry
+
+    def __setitem__(self, name: str, part: Part | str) -> None:
+        self._entries[name] = part
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __repr__(self) -> str:
+        return f"Registry({', '.join(self._entries)})"
+
+
+METHODS: Registry["type[Method]"] = Registry(
+    {
+        "mle": "elision.methods.mle:MaximumLikelihood",
+        "lower-bound": "elision.methods.lower_bound:LowerBound",
+        "zero-padding": "elision.methods.zero_padding:ZeroPadding",
+        "hgr": "elision.methods.hgr:HGR",
+        "ae1": "elision.methods.autoencoder:AE1",
+        "ae2": "elision.methods.autoencoder:AE2",
+        "mean-imputation": "elision.methods.mean_imputation:MeanImputation",
+        "modality-dropout": "elision.methods.modality_dropout:ModalityDropout",
+        "late-fusion": "elision.methods.late_fusion:LateFusion",
+    }
+)
+"""name -> class."""
+
+FUSIONS: Registry["type[Fusion]"] = Registry(
+    {
+        "addition": "elision.fusion:Addition",
+        "concatenation": "elision.fusion:Concatenation",
+        "outer-product": "elision.fusion:OuterProduct",
+    }
+)
+"""name -> class."""
+
+ENCODERS: Registry["Callable[..., Encoder]"] = Registry(
+    {"kernel": "elision.encoders:kernel", "mlp": "elision.encoders:mlp", "linear": "elision.encoders:linear"}
+)
+"""Encoders of numbers: name -> a function of (shape of a row, number of observed training rows, k)."""
+
+NETWORKS: Registry[Callable[..., Any]] = Registry(
+    {
+        "resnet18": "elision.vision:residual",
+        "resnet34": "elision.vision:residual",
+        "resnet50": "elision.vision:residual",
+        "vgg16": "elision.vision:vgg",
+        "small-cnn": "elision.vision:small",
+        "mlp": "elision.vision:perceptron",
+    }
+)
+"""Encoders of frames, spectrograms and numbers that are trained end to end: name -> a function of (name, shape of a
+row, channels, weights) that gives the backbone."""
