@@ -96,6 +96,7 @@ def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
         "format": FORMAT,
         "parameters": _parameters(estimator),
         "classes": {"dtype": estimator.classes_.dtype.str, "values": estimator.classes_.tolist()},
+        "class_prior": estimator.class_prior_.tolist(),
         "modalities": list(estimator.modalities_),
         "columns": {name: np.asarray(value).tolist() for name, value in columns.items()},
         "shapes": {m: list(shape) for m, shape in estimator._shapes.items()},
@@ -189,6 +190,7 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
     estimator = cls(**_restored_parameters(description["parameters"], modules))
     classes = description["classes"]
     estimator.classes_ = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+    estimator.class_prior_ = np.array(description["class_prior"])
     estimator.modalities_ = tuple(description["modalities"])
     for name, value in description["columns"].items():
         setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)
