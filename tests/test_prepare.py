@@ -13,7 +13,7 @@ import pytest
 import prepare_work as work
 from clips import AVI, MP4, Take, write_clip
 from elision.data import staging as staging_module
-from elision.data.job import Job
+from elision.data.preparation import Preparation
 from elision.data.prepare import _MOST_BYTES, _cut, prepare
 from elision.data.problems import read_problems
 from elision.data.staging import Staging
@@ -58,7 +58,7 @@ def test_the_store_holds_the_recordings_in_order(source, whole):
     }  # fmt: skip
     assert store.row(4, "face").tolist() == [4.0]
     assert store.row(4, "visual", 2).shape == (3, 32, 32)
-    assert store.row(4, "audio", 2).shape == (64, 51)
+    assert store.row(4, "audio", 2).shape == (1, 64, 51)
     assert store.durations == pytest.approx(0.6, abs=0.05)
     assert sorted(work.hashes(whole)) == ["manifest.json", "problems.csv", *(f"shard-0000{i}.arrow" for i in range(3))]
     parameters = store.info.parameters
@@ -132,16 +132,16 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
 
 def test_a_clip_that_may_not_be_read_is_set_aside(source, tmp_path, monkeypatch):
     """Root may read everything: what the system would say is put in its mouth."""
-    import elision.data.stage as module
+    import elision.data.reading as module
 
-    extract = module.extract
+    extract = module.extract_media
 
     def refuse(sources, *others):
         if sources["visual"].name == "2.mp4":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(sources["visual"]))
         return extract(sources, *others)
 
-    monkeypatch.setattr(module, "extract", refuse)
+    monkeypatch.setattr(module, "extract_media", refuse)
     summary = prepare(source, tmp_path / "store", work.job(), engine="here")
     assert [(p.id, p.file, p.reason) for p in summary.set_aside] == [
         ("c2", "2.mp4", "cannot be read: Permission denied")
@@ -357,7 +357,7 @@ def test_folders_named_as_the_paper_s_data(tmp_path, layout, files, sample):
         path = tmp_path / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clip(path, take, AVI if name.endswith("avi") else MP4)
-    job = Job(layout, work.SMALL)
+    job = Preparation(layout, work.SMALL)
     summary = prepare(tmp_path / "source", tmp_path / "store", job, engine="here")
     store = Store(tmp_path / "store")
     patterns = ["+".join(m for m in ("visual", "audio") if store.observed[m][i]) for i in range(len(store))]

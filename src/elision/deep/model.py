@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elision.batch import Batch
 from elision.config import TrainConfig
-from elision.data.schema import Modality, StoreInfo
+from elision.data.schema import StoreInfo
 from elision.data.store import Store
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
@@ -22,6 +22,7 @@ from elision.deep.checkpoints import to_bytes
 from elision.deep.rows import Reading
 from elision.errors import InputError
 from elision.files import write_atomically
+from elision.kinds import Modality
 from elision.methods import Method
 
 FORMAT = 1
