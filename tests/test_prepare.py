@@ -156,7 +156,9 @@ def test_if_nothing_can_be_prepared_it_fails_and_says_why(tmp_path):
         (folder / f"{name}.mp4").write_bytes(b"")
     path = work.write_manifest(folder, [{"id": name, "label": name, "video": f"{name}.mp4"} for name in "ab"])
     for _ in range(2):
-        with pytest.raises(InputError, match=r"all 2 recordings were set aside: a.mp4: has zero bytes; see .*problems"):
+        with pytest.raises(
+            InputError, match=r"none of the 2 recordings can be used: a.mp4: has zero bytes; see .*problems"
+        ):
             prepare(path, tmp_path / "store", work.job(), engine="here")
     assert (tmp_path / "store" / "problems.csv").read_text().count("has zero bytes") == 2
     with pytest.raises(InputError, match="expected a store"):
@@ -171,7 +173,9 @@ def test_strict_fails_once_the_store_is_there(tmp_path):
     path = work.write_source(folder, 3)
     (folder / "1.mp4").write_bytes(b"")
     for _ in range(2):
-        with pytest.raises(InputError, match=r"1 set aside, and all were asked for: .*1.mp4: has zero bytes"):
+        with pytest.raises(
+            InputError, match=r"wants every recording, and 1 could not be used: .*1.mp4: has zero bytes"
+        ):
             prepare(path, tmp_path / "store", work.job(), engine="here", strict=True)
         assert Store(tmp_path / "store").ids.tolist() == ["c0", "c2"]
 

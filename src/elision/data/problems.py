@@ -41,9 +41,8 @@ class Summary:
         """Raise `InputError` if anything was set aside."""
         if self.set_aside:
             raise InputError(
-                f"{len(self.set_aside)} recordings were set aside, and strict asks for all: "
-                f"see {join(self.dest, PROBLEMS)}; "
-                f"the first: {_said(self.set_aside[0])}"
+                f"strict preparation wants every recording, and {len(self.set_aside)} could not be used: "
+                f"see {join(self.dest, PROBLEMS)}; the first: {_said(self.set_aside[0])}"
             )
 
 

