@@ -13,7 +13,6 @@ import deep_work
 from deep_work import CONFIG, MODALITIES, sample
 from elision.config import EncoderConfig, TrainConfig
 from elision.data.missing import remove
-from elision.data.schema import Modality
 from elision.data.store import Store
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
@@ -22,6 +21,7 @@ from elision.deep.rows import LazyRows, Reading, lazy_batch
 from elision.deep.train import train
 from elision.errors import InputError, TrainingError
 from elision.evaluation import average_segments
+from elision.kinds import Modality
 from elision.registries import METHODS
 from stores import written
 

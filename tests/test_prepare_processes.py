@@ -12,7 +12,7 @@ import pytest
 
 import prepare_work as work
 from elision.data.layouts import LayoutOptions
-from elision.data.prepare import Job, prepare
+from elision.data.prepare import Preparation, prepare
 from elision.data.store import Store
 from elision.parallel import ENGINES
 
@@ -148,7 +148,7 @@ def test_real_talking_faces_by_start_and_end(tmp_path, label):
 
     grid = SHARED / "grid"
     path = subset(tmp_path / "clips", grid / "labels.csv", grid, lambda row: row["clip"].startswith("bbaf"), change)
-    job = Job("manifest", work.SMALL, LayoutOptions(label_column=label))
+    job = Preparation("manifest", work.SMALL, LayoutOptions(label_column=label))
     summary = prepare(path, tmp_path / "store", job, engine="here")
     store = Store(tmp_path / "store")
     assert summary.prepared == len(store) >= 4 and not summary.set_aside and not summary.missing
@@ -180,4 +180,4 @@ def test_real_voices_beside_action_units(tmp_path):
     for i, id in enumerate(store.ids):
         expected = [float(value) for name, value in faces[str(id)].items() if name != "clip"]
         assert store.row(i, "face").tolist() == pytest.approx(expected, rel=1e-6)
-    assert store.row(0, "audio", 1).shape == (64, 51) and (store.durations > 2.5).all()
+    assert store.row(0, "audio", 1).shape == (1, 64, 51) and (store.durations > 2.5).all()

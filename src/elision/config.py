@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Self
 from elision.data.missing import MECHANISMS
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
+from elision.kinds import KINDS
 from elision.registries import FUSIONS, METHODS, NETWORKS
 
 OWN = "own"
-AUTO = {"frames": "small-cnn", "image": "small-cnn", "spectrogram": "small-cnn", "features": "mlp"}
-"""kind of modality -> the encoder that "auto" stands for."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 LOGGERS = ("mlflow", "tensorboard")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -244,7 +243,7 @@ class TrainConfig(Config):
         if unknown:
             raise InputError(f"an encoder is given for {min(unknown)!r}: the data has {', '.join(kinds)}")
         chosen = {m: self.encoders.get(m, EncoderConfig()) for m in kinds}
-        named = {m: replace(e, name=AUTO[kinds[m]]) if e.name == "auto" else e for m, e in chosen.items()}
+        named = {m: replace(e, name=KINDS[kinds[m]].encoder) if e.name == "auto" else e for m, e in chosen.items()}
         return replace(self, encoders=named)
 
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from elision.batch import Batch
 from elision.config import TrainConfig
-from elision.data.schema import Modality, StoreInfo
+from elision.data.schema import StoreInfo
 from elision.data.store import Store
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
 from elision.deep.rows import Reading
 from elision.errors import InputError
+from elision.kinds import Modality
 from elision.methods import Method
 from elision.models import DESCRIPTION, TENSORS, read_model, write_model
 
