@@ -55,7 +55,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a store holds and whether it is whole; the fields marked * are empty where shards are damaged.
+    """The content of a store, and whether it is whole; fields marked * are empty where shards are damaged.
 
     Args:
         address: of the store.
