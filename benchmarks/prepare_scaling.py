@@ -15,7 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.clips import Take, write_clip
+from tests.support.clips import Take, write_clip
 
 from benchmarks.prepare_speed import codecs, face
 from benchmarks.timing import machine

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from tests.clips import Codecs, Take, write_clip
+from tests.support.clips import Codecs, Take, write_clip
 
 from benchmarks.timing import compare, machine
 

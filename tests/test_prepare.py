@@ -27,8 +27,6 @@ MUTE, DARK = Take(seconds=0.6, sound=False), Take(seconds=0.6, picture=False)
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     monkeypatch.setitem(ENGINES, "here", work.here)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(work.LOG, str(tmp_path / "log"))
 
 

@@ -16,16 +16,13 @@ from elision.data.prepare import Preparation, prepare
 from elision.data.store import Store
 from elision.parallel import ENGINES
 
-TESTS = Path(__file__).parent
-SHARED = TESTS.parents[1] / "shared" / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 N = 8
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     monkeypatch.setitem(ENGINES, "here", work.here)
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(work.LOG, str(tmp_path / "log"))
 
 
@@ -39,7 +36,6 @@ def one_worker(source, tmp_path_factory) -> dict[str, str]:
     """The hashes of a store that one worker made, uninterrupted."""
     folder = tmp_path_factory.mktemp("one")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(TESTS))
         patch.setenv(work.LOG, str(folder / "log"))
         prepare(source, folder / "store", work.job(work.log), workers=1)
     return work.hashes(folder / "store")

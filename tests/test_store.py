@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import stores
 from elision.data import store as store_module
 from elision.data.schema import MANIFEST, Row, StoreInfo, read_manifest, shard_name, write_manifest
 from elision.data.segments import Segments
@@ -135,12 +136,13 @@ def test_any_rows_come_back_and_give_the_same_bytes_twice(tmp_path, rows):
 def test_the_same_rows_give_the_same_files_in_another_process_and_place(tmp_path):
     written(tmp_path / "here", ROWS)
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_store import ROWS; from stores import written;"
-        "written(sys.argv[2], ROWS)"
+        "import sys; sys.path[:0] = sys.argv[2:]; from test_store import ROWS; from stores import written;"
+        "written(sys.argv[1], ROWS)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     (tmp_path / "there").mkdir()
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path / "there")]
+    places = [str(Path(__file__).parent), str(Path(stores.__file__).parent)]
+    command = [sys.executable, "-c", script, str(tmp_path / "there"), *places]
     subprocess.run(command, check=True, env=environment)
     files = sorted(path.name for path in (tmp_path / "here").iterdir())
     assert files == ["manifest.json", "shard-00000.arrow", "shard-00001.arrow", "shard-00002.arrow"]
