@@ -156,7 +156,7 @@ class OpenClip:
         for count, packet in enumerate(self._read(*streams)):
             if count > MAX_PACKETS:
                 raise MediaError(
-                    self.path, f"has more than {MAX_PACKETS} packets: if it is not damaged, cut it into clips"
+                    self.path, f"has more than {MAX_PACKETS} packets: unless it is damaged, cut it"
                 )
             rolls[packet.stream.index].add(packet)
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
