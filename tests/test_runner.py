@@ -18,8 +18,8 @@ from elision.experiments import commands
 from elision.experiments.run import Run
 from elision.experiments.runner import run_grid
 
-RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "auto", "linear", "left", 0.5, 0)
-KEY = "e205fe182f4f3d53"
+RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "all", "linear", "left", 0.5, 0)
+KEY = "1aee037c7b877c33"
 
 
 def grid(n: int) -> list[Run]:

@@ -144,7 +144,7 @@ class TrainConfig(Config):
     Args:
         method: in `METHODS`, of those that learn end to end.
         fusion: in `FUSIONS`.
-        objective: "auto" (the method's own), "joint" or "conditional".
+        objective: "joint" or "conditional"; None is the method's first: an average of networks costs as many trainings.
         options: the method's own, by name.
         encoders: modality -> how it is encoded; those left out are "auto".
         n_features: k.
@@ -183,7 +183,7 @@ class TrainConfig(Config):
 
     method: str = "mle"
     fusion: str = "addition"
-    objective: str = "auto"
+    objective: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     encoders: Mapping[str, EncoderConfig] = field(default_factory=dict)
     n_features: int = 128
@@ -222,7 +222,7 @@ class TrainConfig(Config):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.objective == "auto" and self.method in METHODS:
+        if self.objective is None and self.method in METHODS:
             object.__setattr__(self, "objective", METHODS[self.method].claims.objectives[0])
         object.__setattr__(self, "loggers", tuple(self.loggers))
         _check(self)

@@ -62,7 +62,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         method: a name in `elision.METHODS`, or a `Method` class.
         fusion: "addition", "concatenation", "outer-product", or a `Fusion` class.
         objective: "conditional" (the paper's), "joint" (also explains the inputs, and learns from unlabelled samples),
-            or "auto": all that the method has, averaged.
+            or "all": every objective that the method has, averaged.
         encoders: a name in `elision.ENCODERS` for all modalities, a dict modality -> name or ``nn.Module`` (rows of any
             shape to ``n_features`` numbers), or "auto": kernel and MLP, averaged. A module is copied, never changed.
         modalities: for a table, modality -> column names, positions or a slice; None is one modality of all columns.
@@ -107,7 +107,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         method: str | type[Method] = "mle",
         fusion: str | type[Fusion] = "addition",
-        objective: str = "auto",
+        objective: str = "all",
         encoders: str | Mapping[str, str | nn.Module] = "auto",
         modalities: Mapping[str, Any] | None = None,
         *,
@@ -227,7 +227,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch = self._batch(X)
         joint = [i for i, member in enumerate(self._members) if member.specification.objective == "joint"]
         if not joint:
-            raise InputError("evidence needs the joint objective: fit method 'mle' with objective 'joint' or 'auto'")
+            raise InputError("evidence needs the joint objective: fit method 'mle' with objective 'joint', or with all")
         weights = self._weights.of(batch.observed)[joint]
         values = log_evidences([self._members[i] for i in joint], batch)
         return mixture(values, weights / weights.sum(0)).double().cpu().numpy()
