@@ -155,9 +155,7 @@ class OpenClip:
         rolls = {s.index: Roll() for s in streams}
         for count, packet in enumerate(self._read(*streams)):
             if count > MAX_PACKETS:
-                raise MediaError(
-                    self.path, f"has more than {MAX_PACKETS} packets: unless it is damaged, cut it"
-                )
+                raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: cut it, unless it is damaged")
             rolls[packet.stream.index].add(packet)
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
         origin = self.container.start_time
