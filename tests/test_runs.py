@@ -146,7 +146,7 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("train", str(table), "--out", str(tmp_path / "x"), "--epochs", "3"): "--epochs is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
-        ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for tables",
+        ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
         ("predict", str(tmp_path), str(table)): "holds no trained model",
         ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
         ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",

@@ -26,8 +26,8 @@ def predict(
     run
         Folder of a run, or of a model.
     files
-        Tables (.csv, .parquet) for a run of a table: the columns that it was trained on, by name, and if you like id. For
-        a run of recordings videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
+        For a run of a table, tables (.csv, .parquet) with the columns that it was trained on and, if you like, id; for
+        one of recordings videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
     without
         Modalities not to be used, such as audio.
     out
