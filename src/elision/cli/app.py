@@ -2,12 +2,14 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from elision import __version__
 from elision.errors import InputError, TrainingError
+from elision.registries import DATASETS, ENCODERS, FUSIONS, METHODS, NETWORKS
 
 app = App(
     name="elision",
@@ -28,6 +30,22 @@ SOME_FAILED, TRAINING_FAILED = 3, 4
 """Exit codes; 2 means that something given cannot be used."""
 EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
 """A package that is not installed with Elision -> the extra that brings it."""
+
+_NAMED = {"METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS}
+
+
+def spell_out(text: str) -> str:
+    """Put the names of a registry in the place of its own name, such as `METHODS`."""
+    for name, registry in _NAMED.items():
+        text = text.replace(f"`{name}`", ", ".join(registry))
+    return text
+
+
+def naming_choices(verb: Callable) -> Callable:
+    """Spell out the registries that a verb's docstring names, which is its help."""
+    verb.__doc__ = spell_out(verb.__doc__ or "")
+    return verb
+
 
 Many = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 """An option that takes several words."""

@@ -6,16 +6,14 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many
+from elision.cli.app import Many, naming_choices, spell_out
 from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
 from elision.errors import InputError
-from elision.registries import ENCODERS, FUSIONS, METHODS
 
 _BY_HAND = ("encoders", "options", "loggers")
 
@@ -24,12 +22,7 @@ def _described(config: type[Config]) -> dict[str, str]:
     """Return what a config's docstring says of each option."""
     text = config.__doc__.partition("Args:")[2]
     entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)
-    told = {"`METHODS`": METHODS, "`FUSIONS`": FUSIONS, "`ENCODERS`": ENCODERS}
-    return {name: reduce(_spell_out, told.items(), " ".join(words.split())) for name, words in entries}
-
-
-def _spell_out(text: str, registry: tuple[str, Iterable[str]]) -> str:
-    return text.replace(f"in {registry[0]}", "among " + ", ".join(registry[1]))
+    return {name: spell_out(" ".join(words.split()).replace("in `", "among `")) for name, words in entries}
 
 
 def _flags() -> type:
@@ -57,6 +50,7 @@ Flags = _flags()
 _NOTHING_GIVEN = Flags()
 
 
+@naming_choices
 def train(  # noqa: PLR0913
     data: str | None = None,
     *,
@@ -87,8 +81,8 @@ def train(  # noqa: PLR0913
     config
         A config file, JSON or YAML, such as a run's config.json. Options beside it win.
     encoder
-        MODALITY=NAME, such as visual=resnet18 audio=small-cnn: resnet18, resnet34, resnet50, vgg16, small-cnn, mlp; of
-        a table kernel, mlp, linear, auto, and one NAME for all modalities.
+        MODALITY=NAME, such as visual=resnet18 audio=small-cnn, among `NETWORKS`; of a table among `ENCODERS` and auto
+        (kernel and mlp, averaged), and one NAME for all modalities.
     weights
         MODALITY=WEIGHTS, pretrained ones by torchvision's name, such as visual=IMAGENET1K_V2.
     frozen
