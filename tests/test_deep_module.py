@@ -18,7 +18,7 @@ from elision.deep import processes
 from elision.deep.build import encoder, networks, tune
 from elision.deep.model import load_model
 from elision.deep.module import DeepModule
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.deep.train import train
 from stores import written
 
@@ -150,7 +150,7 @@ def test_validation_is_the_likelihood_of_the_validation_samples(tmp_path):
     result = train(store.address, tmp_path / "run", replace(CONFIG, bank="batch"))
     model = load_model(tmp_path / "run")
     for part, expected in (("validation", result.values["validation"]["nll"]), ("test", None)):
-        samples = getattr(Partition.of(store, model.config), part)
+        samples = getattr(StorePartition.of_store(store, model.config), part)
         assert not store.observed["visual"][samples].all()
         logs = model.predict(store, samples, store.observed)
         nll = -np.mean([row[z] for row, z in zip(logs, store.codes[samples], strict=True)])
@@ -171,7 +171,7 @@ def test_a_line_of_the_log_is_the_mean_loss_since_the_last(data, tmp_path, monke
 def test_spectrograms_are_standardised_by_what_training_samples_show(data, tmp_path):
     config = replace(CONFIG, missing="audio", epochs=1)
     train(data.address, tmp_path / "run", config)
-    parts = Partition.of(data, config)
+    parts = StorePartition.of_store(data, config)
     shown = [i for i in parts.train if parts.observed["audio"][i]]
     seen = np.concatenate([sample(i).values["audio"].astype(np.float64) for i in shown])
     preparation = networks(load_model(tmp_path / "run").method)[1].preparation

@@ -10,7 +10,7 @@ from deep_work import MODALITIES, sample
 from elision.config import TrainConfig
 from elision.data.schema import Row
 from elision.data.store import Store
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.kinds import Modality
 from stores import written
 
@@ -28,7 +28,7 @@ def numbers(tmp_path_factory):
 def test_the_mechanism_decides_who_loses_a_modality(numbers, mechanism, driver):
     """Odds of 7.4 per standard deviation correlate by about 0.6; 210 samples without any by 0.07 (one sigma)."""
     store, values = numbers
-    parts = Partition.of(store, TrainConfig(missing="a", rate=0.5, mechanism=mechanism))
+    parts = StorePartition.of_store(store, TrainConfig(missing="a", rate=0.5, mechanism=mechanism))
     lost = ~parts.observed["a"][parts.train]
     assert lost.sum() == round(0.5 * len(parts.train))
     for column in (0, 1):
@@ -38,7 +38,7 @@ def test_the_mechanism_decides_who_loses_a_modality(numbers, mechanism, driver):
 
 def test_only_training_samples_lose_anything_and_the_store_keeps_what_it_shows(numbers):
     store, _ = numbers
-    parts = Partition.of(store, TrainConfig(missing="a", rate=0.9))
+    parts = StorePartition.of_store(store, TrainConfig(missing="a", rate=0.9))
     judged = [*parts.validation, *parts.test]
     assert parts.observed["a"][judged].all()
     assert parts.observed["b"].all()
@@ -47,7 +47,7 @@ def test_only_training_samples_lose_anything_and_the_store_keeps_what_it_shows(n
 
 def test_groups_stay_together_where_it_is_asked_for(tmp_path):
     store = deep_work.store(tmp_path, n=60)
-    parts = Partition.of(store, TrainConfig(by_group=True))
+    parts = StorePartition.of_store(store, TrainConfig(by_group=True))
     sides = [set(store.groups[part]) for part in (parts.train, parts.validation, parts.test)]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 7
 
@@ -59,7 +59,7 @@ def test_a_split_that_the_data_has_is_kept_without_samples_that_cannot_judge(tmp
     """
     split = ["train"] * 20 + ["val"] * 8 + ["test"] * 12
     rows = [replace(sample(i), split=split[i]) for i in range(40)]
-    parts = Partition.of(Store(written(tmp_path, rows, modalities=MODALITIES)), TrainConfig(seed=3))
+    parts = StorePartition.of_store(Store(written(tmp_path, rows, modalities=MODALITIES)), TrainConfig(seed=3))
     assert parts.train.tolist() == list(range(20))
     assert parts.validation.tolist() == [20, 21, 22, 23, 25, 26, 27]
     assert parts.test.tolist() == [28, 29, 30, 31, 32, 33, 35, 36, 37, 38, 39]

@@ -16,14 +16,14 @@ from elision.data.missing import remove
 from elision.data.store import Store
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.deep.rows import LazyRows, Reading, lazy_batch
 from elision.deep.train import train
 from elision.errors import InputError, TrainingError
 from elision.evaluation import average_segments
 from elision.kinds import Modality
 from elision.registries import METHODS
-from stores import written
+from stores import row, written
 
 FAST = replace(CONFIG, epochs=2)
 END_TO_END = [name for name, method in METHODS.items() if not method.claims.needs_features]
@@ -70,7 +70,7 @@ def test_every_end_to_end_method_trains_and_loads(data, tmp_path, name):
     config = replace(FAST, method=name, objective=METHODS[name].claims.objectives[0], fusion="concatenation")
     values = train(data.address, tmp_path / "run", config).values
     model = load_model(tmp_path / "run")
-    parts = Partition.of(data, model.config)
+    parts = StorePartition.of_store(data, model.config)
     logs = model.predict(data, parts.test, parts.observed)
     assert np.isfinite(logs).all()
     hits = logs.argmax(1) == data.codes[parts.test]
@@ -78,7 +78,7 @@ def test_every_end_to_end_method_trains_and_loads(data, tmp_path, name):
 
 
 def test_the_split_and_what_goes_missing_are_those_of_every_other_experiment(data):
-    parts = Partition.of(data, CONFIG)
+    parts = StorePartition.of_store(data, CONFIG)
     assert len({*parts.train, *parts.validation, *parts.test}) == len(data)
     kept = remove({m: mask[parts.train] for m, mask in data.observed.items()}, "visual", 0.5, CONFIG.seed)
     assert np.array_equal(parts.observed["visual"][parts.train], kept["visual"])
@@ -89,7 +89,7 @@ def test_the_split_and_what_goes_missing_are_those_of_every_other_experiment(dat
 def test_the_stored_banks_are_those_of_the_final_encoders(run, data):
     """c_m of the saved model, recomputed from the store with the saved encoders and the formula."""
     model = load_model(run.folder)
-    parts = Partition.of(data, model.config)
+    parts = StorePartition.of_store(data, model.config)
     net, fusion = model.method.model.encoders[1], model.method.model.fusion
     segments = parts.segments(parts.train)
     rows = segments.batch(np.arange(len(segments))).inputs["audio"]
@@ -107,8 +107,6 @@ def test_the_best_weights_are_kept_and_not_the_last(data, tmp_path):
     assert result.values["best_step"] < result.values["step"]
     best_folder = tmp_path / "run" / "checkpoints" / f"best-{result.values['best_step']:09d}"
     best = load_file(best_folder / "tensors.safetensors")
-        tmp_path / "run" / "checkpoints" / f"best-{result.values['best_step']:09d}" / "tensors.safetensors"
-    )
     saved = load_file(tmp_path / "run" / "model" / "tensors.safetensors")
     name = "model.fusion.label_embedding"
     assert torch.equal(best[name], saved[name])
@@ -118,7 +116,7 @@ def test_the_best_weights_are_kept_and_not_the_last(data, tmp_path):
 
 
 def test_lazy_rows_read_what_eager_ones_hold(data):
-    parts = Partition.of(data, CONFIG)
+    parts = StorePartition.of_store(data, CONFIG)
     segments = parts.segments(parts.train)
     lazy = lazy_batch(segments, Reading(torch.device("cpu"), piece=7))
     eager = segments.batch(np.arange(len(segments)))
@@ -147,7 +145,7 @@ def test_what_is_not_observed_is_never_decoded(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Store, "window", spy)
     config = replace(FAST, rate=0.9)
-    parts = Partition.of(data, config)
+    parts = StorePartition.of_store(data, config)
     train(data.address, tmp_path / "run", config)
     hidden = parts.train[~parts.observed["visual"][parts.train]]
     assert len(hidden) > 30
@@ -374,3 +372,11 @@ def test_a_logger_that_cannot_be_used_says_what_to_install(data, tmp_path, monke
     monkeypatch.setattr(module, "MLFlowLogger", absent)
     with pytest.raises(InputError, match=r"logger 'mlflow' cannot be used: no mlflow here; install elision\[mlflow\]"):
         train(data.address, tmp_path / "run", replace(FAST, loggers=("mlflow",)))
+
+
+def test_a_store_of_one_class_is_refused_before_a_folder_is_made(tmp_path):
+    rows = [row(i, label="only") for i in range(12)]
+    store = Store(written(tmp_path / "store", rows))
+    with pytest.raises(InputError, match="shows 1 class"):
+        train(store.address, tmp_path / "run", FAST)
+    assert not (tmp_path / "run").exists()

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elision.config import OWN, EncoderConfig, TrainConfig
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.errors import InputError
 from elision.kinds import Modality
 from elision.methods import Method
@@ -76,7 +77,7 @@ def networks(method: Method) -> list[nn.Module]:
     return list(found)
 
 
-def fit_preparations(method: Method, parts: Partition, seed: int) -> None:
+def fit_preparations(method: Method, parts: StorePartition, seed: int) -> None:
     """Let encoders see up to 512 training segments of their modality; the same on every process."""
     for m, net in zip(parts.observed, networks(method), strict=True):
         segments = parts.segments(parts.train)
@@ -95,6 +96,6 @@ def tune(method: Method, config: TrainConfig) -> None:
             net.compile()
 
 
-def _rows(parts: Partition, modality: str, positions: np.ndarray) -> Tensor:
-    alone = type(parts)(parts.store, parts.train, parts.validation, parts.test, {modality: parts.observed[modality]})
+def _rows(parts: StorePartition, modality: str, positions: np.ndarray) -> Tensor:
+    alone = replace(parts, observed={modality: parts.observed[modality]})
     return alone.segments(parts.train).batch(positions).inputs[modality]

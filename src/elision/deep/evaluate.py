@@ -11,7 +11,7 @@ from elision.deep.assess import assess
 from elision.deep.build import Modules
 from elision.deep.folder import DATA
 from elision.deep.model import load_model
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.deep.rows import Reading
 from elision.errors import InputError
 
@@ -45,7 +45,7 @@ def evaluate_run(
     store = Store(data or described["address"])
     model.check(store.info)
     if described and described["fingerprint"] == store.fingerprint():
-        parts = Partition.of(store, model.config)
+        parts = StorePartition.of_store(store, model.config)
         samples, observed, what = parts.test, parts.observed, "test part of the training data"
     else:
         samples, observed, what = np.flatnonzero(store.codes >= 0), store.observed, "all labelled samples"

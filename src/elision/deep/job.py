@@ -8,7 +8,7 @@ from elision.config import TrainConfig
 from elision.deep.build import Modules
 from elision.deep.checkpoints import Checkpoint
 from elision.deep.folder import RunFolder
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Job:
     """
 
     config: TrainConfig
-    parts: Partition
+    parts: StorePartition
     folder: RunFolder
     modules: Modules
     checkpoint: Checkpoint | None

@@ -25,7 +25,7 @@ from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.deep.job import Job, Report
 from elision.deep.model import save_model
 from elision.deep.module import DeepModule
-from elision.deep.partition import Partition
+from elision.deep.partition import StorePartition
 from elision.errors import InputError, TrainingError
 from elision.files import write_atomically
 
@@ -78,18 +78,19 @@ def train(
     with ExitStack() as stack:
         if first:
             _check_folder(folder, resume)
-            stack.enter_context(folder.locked())
         saved = TrainConfig.read(folder.path / CONFIG) if resume else None
         store = Store(data or _address(folder, resume))
         config = (config or saved or TrainConfig()).resolve({m: v.kind for m, v in store.info.modalities.items()})
         _check_machine(config)
+        parts = StorePartition.of_store(store, config)  # before anything is written
+        if first:
+            stack.enter_context(folder.locked())
         checkpoint = None
         if saved:
             _check_same(folder, saved, config, store)
             checkpoint = folder.checkpoints.latest()
             if first:
                 folder.checkpoints.set_aside()
-        parts = Partition.of(store, config)
         if first:
             config.write(folder.path / CONFIG)
             _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
