@@ -53,7 +53,7 @@ class Unchanged(Frozen):
 
 
 class NystroemFeatures(Frozen):
-    """phi(x) = W k(x, landmarks), so that phi(x) . phi(x') approximates the kernel exp(-gamma |x - x'|^2).
+    """Maps x to phi(x) = W k(x, landmarks), so that phi(x) . phi(x') approximates the kernel exp(-gamma |x - x'|^2).
 
     gamma is 1 / (columns x variance), and W = V D^(-1/2) V^T for the landmarks' kernel V D V^T, so that W W^T is its
     inverse (eigenvalues below 1e-12 count as 1e-12). Landmarks and W are those of scikit-learn's `Nystroem`, whose
@@ -81,7 +81,7 @@ class NystroemFeatures(Frozen):
         self.normalization.copy_((vectors / values.clamp(min=_LEAST_EIGENVALUE).sqrt()) @ vectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ...) to (n, L), in the precision of x."""
+        """Map (n, ...) to (n, L), in the precision of x."""
         return (self._kernel(x.flatten(1).double()) @ self.normalization.double().T).to(x.dtype)
 
     def _kernel(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class NystroemFeatures(Frozen):
 
 
 class ByteDropout(nn.Module):
-    """Dropout by one random byte a number: cheap to draw, and the same in expectation as `torch.nn.Dropout`.
+    """Drops numbers by one random byte each: cheap to draw, and equal in expectation to `torch.nn.Dropout`.
 
     A number is dropped where its byte is below round(256 p) and divided by the share that is kept elsewhere, so that
     its mean is exact, and its rate within 1/512 of p: .3 is 77/256 = .3008. The bytes are those of 64-bit draws of
@@ -107,7 +107,7 @@ class ByteDropout(nn.Module):
         self.below = min(round(256 * p), 255)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape; x itself in evaluation mode."""
+        """Return x with numbers dropped, or x itself in evaluation mode."""
         if not self.training or not self.below:
             return x
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)

@@ -27,7 +27,7 @@ _CHUNK = 2**14
 
 
 class Fusion(nn.Module, ABC):
-    """A score of features against classes.
+    """Scores features against classes.
 
     Args:
         modalities: names, in a fixed order.
@@ -44,15 +44,15 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """What `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
+        """Return what `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
 
     @abstractmethod
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """A modality's marginal from those of the parts of its bank, which hold ``sizes``, (parts,), rows each."""
+        """Return a modality's marginal from those of its bank's parts, which hold ``sizes``, (parts,), rows each."""
 
     @abstractmethod
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """s_S(z) of every sample, each with its own pattern S.
+        """Return s_S(z) of every sample, each with its own pattern S.
 
         Args:
             features: packed features, modality -> (n_m, k).
@@ -66,11 +66,11 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """s_{}(z), every modality averaged out; shape (K,)."""
+        """Return s_{}(z), every modality averaged out; shape (K,)."""
 
 
 class AdditiveFusion(Fusion, ABC):
-    """Scores that are sums over modalities, so that a missing one has a closed form of K numbers.
+    """Sums scores over modalities, so that a missing one has a closed form of K numbers.
 
     s_S(z) = sum_{m in S} f_m . h_m(z) + sum_{m not in S} c_m(z), with
     c_m(z) = log mean over the bank of m of exp(f_m . h_m(z)), shared by all samples: O((n + N) k K), any pattern.
@@ -78,10 +78,10 @@ class AdditiveFusion(Fusion, ABC):
 
     @abstractmethod
     def embeddings(self) -> dict[str, Tensor]:
-        """modality -> h_m, shape (K, k)."""
+        """Return modality -> h_m, shape (K, k)."""
 
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
+        """Return modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
         embeddings = self.embeddings()
         return {
             m: log_mean_exp_dot(embeddings[m], features) if len(features) else features.new_zeros(self.n_classes)
@@ -89,21 +89,21 @@ class AdditiveFusion(Fusion, ABC):
         }
 
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
+        """Return c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
         if not sizes.sum():
             return sum(parts)
         shares = sizes.to(parts[0]).log() - sizes.sum().to(parts[0]).log()
         return torch.logsumexp(torch.stack(list(parts)) + shares[:, None], dim=0)
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """f_m . h_m(z) where m was observed and c_m(z) where it was not, summed over m."""
+        """Sum over m: f_m . h_m(z) where m was observed, and c_m(z) where it was not."""
         return sum(
             marginals[m].expand(n_samples, -1).index_copy(0, rows[m], features[m] @ embedding.T)
             for m, embedding in self.embeddings().items()
         )
 
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """sum_m c_m."""
+        """Return sum_m c_m."""
         return sum(marginals[m] for m in self.modalities)
 
 
@@ -115,7 +115,7 @@ class Addition(AdditiveFusion):
         self.label_embedding = nn.Parameter(torch.randn(n_classes, n_features) / math.sqrt(n_features))
 
     def embeddings(self) -> dict[str, Tensor]:
-        """The same h for every modality."""
+        """Return the same h for every modality."""
         return dict.fromkeys(self.modalities, self.label_embedding)
 
 
@@ -128,7 +128,7 @@ class Concatenation(AdditiveFusion):
         self.label_embedding = nn.Parameter(torch.randn(shape) / math.sqrt(n_features))
 
     def embeddings(self) -> dict[str, Tensor]:
-        """The blocks of h."""
+        """Return the blocks of h."""
         return dict(zip(self.modalities, self.label_embedding, strict=True))
 
 
@@ -162,29 +162,29 @@ class OuterProduct(Fusion):
         self.label_tensor = nn.Parameter(torch.randn(shape) / math.sqrt(n_features * self.rank ** (1 / n_factors)))
 
     def _project(self, modality: str, features: Tensor) -> Tensor:
-        """p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
+        """Return p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
         index = self.modalities.index(modality)
         if self.full and index == 1:
             return features[:, None, :]
         return torch.einsum("nk,zrk->nzr", features, self.label_tensor[index])
 
     def _pull(self, modality: str, product: Tensor) -> Tensor:
-        """t_z = A_u^T q_z: (n, K or 1, r) to (n, K, k), so that s = t_z . f_u."""
+        """Return t_z = A_u^T q_z: (n, K or 1, r) to (n, K, k), so that s = t_z . f_u."""
         index = self.modalities.index(modality)
         if self.full and index == 1:
             return product
         return torch.einsum("nzr,zrk->nzk", product.expand(-1, self.n_classes, -1), self.label_tensor[index])
 
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """The bank's features themselves, modality -> (N_m, k)."""
+        """Return the bank's features themselves, modality -> (N_m, k)."""
         return dict(bank)
 
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """The parts' rows together."""
+        """Return the parts' rows together."""
         return torch.cat(list(parts))
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """Samples are grouped by pattern; each group is one average."""
+        """Group samples by pattern; each group is one average."""
         any_features = features[self.modalities[0]]
         out = any_features.new_zeros(n_samples, self.n_classes)
         for shown, samples in _patterns(rows, n_samples, any_features.device):
@@ -199,12 +199,12 @@ class OuterProduct(Fusion):
         return out
 
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """The mean over tuples of all banks; shape (K,)."""
+        """Return the log mean over tuples of all banks' rows; shape (K,)."""
         ones = self.label_tensor.new_ones(1, self.n_classes, self.rank)
         return self._average_out(ones, list(self.modalities), marginals, ALL_PAIRS).squeeze(0)
 
     def _average_out(self, product: Tensor, missing: Sequence[str], bank: Packed, limit: int) -> Tensor:
-        """log mean over the tuples of ``missing`` of exp(sum_r q[z, r] prod_u p_u[z, r]); q (n, K, r) to (n, K).
+        """Average exp(sum_r q[z, r] prod_u p_u[z, r]) over the tuples of ``missing``, in logs; q (n, K, r) to (n, K).
 
         0 where a bank is empty, as a mini-batch's own may be: such samples say nothing at this step.
         """
@@ -236,7 +236,7 @@ class OuterProduct(Fusion):
         return combinations
 
     def _sweep(self, product: Tensor, combinations: Tensor, last: str, keys: Tensor) -> Tensor:
-        """log mean over (combinations x keys), the keys, (N, k), swept by the kernel once for every combination."""
+        """Return the log mean over combinations x keys; the kernel sweeps the keys, (N, k), for each combination."""
 
         def sweep(part: Tensor, combinations: Tensor, keys: Tensor) -> Tensor:
             pairs = (part[:, None] * combinations).flatten(0, 1)
