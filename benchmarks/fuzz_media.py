@@ -15,8 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
-from tests.clips import AVI, MKV, MP4, MPG, Codecs, Take, write_clip
-from tests.fuzzing import Outcome, fuzz
+from tests.support.clips import AVI, MKV, MP4, MPG, Codecs, Take, write_clip
+from tests.support.fuzzing import Outcome, fuzz
 
 FORMATS = {
     "mp4": MP4,

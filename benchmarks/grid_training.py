@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.grid_mouth import mouth
 from elision.config import TrainConfig
-from elision.data.job import Job
 from elision.data.layouts import LayoutOptions
+from elision.data.preparation import Preparation
 from elision.data.prepare import prepare
 from elision.deep.train import train
 from elision.media.extract import MediaSettings
@@ -66,7 +66,7 @@ def prepare_store(source: Path, store: Path) -> None:
             middle = (float(row["colour_start"]) + float(row["colour_end"])) / 2
             writer.writerow((row["clip"], row["colour"], row["file"], f"{middle - REACH:.3f}", f"{middle + REACH:.3f}"))
     settings = MediaSettings(windows=3, seconds=0.4, size=64, noise_db=-10.0, crop=mouth)
-    prepare(manifest, store, Job("manifest", settings, LayoutOptions()), workers=1)
+    prepare(manifest, store, Preparation("manifest", settings, LayoutOptions()), workers=1)
 
 
 def table(results: dict) -> str:

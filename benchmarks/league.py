@@ -50,8 +50,8 @@ def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
 
 def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     """The quick lines, then the slow ones; seed by seed, cell by cell, line by line."""
-    lines = [(m, "addition", "auto", "auto") for m in (*METHODS, UPPER_BOUND)] + [(r, "-", "-", "-") for r in RIVALS]
-    lines.append(("late-fusion", "concatenation", "auto", "auto"))
+    lines = [(m, "addition", "all", "auto") for m in (*METHODS, UPPER_BOUND)] + [(r, "-", "-", "-") for r in RIVALS]
+    lines.append(("late-fusion", "concatenation", "all", "auto"))
     lines = [line for line in lines if (not only or line[0] in only) and line[0] not in not_installed()]
     runs = []
     for slow in (False, True):

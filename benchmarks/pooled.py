@@ -43,4 +43,4 @@ def work(run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    main([("mle", "addition", "auto", "auto"), *((name, "late", "-", "-") for name in RIVALS)], work)
+    main([("mle", "addition", "all", "auto"), *((name, "late", "-", "-") for name in RIVALS)], work)

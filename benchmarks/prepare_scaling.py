@@ -15,15 +15,15 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.clips import Take, write_clip
+from tests.support.clips import Take, write_clip
 
 from benchmarks.prepare_speed import codecs, face
 from benchmarks.timing import machine
-from elision.data.job import Job, modalities
 from elision.data.layouts.found import Found
+from elision.data.preparation import Preparation, modalities
 from elision.data.prepare import prepare
+from elision.data.reading import read_recording
 from elision.data.recording import Recording
-from elision.data.stage import stage
 from elision.data.staging import Staging
 from elision.media.extract import MediaSettings
 from elision.parallel import Placing, work_through
@@ -51,7 +51,7 @@ def make(folder: Path) -> list[Recording]:
 def clip(area: Staging, settings: MediaSettings, recording: Recording) -> float:
     """Processor time, in seconds, of one clip."""
     before = time.process_time()
-    stage(area, settings, recording)
+    read_recording(area, settings, recording)
     return time.process_time() - before
 
 
@@ -77,7 +77,7 @@ def assembling(source: Path) -> float:
             if done == total:
                 marks.setdefault("read", time.perf_counter())
 
-        prepare(source, Path(folder) / "store", Job("manifest"), workers=2, watch=watch)
+        prepare(source, Path(folder) / "store", Preparation("manifest"), workers=2, watch=watch)
         ended = time.perf_counter()
     return (ended - marks["read"]) / (ended - started)
 

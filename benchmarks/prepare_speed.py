@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from tests.clips import Codecs, Take, write_clip
+from tests.support.clips import Codecs, Take, write_clip
 
 from benchmarks.timing import compare, machine
 
@@ -58,10 +58,10 @@ def decode(paths: list[Path]) -> None:
 
 
 def prepare(paths: list[Path]) -> None:
-    from elision.media.extract import MediaSettings, extract
+    from elision.media.extract import MediaSettings, extract_media
 
     for path in paths:
-        found = extract({"visual": path, "audio": path}, None, None, MediaSettings(), path.stem)
+        found = extract_media({"visual": path, "audio": path}, None, None, MediaSettings(), path.stem)
         assert len(found.values["visual"]) == len(found.values["audio"]) == 30
 
 
@@ -91,11 +91,11 @@ def own(): return status("RssAnon")  # without the pages of files, which process
 import torch
 torch.set_num_threads(1)
 torch_only = peak()
-from elision.media.extract import MediaSettings, extract
+from elision.media.extract import MediaSettings, extract_media
 before, anonymous = peak(), own()
 for path in sys.argv[1:]:
     for _ in range(3):
-        extract({"visual": Path(path), "audio": Path(path)}, None, None, MediaSettings(), "key")
+        extract_media({"visual": Path(path), "audio": Path(path)}, None, None, MediaSettings(), "key")
 print(f"torch alone {torch_only:.0f} MB, all imports {before:.0f} MB ({anonymous:.0f} MB its own), "
       f"peak {peak():.0f} MB ({own():.0f} MB its own): {peak() - before:.0f} MB more")
 """

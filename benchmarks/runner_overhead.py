@@ -19,7 +19,7 @@ def idle(run: Run) -> dict:
 
 
 def main() -> None:
-    runs = [Run("-", "-", "0" * 16, False, "mle", "addition", "auto", "auto", "none", 0.0, seed) for seed in range(N)]
+    runs = [Run("-", "-", "0" * 16, False, "mle", "addition", "all", "auto", "none", 0.0, seed) for seed in range(N)]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         results, failures = run_grid(runs, Path(folder), 2, lambda *_: None, idle)

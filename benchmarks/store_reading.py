@@ -25,10 +25,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from benchmarks.timing import machine
-from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
+from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
 from elision.data.segments import Segments, collate
 from elision.data.shards import write_shard
 from elision.data.store import Store
+from elision.kinds import Modality
 
 WORKERS, BATCH, WINDOWS, CLIPS = 2, 32, 30, 128
 
@@ -87,7 +88,7 @@ def measure(store: Store, repeats: int) -> None:
     samples = np.flatnonzero(store.observed[m])[:CLIPS]
     segments = Segments(store, samples)
     n = len(segments)
-    jpegs = [bytes(store.jpeg(s, m, w)) for s in samples.tolist() for w in segments.windows]
+    jpegs = [bytes(store.stored(s, m, w)) for s in samples.tolist() for w in segments.windows]
     pipes, processes = zip(*(started(jpegs[worker::WORKERS]) for worker in range(WORKERS)), strict=True)
     loader = DataLoader(
         segments, BATCH, shuffle=True, collate_fn=collate, num_workers=WORKERS, persistent_workers=True,

@@ -26,11 +26,12 @@ from benchmarks.timing import machine
 from elision.bank import MemoryBank
 from elision.batch import Batch
 from elision.config import EncoderConfig, TrainConfig
-from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
+from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
 from elision.data.segments import Segments
 from elision.data.shards import write_shard
 from elision.data.store import Store
 from elision.deep.train import train
+from elision.kinds import Modality
 from elision.likelihood import conditional_objective, joint_objective
 from elision.registries import FUSIONS
 from elision.vision import network

@@ -1,10 +1,15 @@
 """What tests of several modules use."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
-from elision.cli import main
+# Before anything imports torch, and for every process that a test starts.
+os.environ["OMP_NUM_THREADS"] = "1"
+SEEN = [str(Path(__file__).parent / "support"), os.environ.get("PYTHONPATH", "")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEEN))
 
 
 @pytest.fixture
@@ -13,7 +18,8 @@ def here(monkeypatch, capfd):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["elision", *arguments])
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        from elision.cli import main
+
         try:
             main()
             code = 0

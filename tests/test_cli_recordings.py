@@ -60,7 +60,7 @@ def test_from_recordings_to_predictions(tmp_path, here):
         (["train", "s", "--out", "r", "--encoder", "visual"], "MODALITY=NAME"),
         (["train", "--resume", "nowhere"], "nowhere holds no run to resume"),
         (["prepare", "folder", "store"], "--layout"),
-        (["prepare", "nowhere.csv", "store"], "a manifest of recordings"),
+        (["prepare", "nowhere.csv", "store"], "a list of recordings"),
         (["predict", "run"], "expected files"),
         (["predict", "run", "a.mp4", "--out", "said.txt"], ".csv or .parquet"),
         (["reproduce", "table1", "--out", "x"], "--data"),

@@ -8,9 +8,10 @@ import pytest
 import deep_work
 from deep_work import MODALITIES, sample
 from elision.config import TrainConfig
-from elision.data.schema import Modality, Row
+from elision.data.schema import Row
 from elision.data.store import Store
 from elision.deep.partition import Partition
+from elision.kinds import Modality
 from stores import written
 
 

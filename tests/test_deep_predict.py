@@ -11,14 +11,15 @@ from PIL import Image
 from clips import MP4, Take, write_clip
 from elision.batch import Batch
 from elision.config import TrainConfig
-from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
+from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
 from elision.data.shards import write_shard
 from elision.data.store import Store
 from elision.deep.model import load_model
 from elision.deep.predict import media_settings, predict
 from elision.deep.train import train
 from elision.errors import InputError
-from elision.media.extract import MediaSettings, Mel, extract
+from elision.kinds import Modality
+from elision.media.extract import MediaSettings, Mel, extract_media
 
 SETTINGS = MediaSettings(windows=2, seconds=0.5, size=32, mel=Mel(bands=16))
 N = 12
@@ -40,7 +41,7 @@ def store(folder, tmp_path_factory):
     rows = []
     for i in range(N):
         path = folder / f"c{i:02d}.mp4"
-        values = extract({"visual": path, "audio": path}, None, None, SETTINGS, str(path)).values
+        values = extract_media({"visual": path, "audio": path}, None, None, SETTINGS, str(path)).values
         rows.append(Row(f"c{i:02d}", "lh"[i % 2], values=values))
     spectrogram = rows[0].values["audio"].shape[1:]
     modalities = {"visual": Modality("frames", (3, 32, 32), 2), "audio": Modality("spectrogram", spectrogram, 2)}
@@ -126,7 +127,7 @@ def test_a_manifests_times_are_kept_to(model, tmp_path):
     (tmp_path / "halves.csv").write_text("id,label,video,start,end\nfirst,,two.mp4,0,1\nsecond,,two.mp4,1,2\n")
     found = list(predict(model, [tmp_path / "halves.csv"]))
     for start, prediction in enumerate(found):
-        values = extract({"visual": path, "audio": path}, start, start + 1, SETTINGS, prediction.id).values
+        values = extract_media({"visual": path, "audio": path}, start, start + 1, SETTINGS, prediction.id).values
         frames = [np.asarray(Image.open(io.BytesIO(jpeg))).transpose(2, 0, 1) for jpeg in values["visual"]]
         audio = torch.from_numpy(values["audio"].astype(np.float32))[:, None]
         both = dict.fromkeys(("visual", "audio"), torch.arange(2))

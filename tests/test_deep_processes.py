@@ -18,7 +18,7 @@ from deep_processes import CASES, N, chosen, name, step
 def together(tmp_path_factory):
     """What each of two gloo processes found, case by case."""
     folder = tmp_path_factory.mktemp("together")
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = os.pathsep.join([str(Path(deep_processes.__file__).parent), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, deep_processes.__file__]
     both = [

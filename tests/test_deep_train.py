@@ -13,7 +13,6 @@ import deep_work
 from deep_work import CONFIG, MODALITIES, sample
 from elision.config import EncoderConfig, TrainConfig
 from elision.data.missing import remove
-from elision.data.schema import Modality
 from elision.data.store import Store
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
@@ -22,6 +21,7 @@ from elision.deep.rows import LazyRows, Reading, lazy_batch
 from elision.deep.train import train
 from elision.errors import InputError, TrainingError
 from elision.evaluation import average_segments
+from elision.kinds import Modality
 from elision.registries import METHODS
 from stores import written
 
@@ -136,19 +136,21 @@ def test_lazy_rows_read_what_eager_ones_hold(data):
 def test_what_is_not_observed_is_never_decoded(data, tmp_path, monkeypatch):
     """Visual missing everywhere but in four samples of the training part: nothing else of it is read."""
     read = set()
-    before = Store.pixels
+    before = Store.window
 
     def spy(self, sample, modality, window=0):
-        read.add(sample)
+        read.add((sample, modality))
         return before(self, sample, modality, window)
 
-    monkeypatch.setattr(Store, "pixels", spy)
+    monkeypatch.setattr(Store, "window", spy)
     config = replace(FAST, rate=0.9)
     parts = Partition.of(data, config)
     train(data.address, tmp_path / "run", config)
     hidden = parts.train[~parts.observed["visual"][parts.train]]
     assert len(hidden) > 30
-    assert not read & set(hidden.tolist())
+    shown = parts.train[parts.observed["visual"][parts.train]]
+    assert {(int(sample), "visual") for sample in shown} <= read
+    assert not read & {(int(sample), "visual") for sample in hidden}
 
 
 # Models

@@ -208,7 +208,7 @@ def test_minus_one_is_a_class_unless_it_means_unlabelled():
 
 @pytest.mark.parametrize(("changes", "warns"), [
     ({"objective": "conditional"}, True), ({"method": "lower-bound"}, True), ({"method": "zero-padding"}, True),
-    ({"objective": "joint"}, False), ({"objective": "auto"}, False),
+    ({"objective": "joint"}, False), ({"objective": "all"}, False),
 ], ids=str)  # fmt: skip
 def test_only_the_conditional_objective_warns_of_unlabelled_samples(changes, warns):
     y = [None, *Y[1:]]
@@ -352,7 +352,7 @@ def test_evidence_needs_the_joint_objective(changes):
     (X, ["u", 1, 2.5] * 30, {}, ["mix types", "str"]),
     (X, Y, {"method": "guess"}, ["unknown method 'guess'", ", ".join(sorted(METHODS))]),
     (X, Y, {"fusion": "glue"}, ["unknown fusion 'glue'", ", ".join(sorted(FUSIONS))]),
-    (X, Y, {"objective": "both"}, ["unknown objective 'both'", "auto, conditional, joint"]),
+    (X, Y, {"objective": "both"}, ["unknown objective 'both'", "all, conditional, joint"]),
     (X, Y, {"bank": "river"}, ["unknown bank 'river'", "exact"]),
     (X, Y, {"encoders": "magic"}, ["unknown encoder 'magic'", "auto, kernel, linear, mlp"]),
     (X, Y, {"encoders": {"a": "linear", "b": "magic"}}, ["unknown encoder 'magic'"]),

@@ -93,7 +93,7 @@ def test_files_of_the_system_among_the_runs_do_no_harm_and_a_lone_reference_is_n
 
 def test_ranks_are_of_what_every_line_has_finished():
     def row(method: str, rate: float, nll: float) -> dict:
-        line = {"data": "d", "method": method, "fusion": "addition", "objective": "auto", "missing": "a", "rate": rate}
+        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": rate}
         return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": 0, "nll": nll, "accuracy": 1 - nll}
 
     table = pd.DataFrame([row("mle", 0.5, 0.2), row("mle", 0.95, 0.6), row("ae1", 0.5, 0.3)])

@@ -14,8 +14,11 @@ import prepare_work as work
 from clips import Take, read_number, write_clip
 from elision.data.inspect import inspect
 from elision.data.prepare import prepare
+from elision.data.schema import Row
 from elision.errors import InputError
+from elision.kinds import Modality
 from elision.parallel import ENGINES
+from stores import written
 
 EVIL = "<script>alert(1)</script>"
 
@@ -100,6 +103,16 @@ def test_the_page_shows_every_class_and_escapes_what_it_is_given(store):
     assert len(frames) == 3 * 4 and len(spectrograms) == 3 * 3 and len(pictures) == 21  # of three windows
     assert {read_number(frame) for frame in frames} >= {6, 7}  # 0.25 s of 25 frames a second is frame 6
     assert len({picture.tobytes() for picture in spectrograms}) > 1
+
+
+def test_low_tones_are_at_the_bottom_of_the_page_s_spectrograms(tmp_path):
+    sound = np.zeros((1, 8, 6), np.float16)
+    sound[:, 0] = 1  # the lowest band
+    written(tmp_path, [Row("a", "u", values={"audio": sound})], modalities={"audio": Modality("spectrogram", (8, 6))})
+    inspect(tmp_path)
+    (picture,) = map(decoded, Page(tmp_path / "inspect.html").images)
+    bright = picture.sum((1, 2), dtype=int)
+    assert bright.argmax() == len(bright) - 1 and len(set(bright[:-1].tolist())) == 1
 
 
 def test_damaged_shards_are_named_and_the_rest_is_told(store):

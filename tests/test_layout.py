@@ -13,12 +13,13 @@ import elision
 
 SOURCE = Path(elision.__file__).parent
 LEVELS = {
-    "errors": 0, "files": 0, "lazy": 0, "registries": 0, "pages": 0, "likelihood": 0, "bank": 0, "correlation": 0,
-    "stacking": 0, "rates": 0,
+    "errors": -1,
+    "files": 0, "kinds": 0, "versions": 0, "lazy": 0, "registries": 0, "pages": 0, "likelihood": 0, "bank": 0,
+    "correlation": 0, "stacking": 0, "measuring": 0, "rates": 0,
     "parallel": 1, "evaluation": 1, "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 1,
     "methods": 2, "inputs": 2,
     "training": 3, "data": 3,
-    "models": 1, "config": 4, "ensemble": 4,
+    "models": 1, "config": 4, "ensemble": 4, "decisions": 5,
     "choices": 5,
     "persistence": 6,
     "estimator": 7,

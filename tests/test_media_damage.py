@@ -13,14 +13,14 @@ from PIL import Image
 
 from clips import AVI, MP4, MPG, Take, read_number, write_clip
 from elision.media import clip as clip_module
-from elision.media.clip import Clip
-from elision.media.extract import MediaError, MediaSettings, extract
+from elision.media.clip import OpenClip
+from elision.media.extract import MediaError, MediaSettings, extract_media
 
 FEW = MediaSettings(windows=5)
 
 
 def take_from(path, settings=FEW, start=None, end=None):
-    return extract({"visual": path, "audio": path}, start, end, settings, "key")
+    return extract_media({"visual": path, "audio": path}, start, end, settings, "key")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_an_mp4_cut_after_its_index(tmp_path, faststart):
     path.write_bytes(faststart[: len(faststart) // 2])
     with pytest.raises(MediaError, match=r"is truncated: it ends at \d\.\d\d s of 4\.0\d s"):
         take_from(path)
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         end = clip.end
     assert 0.5 < end < 3.5
     found = take_from(path, start=0.0, end=end)  # a piece that is there is used
@@ -199,7 +199,7 @@ def test_damage_in_the_middle_names_the_place(tmp_path, mp4, modality, message, 
     path = tmp_path / "damaged.mp4"
     path.write_bytes(damaged(mp4, 0.3, 0.7, kind))
     with pytest.raises(MediaError, match=rf"{message} 1\.\d\d s|{message} 2\.\d\d s"):
-        extract({modality: path}, None, None, MediaSettings(windows=30), "key")
+        extract_media({modality: path}, None, None, MediaSettings(windows=30), "key")
 
 
 def test_a_little_damage_is_passed_over(tmp_path):
@@ -212,7 +212,7 @@ def test_a_little_damage_is_passed_over(tmp_path):
         if 1.4 <= at < 1.5:
             broken[pos : pos + size] = bytes(size)
     path.write_bytes(broken)
-    found = extract({"visual": path}, None, None, MediaSettings(windows=11), "key")
+    found = extract_media({"visual": path}, None, None, MediaSettings(windows=11), "key")
     numbers = []
     for jpeg in found.values["visual"]:
         try:
@@ -230,7 +230,7 @@ def test_pictures_too_large_or_too_thin_are_refused(tmp_path):
         )
         path = write_clip(tmp_path / "thin.avi", picture, AVI)
         with pytest.raises(MediaError, match=message):
-            extract({"visual": path}, None, None, FEW, "key")
+            extract_media({"visual": path}, None, None, FEW, "key")
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
@@ -261,7 +261,7 @@ def test_errors_survive_the_way_between_processes():
 def test_images_of_any_format_become_a_square_jpeg(tmp_path, form, mode):
     path = tmp_path / "image.xyz"
     Image.new(mode, (300, 200), "white").save(path, form)
-    found = extract({"image": path}, None, None, MediaSettings(size=64), "key")
+    found = extract_media({"image": path}, None, None, MediaSettings(size=64), "key")
     image = Image.open(io.BytesIO(found.values["image"]))
     assert (image.format, image.size, image.mode) == ("JPEG", (64, 64), "RGB")
     assert np.asarray(image).min() > 245
@@ -275,7 +275,7 @@ def test_an_image_is_turned_as_its_exif_says_and_cut_in_the_middle(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
     Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95, exif=exif)
-    found = extract({"image": tmp_path / "a.jpg"}, None, None, MediaSettings(size=50), "key")
+    found = extract_media({"image": tmp_path / "a.jpg"}, None, None, MediaSettings(size=50), "key")
     pixels = np.asarray(Image.open(io.BytesIO(found.values["image"]))).astype(int)
     assert (pixels[:20, :, 0] > 200).all()
     assert (pixels[30:, :, 2] > 200).all()
@@ -294,9 +294,9 @@ def test_images_that_cannot_be_used(tmp_path):
     for name, (content, message) in wrong.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(MediaError, match=message):
-            extract({"image": tmp_path / name}, None, None, FEW, "key")
+            extract_media({"image": tmp_path / name}, None, None, FEW, "key")
     Image.new("1", (9000, 10)).save(tmp_path / "wide.png")
     with pytest.raises(MediaError, match="9000 x 10 pixels"):
-        extract({"image": tmp_path / "wide.png"}, None, None, FEW, "key")
+        extract_media({"image": tmp_path / "wide.png"}, None, None, FEW, "key")
     with pytest.raises(MediaError, match="does not exist"):
-        extract({"image": tmp_path / "nowhere.png"}, None, None, FEW, "key")
+        extract_media({"image": tmp_path / "nowhere.png"}, None, None, FEW, "key")

@@ -14,8 +14,8 @@ from clips import AVI, MKV, MP4, MPG, Take, read_number, tone, waveform, write_c
 from elision.errors import InputError
 from elision.media import audio, video
 from elision.media.audio import waveforms
-from elision.media.clip import Clip
-from elision.media.extract import MediaError, MediaSettings, Mel, extract
+from elision.media.clip import OpenClip
+from elision.media.extract import MediaError, MediaSettings, Mel, extract_media
 from elision.media.spectrogram import log_mel
 
 CODECS = {"mp4": MP4, "avi": AVI, "mpg": MPG, "mkv": MKV}
@@ -64,7 +64,7 @@ def assert_tones(spectrograms, starts):
 @pytest.mark.parametrize("seconds, fps", [(3.72, 25), (2.0, 30)])
 def test_each_window_holds_its_frame_and_its_tone(tmp_path, kind, seconds, fps):
     take = Take(seconds=seconds, fps=fps)
-    found = extract(both(write_clip(tmp_path / f"clip.{kind}", take, CODECS[kind])), None, None, FEW, "clip")
+    found = extract_media(both(write_clip(tmp_path / f"clip.{kind}", take, CODECS[kind])), None, None, FEW, "clip")
     length = round(seconds * fps) / fps
     assert found.duration == pytest.approx(length, abs=0.002)
     assert found.missing == {}
@@ -76,7 +76,7 @@ def test_each_window_holds_its_frame_and_its_tone(tmp_path, kind, seconds, fps):
 
 
 def test_pictures_are_squares_in_jpeg(tmp_path):
-    found = extract(both(write_clip(tmp_path / "a.mp4")), None, None, MediaSettings(windows=2, size=96), "a")
+    found = extract_media(both(write_clip(tmp_path / "a.mp4")), None, None, MediaSettings(windows=2, size=96), "a")
     for jpeg in found.values["visual"]:
         image = Image.open(io.BytesIO(jpeg))
         assert (image.format, image.size, image.mode) == ("JPEG", (96, 96), "RGB")
@@ -85,7 +85,7 @@ def test_pictures_are_squares_in_jpeg(tmp_path):
 def test_the_frame_is_found_by_its_time_where_the_rate_varies(tmp_path):
     times = (0.0, 0.1, 0.15, 0.9, 1.0, 1.7, 1.75, 2.6)
     take = Take(seconds=3.0, times=times)
-    found = extract(both(write_clip(tmp_path / "vfr.mp4", take)), 0.0, 2.7, MediaSettings(windows=30), "vfr")
+    found = extract_media(both(write_clip(tmp_path / "vfr.mp4", take)), 0.0, 2.7, MediaSettings(windows=30), "vfr")
     assert [read_number(j) for j in found.values["visual"]] == [shown(times, at) for at in centres(2.7, 30)]
 
 
@@ -94,23 +94,23 @@ def test_the_frame_is_found_by_its_time_where_the_rate_varies(tmp_path):
 def test_rotation_and_pixel_shape_are_honoured(tmp_path, rotation, aspect):
     """`read_number` finds its cells and markers only in an upright picture of square pixels."""
     take = Take(seconds=1.0, rotation=rotation, aspect=aspect, width=256, height=144)
-    found = extract(both(write_clip(tmp_path / "turned.mp4", take)), None, None, FEW, "turned")
+    found = extract_media(both(write_clip(tmp_path / "turned.mp4", take)), None, None, FEW, "turned")
     assert [read_number(j) for j in found.values["visual"]] == [shown(take.shown_at(), at) for at in centres(1.0)]
 
 
 def test_frames_that_are_skipped_change_nothing(tmp_path, monkeypatch):
     """Frames that no other needs are not decoded: pixel for pixel, the frames shown are the same without that."""
     path = write_clip(tmp_path / "a.mp4", Take(seconds=4.0, gop=48))
-    fast = extract(both(path), None, None, FEW, "a").values["visual"]
+    fast = extract_media(both(path), None, None, FEW, "a").values["visual"]
     monkeypatch.setattr(video, "_SKIP", "DEFAULT")
-    assert extract(both(path), None, None, FEW, "a").values["visual"] == fast
+    assert extract_media(both(path), None, None, FEW, "a").values["visual"] == fast
 
 
 def test_frames_in_disorder_in_avi(tmp_path):
     """AVI has no presentation times: with B-frames, its decoding times serve, at most their delay off."""
     codecs = clips.Codecs("avi", "mpeg4", "pcm_s16le", 44100, (("bf", "2"),))
     take = Take(seconds=2.0)
-    found = extract(both(write_clip(tmp_path / "b.avi", take, codecs)), None, None, FEW, "b")
+    found = extract_media(both(write_clip(tmp_path / "b.avi", take, codecs)), None, None, FEW, "b")
     numbers = np.array([read_number(j) for j in found.values["visual"]])
     assert np.abs(numbers - [shown(take.shown_at(), at) for at in centres(2.0)]).max() <= 2
 
@@ -119,7 +119,7 @@ def test_sound_that_begins_late_and_ends_early_is_padded_with_silence(tmp_path):
     take = Take(seconds=2.5, sound_start=0.75, sound_seconds=0.75)
     for kind in ("mp4", "mkv"):
         path = write_clip(tmp_path / f"part.{kind}", take, CODECS[kind])
-        found = extract(both(path), None, None, MediaSettings(windows=5), "part").values["audio"].astype(float)
+        found = extract_media(both(path), None, None, MediaSettings(windows=5), "part").values["audio"].astype(float)
         loud = found.max(1) > -12
         at = np.array(centres(2.5, 5))[:, None] - 0.25 + np.arange(51) * 0.01
         assert loud[(at > 0.79) & (at < 1.46)].all()
@@ -131,7 +131,7 @@ def test_sound_is_where_it_belongs_to_a_millisecond(tmp_path, kind):
     """Correlated with what was recorded: priming, edit lists, resampling and mixing shift nothing."""
     take = Take(seconds=2.0, channels=1, tone=lambda segment: 300.0 + 77 * segment)
     path = write_clip(tmp_path / f"a.{kind}", take, CODECS[kind])
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         origin = clip.picture.start
         found = waveforms(clip, np.array([origin + 0.2, origin + 1.2]), 0.6, 16000)
     truth = waveform(take, 16000)
@@ -145,7 +145,7 @@ def test_sound_is_where_it_belongs_to_a_millisecond(tmp_path, kind):
 def test_sound_after_its_end_is_silence(tmp_path):
     """The last AAC frame is filled up to 1024 samples; the container says how many of them are meant."""
     path = write_clip(tmp_path / "a.mp4", Take(seconds=1.0, sound_seconds=0.506))
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         found = waveforms(clip, np.array([0.0]), 1.0, 16000).values[0]
     end = round(0.506 * 16000)
     assert (found[end + 1 :] == 0).all()
@@ -162,7 +162,7 @@ def test_a_gap_in_the_sound_is_silence(tmp_path):
             frame = av.AudioFrame.from_ndarray(sine, "s16", "mono")
             frame.sample_rate, frame.pts, frame.time_base = 16000, place, Fraction(1, 16000)
             container.mux(stream.encode(frame))
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         found = waveforms(clip, np.array([0.0]), 1.35, 16000).values[0]
     assert np.abs(found[8020:13580]).max() < 0.01
     for begin in (0, 13600):
@@ -178,7 +178,7 @@ def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path):
     content[edit : edit + 4] = (duration * 2 // 3).to_bytes(4, "big")
     content[edit + 4 : edit + 8] = (cut + 25 * 512).to_bytes(4, "big")
     path.write_bytes(content)
-    found = extract({"visual": path}, None, None, FEW, "trimmed")
+    found = extract_media({"visual": path}, None, None, FEW, "trimmed")
     assert found.duration == pytest.approx(2.0, abs=0.05)
     frames = [25 + int((at + 1e-6) * 25) for at in centres(found.duration)]
     assert [read_number(j) for j in found.values["visual"]] == frames
@@ -194,7 +194,7 @@ def test_channels_are_averaged(tmp_path):
             frame = av.AudioFrame.from_ndarray((interleaved * 32767).astype(np.int16), "s16", "stereo")
             frame.sample_rate = 48000
             container.mux(stream.encode(frame))
-        with Clip.open(path) as clip:
+        with OpenClip.open(path) as clip:
             found = waveforms(clip, np.array([0.2]), 0.5, 16000).values
         assert np.abs(found).max() == pytest.approx(amplitude, abs=0.005)
 
@@ -212,7 +212,7 @@ def test_any_rate_layout_and_sample_format_becomes_mono_at_the_set_rate(tmp_path
         frame = av.AudioFrame.from_ndarray(interleaved.astype(scale[1]), form, layout)
         frame.sample_rate = rate
         container.mux(stream.encode(frame))
-    found = extract({"audio": path}, None, None, MediaSettings(windows=3), "s")
+    found = extract_media({"audio": path}, None, None, MediaSettings(windows=3), "s")
     assert found.duration == pytest.approx(1.0, abs=0.001)
     assert {int(band) for band in found.values["audio"].astype(float)[:, :, 25].argmax(1)} <= bands_of(1000.0)
 
@@ -226,17 +226,17 @@ def test_samples_that_are_no_numbers_are_silence(tmp_path):
         frame = av.AudioFrame.from_ndarray(sine, "flt", "mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         found = waveforms(clip, np.array([0.0]), 1.0, 16000).values[0]
     assert (found[4010:4090] == 0).all()
     assert found[5000] == 4  # four times full scale at most
-    assert np.isfinite(extract({"audio": path}, None, None, FEW, "nan").values["audio"]).all()
+    assert np.isfinite(extract_media({"audio": path}, None, None, FEW, "nan").values["audio"]).all()
 
 
 @pytest.mark.parametrize("sources", [("visual",), ("audio",), ("visual", "audio")])
 def test_only_what_is_asked_for_is_taken(tmp_path, sources):
     path = write_clip(tmp_path / "a.mp4", Take(seconds=1.0))
-    found = extract(dict.fromkeys(sources, path), None, None, FEW, "a")
+    found = extract_media(dict.fromkeys(sources, path), None, None, FEW, "a")
     assert set(found.values) == set(sources)
     assert found.missing == {}
 
@@ -245,7 +245,7 @@ def test_picture_and_sound_in_files_of_their_own(tmp_path):
     take = Take(seconds=2.0, sound=False)
     seen = write_clip(tmp_path / "v.mp4", take)
     heard = write_clip(tmp_path / "a.mp4", Take(seconds=2.0, picture=False))
-    found = extract({"visual": seen, "audio": heard}, None, None, FEW, "a")
+    found = extract_media({"visual": seen, "audio": heard}, None, None, FEW, "a")
     assert [read_number(j) for j in found.values["visual"]] == [shown(take.shown_at(), at) for at in centres(2.0)]
     assert_tones(found.values["audio"].astype(np.float32), [at - 0.25 for at in centres(2.0)])
 
@@ -259,18 +259,19 @@ def test_picture_and_sound_in_files_of_their_own(tmp_path):
     ],
 )
 def test_a_stream_that_is_absent_or_silent_is_a_missing_modality(tmp_path, take, missing):
-    found = extract(both(write_clip(tmp_path / "a.mp4", take)), None, None, FEW, "a")
+    found = extract_media(both(write_clip(tmp_path / "a.mp4", take)), None, None, FEW, "a")
     assert found.missing == missing
     assert set(found.values) == {"visual", "audio"} - set(missing)
     assert found.duration == pytest.approx(1.0, abs=0.03)
 
 
 def test_one_frame_and_ten_milliseconds_of_sound_are_used(tmp_path):
-    one = extract(both(write_clip(tmp_path / "one.mp4", Take(seconds=0.04, sound_seconds=2))), None, None, FEW, "a")
+    path = write_clip(tmp_path / "one.mp4", Take(seconds=0.04, sound_seconds=2))
+    one = extract_media(both(path), None, None, FEW, "a")
     assert [read_number(j) for j in one.values["visual"]] == [0] * 7
     assert one.values["audio"].shape == (7, 64, 51)
     click = Take(picture=False, sound_seconds=0.01)
-    brief = extract(both(write_clip(tmp_path / "click.avi", click, AVI)), None, None, FEW, "a")
+    brief = extract_media(both(write_clip(tmp_path / "click.avi", click, AVI)), None, None, FEW, "a")
     assert brief.values["audio"].shape == (7, 64, 51)
     assert brief.duration == pytest.approx(0.01, abs=0.001)
 
@@ -279,9 +280,9 @@ def test_a_piece_from_start_to_end(tmp_path):
     take = Take(seconds=4.0, gop=10)
     for kind in CODECS:
         path = write_clip(tmp_path / f"long.{kind}", take, CODECS[kind])
-        with Clip.open(path) as clip:
+        with OpenClip.open(path) as clip:
             delay = clip.picture.start
-        found = extract(both(path), 2.25 + delay, 3.5 + delay, FEW, "piece")
+        found = extract_media(both(path), 2.25 + delay, 3.5 + delay, FEW, "piece")
         at = centres(1.25, start=2.25)
         assert found.duration == pytest.approx(1.25)
         frames = stamped(path)  # FFmpeg's MPEG muxer stamps a few frames a frame too late
@@ -297,12 +298,12 @@ def test_a_piece_from_start_to_end(tmp_path):
 def test_a_piece_that_is_not_in_the_clip(tmp_path, start, end):
     path = write_clip(tmp_path / "a.mp4", Take(seconds=2.0))
     with pytest.raises(MediaError, match=r"lasts 2\.00 s: expected"):
-        extract(both(path), start, end, FEW, "a")
+        extract_media(both(path), start, end, FEW, "a")
 
 
 def test_a_window_may_reach_beyond_the_end(tmp_path):
     take = Take(seconds=2.0)
-    found = extract(both(write_clip(tmp_path / "a.mp4", take)), 1.7, 2.2, MediaSettings(windows=1), "a")
+    found = extract_media(both(write_clip(tmp_path / "a.mp4", take)), 1.7, 2.2, MediaSettings(windows=1), "a")
     assert [read_number(j) for j in found.values["visual"]] == [shown(take.shown_at(), 1.95)]
     quiet = found.values["audio"].astype(float)[0].max(0) < -15
     assert quiet[36:].all()
@@ -326,7 +327,7 @@ def test_large_gaps_are_seeked_over(tmp_path, kind, monkeypatch):
 
     monkeypatch.setattr(video, "_frames", counted("frames", video._frames, lambda frame: 1))
     monkeypatch.setattr(audio, "_frames", counted("samples", audio._frames, lambda frame: frame.samples))
-    found = extract(both(path), None, None, MediaSettings(windows=3), "minute")
+    found = extract_media(both(path), None, None, MediaSettings(windows=3), "minute")
     assert [read_number(j) for j in found.values["visual"]] == [
         shown(take.shown_at(), at) for at in centres(60.0, windows=3)
     ]
@@ -338,14 +339,14 @@ def test_large_gaps_are_seeked_over(tmp_path, kind, monkeypatch):
 def test_where_seeking_leads_astray_the_clip_is_read_from_its_beginning(tmp_path, monkeypatch):
     take = Take(seconds=20.0, fps=10, width=96, height=96, gop=10)
     path = write_clip(tmp_path / "a.mp4", take)
-    right = extract(both(path), None, None, MediaSettings(windows=3), "a")
+    right = extract_media(both(path), None, None, MediaSettings(windows=3), "a")
     seeks = []
 
     def astray(self, track, since):
         seeks.append(since)
 
-    monkeypatch.setattr(Clip, "_seek", astray)
-    found = extract(both(path), None, None, MediaSettings(windows=3), "a")
+    monkeypatch.setattr(OpenClip, "_seek", astray)
+    found = extract_media(both(path), None, None, MediaSettings(windows=3), "a")
     assert found.values["visual"] == right.values["visual"]
     np.testing.assert_array_equal(found.values["audio"], right.values["audio"])
     assert len(seeks) == 1  # and does not try again
@@ -353,7 +354,7 @@ def test_where_seeking_leads_astray_the_clip_is_read_from_its_beginning(tmp_path
 
 def test_noise_has_the_power_that_was_set_and_depends_on_the_key(tmp_path):
     path = write_clip(tmp_path / "a.mp4", Take(seconds=2.0))
-    with Clip.open(path) as clip:
+    with OpenClip.open(path) as clip:
         sheet = waveforms(clip, np.array([0.0, 0.25, 1.5]), 0.5, 16000)
     for decibels in (-10.0, 0.0, 20.0):
         noise = audio.noisy(sheet, decibels, "a") - sheet.values
@@ -361,18 +362,18 @@ def test_noise_has_the_power_that_was_set_and_depends_on_the_key(tmp_path):
         assert ratio == pytest.approx(decibels, abs=0.15)
         np.testing.assert_allclose(noise[0, 4000:], noise[1, :4000], atol=1e-5)  # they overlap by a quarter second
     noisy = MediaSettings(windows=3, noise_db=-10)
-    first, again, other = (extract(both(path), None, None, noisy, key).values["audio"] for key in "aab")
+    first, again, other = (extract_media(both(path), None, None, noisy, key).values["audio"] for key in "aab")
     np.testing.assert_array_equal(first, again)
     assert np.abs(first.astype(float) - other).mean() > 0.3
-    clean = extract(both(path), None, None, MediaSettings(windows=3), "a").values["audio"]
+    clean = extract_media(both(path), None, None, MediaSettings(windows=3), "a").values["audio"]
     assert (first.astype(float) - clean).mean() > 3
 
 
 def test_the_spectrogram_is_that_of_the_windows(tmp_path):
     path = write_clip(tmp_path / "a.avi", Take(seconds=1.0), AVI)
     mel = Mel(sample_rate=8000, high=4000.0, bands=20, hop=0.02)
-    found = extract(both(path), None, None, MediaSettings(windows=2, mel=mel), "a").values["audio"]
-    with Clip.open(path) as clip:
+    found = extract_media(both(path), None, None, MediaSettings(windows=2, mel=mel), "a").values["audio"]
+    with OpenClip.open(path) as clip:
         sheet = waveforms(clip, np.array([0.0, 0.5]), 0.5, 8000)
     assert found.shape == (2, 20, mel.frames(4000)) == (2, 20, 26)
     np.testing.assert_array_equal(found, log_mel(torch.from_numpy(sheet.values), mel).half().numpy())
@@ -394,8 +395,8 @@ def test_a_crop_is_cut_from_the_upright_picture(tmp_path):
     take = Take(seconds=0.5, rotation=90, aspect=Fraction(4, 3), width=256, height=128, paint=halves)
     path = write_clip(tmp_path / "a.mp4", take)
     whole, left = (
-        extract({"visual": path}, None, None, MediaSettings(windows=1, size=64, crop=crop), "a").values["visual"][0]
-        for crop in (None, left_half)
+        extract_media({"visual": path}, None, None, settings, "a").values["visual"][0]
+        for settings in (MediaSettings(windows=1, size=64, crop=crop) for crop in (None, left_half))
     )
     whole, left = (np.asarray(Image.open(io.BytesIO(jpeg))).astype(int) for jpeg in (whole, left))
     assert (left[:, :60, 0] > 200).all()
@@ -415,7 +416,7 @@ def test_colours_are_those_that_the_clip_declares(tmp_path, space, code):
             frame = av.VideoFrame.from_ndarray(colour, "rgb24").reformat(format="yuv420p", dst_colorspace=space)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    found = extract({"visual": path}, None, None, MediaSettings(windows=1), "a").values["visual"][0]
+    found = extract_media({"visual": path}, None, None, MediaSettings(windows=1), "a").values["visual"][0]
     pixels = np.asarray(Image.open(io.BytesIO(found)).convert("RGB")).astype(int).mean((0, 1))
     np.testing.assert_allclose(pixels, (40, 200, 90), atol=6)
 
@@ -431,4 +432,4 @@ def test_settings_that_cannot_be_are_refused(wrong):
 
 def test_an_unknown_modality_is_refused(tmp_path):
     with pytest.raises(InputError, match="choose from audio, image, visual"):
-        extract({"smell": tmp_path}, None, None, FEW, "a")
+        extract_media({"smell": tmp_path}, None, None, FEW, "a")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elision.media.extract import MediaSettings, extract
+from elision.media.extract import MediaSettings, extract_media
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_grid = pytest.mark.skipif(not (DATA / "grid").is_dir(), reason="GRID's clips are not at ../shared/data/grid")
@@ -22,7 +22,7 @@ def some(pattern, count):
 
 
 def both(path, settings, start=None, end=None):
-    return extract({"visual": path, "audio": path}, start, end, settings, path.stem)
+    return extract_media({"visual": path, "audio": path}, start, end, settings, path.stem)
 
 
 def check_whole(paths):

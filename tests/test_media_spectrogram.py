@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from elision.errors import InputError
-from elision.media.noise import BLOCK, white
+from elision.media.noise import _DRAWN_TOGETHER, white
 from elision.media.spectrogram import Mel, filters, log_mel
 from elision.media.windows import Windows
 
@@ -104,10 +104,10 @@ def test_parameters_that_cannot_be_are_refused(wrong, message):
 
 
 def test_noise_depends_on_the_key_and_agrees_where_it_overlaps():
-    whole = white("a", 0, 3 * BLOCK)
-    np.testing.assert_array_equal(white("a", BLOCK - 5, 10), whole[BLOCK - 5 : BLOCK + 5])
+    whole = white("a", 0, 3 * _DRAWN_TOGETHER)
+    np.testing.assert_array_equal(white("a", _DRAWN_TOGETHER - 5, 10), whole[_DRAWN_TOGETHER - 5 : _DRAWN_TOGETHER + 5])
     np.testing.assert_array_equal(white("a", -3, 6)[3:], whole[:3])
-    other = white("b", 0, 3 * BLOCK)
+    other = white("b", 0, 3 * _DRAWN_TOGETHER)
     assert abs(np.corrcoef(whole, other)[0, 1]) < 0.02  # 4.4 standard errors of 1 / sqrt(49152)
     assert abs(np.corrcoef(whole[:-1], whole[1:])[0, 1]) < 0.02
     assert abs(whole.mean()) < 0.02

@@ -13,14 +13,7 @@ import parallel_work as work
 from elision.errors import InputError
 from elision.parallel import DIED, Placing, work_through
 
-TESTS = Path(__file__).parent
 TWO = Placing(2)
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def results(tasks, function, placing=TWO, engine="local") -> dict:

@@ -1,7 +1,6 @@
 """The same contract on a Ray cluster of two workers on this machine."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from elision.parallel import Placing, work_through
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-TESTS = str(Path(__file__).parent)
 TWO = Placing(2)
 
 
@@ -21,7 +19,6 @@ def cluster():
     import ray
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", TESTS)
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield ray
@@ -82,11 +79,10 @@ def test_gpus_that_the_cluster_lacks_are_refused_rather_than_waited_for(cluster)
         results([1], work.square, Placing(1, gpus=1))
 
 
-def test_it_starts_a_cluster_of_its_own_and_ends_it(monkeypatch):
+def test_it_starts_a_cluster_of_its_own_and_ends_it():
     """Last: whatever cluster the others shared is over."""
     import ray
 
     ray.shutdown()
-    monkeypatch.setenv("PYTHONPATH", TESTS)
     assert results([2, 3], work.square) == {2: 4, 3: 9}
     assert not ray.is_initialized()

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from elision.data import load
-from elision.data.pooled import SIDE, pooled
-from elision.data.schema import Modality, Row
+from elision.data.pooled import pooled
+from elision.data.schema import Row
 from elision.data.store import Store
 from elision.errors import InputError
+from elision.kinds import SIDE, Modality
 from stores import WINDOWS, grey, row, written
 
 PATTERNS = [("visual", "audio", "image", "face"), ("audio",), ("visual", "face"), ("image",)]

@@ -13,7 +13,7 @@ import pytest
 import prepare_work as work
 from clips import AVI, MP4, Take, write_clip
 from elision.data import staging as staging_module
-from elision.data.job import Job
+from elision.data.preparation import Preparation
 from elision.data.prepare import _MOST_BYTES, _cut, prepare
 from elision.data.problems import read_problems
 from elision.data.staging import Staging
@@ -27,8 +27,6 @@ MUTE, DARK = Take(seconds=0.6, sound=False), Take(seconds=0.6, picture=False)
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     monkeypatch.setitem(ENGINES, "here", work.here)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(work.LOG, str(tmp_path / "log"))
 
 
@@ -58,7 +56,7 @@ def test_the_store_holds_the_recordings_in_order(source, whole):
     }  # fmt: skip
     assert store.row(4, "face").tolist() == [4.0]
     assert store.row(4, "visual", 2).shape == (3, 32, 32)
-    assert store.row(4, "audio", 2).shape == (64, 51)
+    assert store.row(4, "audio", 2).shape == (1, 64, 51)
     assert store.durations == pytest.approx(0.6, abs=0.05)
     assert sorted(work.hashes(whole)) == ["manifest.json", "problems.csv", *(f"shard-0000{i}.arrow" for i in range(3))]
     parameters = store.info.parameters
@@ -132,16 +130,16 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
 
 def test_a_clip_that_may_not_be_read_is_set_aside(source, tmp_path, monkeypatch):
     """Root may read everything: what the system would say is put in its mouth."""
-    import elision.data.stage as module
+    import elision.data.reading as module
 
-    extract = module.extract
+    extract = module.extract_media
 
     def refuse(sources, *others):
         if sources["visual"].name == "2.mp4":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(sources["visual"]))
         return extract(sources, *others)
 
-    monkeypatch.setattr(module, "extract", refuse)
+    monkeypatch.setattr(module, "extract_media", refuse)
     summary = prepare(source, tmp_path / "store", work.job(), engine="here")
     assert [(p.id, p.file, p.reason) for p in summary.set_aside] == [
         ("c2", "2.mp4", "cannot be read: Permission denied")
@@ -156,7 +154,9 @@ def test_if_nothing_can_be_prepared_it_fails_and_says_why(tmp_path):
         (folder / f"{name}.mp4").write_bytes(b"")
     path = work.write_manifest(folder, [{"id": name, "label": name, "video": f"{name}.mp4"} for name in "ab"])
     for _ in range(2):
-        with pytest.raises(InputError, match=r"all 2 recordings were set aside: a.mp4: has zero bytes; see .*problems"):
+        with pytest.raises(
+            InputError, match=r"none of the 2 recordings can be used: a.mp4: has zero bytes; see .*problems"
+        ):
             prepare(path, tmp_path / "store", work.job(), engine="here")
     assert (tmp_path / "store" / "problems.csv").read_text().count("has zero bytes") == 2
     with pytest.raises(InputError, match="expected a store"):
@@ -171,7 +171,9 @@ def test_strict_fails_once_the_store_is_there(tmp_path):
     path = work.write_source(folder, 3)
     (folder / "1.mp4").write_bytes(b"")
     for _ in range(2):
-        with pytest.raises(InputError, match=r"1 set aside, and all were asked for: .*1.mp4: has zero bytes"):
+        with pytest.raises(
+            InputError, match=r"wants every recording, and 1 could not be used: .*1.mp4: has zero bytes"
+        ):
             prepare(path, tmp_path / "store", work.job(), engine="here", strict=True)
         assert Store(tmp_path / "store").ids.tolist() == ["c0", "c2"]
 
@@ -357,7 +359,7 @@ def test_folders_named_as_the_paper_s_data(tmp_path, layout, files, sample):
         path = tmp_path / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clip(path, take, AVI if name.endswith("avi") else MP4)
-    job = Job(layout, work.SMALL)
+    job = Preparation(layout, work.SMALL)
     summary = prepare(tmp_path / "source", tmp_path / "store", job, engine="here")
     store = Store(tmp_path / "store")
     patterns = ["+".join(m for m in ("visual", "audio") if store.observed[m][i]) for i in range(len(store))]

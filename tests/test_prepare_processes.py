@@ -12,20 +12,17 @@ import pytest
 
 import prepare_work as work
 from elision.data.layouts import LayoutOptions
-from elision.data.prepare import Job, prepare
+from elision.data.prepare import Preparation, prepare
 from elision.data.store import Store
 from elision.parallel import ENGINES
 
-TESTS = Path(__file__).parent
-SHARED = TESTS.parents[1] / "shared" / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 N = 8
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     monkeypatch.setitem(ENGINES, "here", work.here)
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(work.LOG, str(tmp_path / "log"))
 
 
@@ -39,7 +36,6 @@ def one_worker(source, tmp_path_factory) -> dict[str, str]:
     """The hashes of a store that one worker made, uninterrupted."""
     folder = tmp_path_factory.mktemp("one")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(TESTS))
         patch.setenv(work.LOG, str(folder / "log"))
         prepare(source, folder / "store", work.job(work.log), workers=1)
     return work.hashes(folder / "store")
@@ -152,7 +148,7 @@ def test_real_talking_faces_by_start_and_end(tmp_path, label):
 
     grid = SHARED / "grid"
     path = subset(tmp_path / "clips", grid / "labels.csv", grid, lambda row: row["clip"].startswith("bbaf"), change)
-    job = Job("manifest", work.SMALL, LayoutOptions(label_column=label))
+    job = Preparation("manifest", work.SMALL, LayoutOptions(label_column=label))
     summary = prepare(path, tmp_path / "store", job, engine="here")
     store = Store(tmp_path / "store")
     assert summary.prepared == len(store) >= 4 and not summary.set_aside and not summary.missing
@@ -184,4 +180,4 @@ def test_real_voices_beside_action_units(tmp_path):
     for i, id in enumerate(store.ids):
         expected = [float(value) for name, value in faces[str(id)].items() if name != "clip"]
         assert store.row(i, "face").tolist() == pytest.approx(expected, rel=1e-6)
-    assert store.row(0, "audio", 1).shape == (64, 51) and (store.durations > 2.5).all()
+    assert store.row(0, "audio", 1).shape == (1, 64, 51) and (store.durations > 2.5).all()

@@ -18,9 +18,8 @@ from elision.experiments import commands
 from elision.experiments.run import Run
 from elision.experiments.runner import run_grid
 
-RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "auto", "linear", "left", 0.5, 0)
-TESTS = Path(__file__).parent
-KEY = "e205fe182f4f3d53"
+RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "all", "linear", "left", 0.5, 0)
+KEY = "1aee037c7b877c33"
 
 
 def grid(n: int) -> list[Run]:
@@ -34,8 +33,6 @@ def quiet(done: int, total: int, running: list[str], seconds_left: float | None)
 @pytest.fixture(autouse=True)
 def log(tmp_path, monkeypatch):
     monkeypatch.setenv(grid_work.LOG, str(tmp_path / "log"))
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def visible(out: Path) -> dict[str, dict]:
@@ -96,8 +93,12 @@ def test_a_full_disk_stops_the_grid_and_keeps_what_is_finished(tmp_path):
 
 def test_killed_half_way_and_started_again_it_gives_the_same_and_repeats_no_finished_run(tmp_path):
     runs, out = grid(8), tmp_path / "out"
-    script = "import test_runner as t; t.run_grid(t.grid(8), t.Path('out'), 2, t.quiet, t.grid_work.slow_square)"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, start_new_session=True)
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_runner as t;"
+        "t.run_grid(t.grid(8), t.Path('out'), 2, t.quiet, t.grid_work.slow_square)"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
     deadline = time.monotonic() + 60
     while not out.exists() or len(visible(out)) < 3:  # looks all the time, so half-written folders would be seen
         assert process.poll() is None and time.monotonic() < deadline

@@ -17,10 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from elision.data.schema import MANIFEST, Modality, Row, StoreInfo, read_manifest, shard_name, write_manifest
+import stores
+from elision.data import store as store_module
+from elision.data.schema import MANIFEST, Row, StoreInfo, read_manifest, shard_name, write_manifest
+from elision.data.segments import Segments
 from elision.data.shards import describe_shard, write_shard
 from elision.data.store import Store
 from elision.errors import InputError
+from elision.files import sha256, sha256_of
+from elision.kinds import Modality
 from stores import MODALITIES, WINDOWS, grey, jpeg, row, written
 
 PATTERNS = [
@@ -73,7 +78,7 @@ def test_a_window_is_decoded_where_it_lies(store, sample, window):
     frame = store.row(sample, "visual", window)
     assert frame.dtype.is_signed is False and frame.shape == (3, 16, 24)
     np.testing.assert_allclose(frame.numpy(), grey(sample, window), atol=1)  # JPEG's rounding
-    np.testing.assert_array_equal(store.row(sample, "audio", window).numpy(), np.full((4, 5), sample + window / 8))
+    np.testing.assert_array_equal(store.row(sample, "audio", window).numpy(), np.full((1, 4, 5), sample + window / 8))
     np.testing.assert_allclose(store.row(sample, "image", window).numpy(), grey(sample), atol=1)
     np.testing.assert_array_equal(store.row(sample, "face", window), np.float32([sample, sample / 3]))
 
@@ -128,12 +133,13 @@ def test_any_rows_come_back_and_give_the_same_bytes_twice(tmp_path, rows):
 def test_the_same_rows_give_the_same_files_in_another_process_and_place(tmp_path):
     written(tmp_path / "here", ROWS)
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_store import ROWS; from stores import written;"
-        "written(sys.argv[2], ROWS)"
+        "import sys; sys.path[:0] = sys.argv[2:]; from test_store import ROWS; from stores import written;"
+        "written(sys.argv[1], ROWS)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     (tmp_path / "there").mkdir()
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path / "there")]
+    places = [str(Path(__file__).parent), str(Path(stores.__file__).parent)]
+    command = [sys.executable, "-c", script, str(tmp_path / "there"), *places]
     subprocess.run(command, check=True, env=environment)
     files = sorted(path.name for path in (tmp_path / "here").iterdir())
     assert files == ["manifest.json", "shard-00000.arrow", "shard-00001.arrow", "shard-00002.arrow"]
@@ -231,6 +237,49 @@ def test_a_flipped_byte_anywhere_is_found(store):
     assert store.verify() == []
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.ids,
+        lambda store: store.observed,
+        lambda store: store.read(4),
+        lambda store: store.row(5, "face"),
+        lambda store: store.features(),
+        lambda store: Segments(store, np.arange(len(store))).batch([0]),
+    ],
+)
+def test_no_reader_uses_a_shard_that_was_changed(store, read):
+    """One bit of the last number: the shard reads as well as before, and only its hash tells."""
+    path = store.address / "shard-00001.arrow"
+    content = bytearray(path.read_bytes())
+    place = content.rindex(np.float32(5 / 3).tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"shard-00001.arrow is damaged: its SHA-256 is not.*prepare the store again"):
+        read(Store(store.address))
+
+
+def test_a_shard_is_checked_once_in_a_process_and_only_when_it_is_needed(store, monkeypatch):
+    checked = []
+    monkeypatch.setattr(store_module, "sha256_of", lambda content: checked.append(len(content)) or sha256_of(content))
+    opened = Store(store.address)
+    opened.read(0)
+    opened.row(1, "visual")
+    assert checked == [opened.info.shards[0].bytes]
+    opened.observed, opened.ids  # noqa: B018
+    assert checked == [shard.bytes for shard in opened.info.shards]
+
+
+def test_a_damaged_copy_of_a_remote_shard_is_fetched_again(tmp_path):
+    address = written("memory://bucket/again", ROWS)
+    assert same(Store(address, cache=tmp_path).read(0), ROWS[0])
+    (copy,) = tmp_path.iterdir()
+    content = copy.read_bytes()
+    copy.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert same(Store(address, cache=tmp_path).read(0), ROWS[0])
+    assert copy.read_bytes() == content
+
+
 def test_no_damage_of_a_shard_is_more_than_an_error(store):
     """Whatever byte is flipped: the same rows, other values, or an InputError; never a crash or another exception."""
     path = store.address / "shard-00000.arrow"
@@ -239,6 +288,8 @@ def test_no_damage_of_a_shard_is_more_than_an_error(store):
     for place in np.random.default_rng(0).choice(len(content), 400, replace=False):
         path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
         try:
+            shards = (replace(store.info.shards[0], sha256=sha256(path)), *store.info.shards[1:])
+            write_manifest(store.address, replace(store.info, shards=shards))  # or the hash would tell
             damaged = Store(store.address)
             [damaged.row(0, m, WINDOWS - 1) for m in MODALITIES]
             assert len(damaged.ids) == len(ROWS)

@@ -50,7 +50,7 @@ def check(parameters: Mapping[str, Any]) -> None:
     """Raise `InputError` for whatever can be told to be wrong before any data is read."""
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
-    check_choice("objective", parameters["objective"], ("auto", "joint", "conditional"))
+    check_choice("objective", parameters["objective"], ("all", "joint", "conditional"))
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
     for objective in _objectives(method, parameters["objective"]):
@@ -91,7 +91,7 @@ def device(name: str) -> torch.device:
 
 
 def _objectives(method: type[Method], objective: str) -> tuple[str, ...]:
-    return method.claims.objectives if objective == "auto" else (objective,)
+    return method.claims.objectives if objective == "all" else (objective,)
 
 
 def _encoder_sets(encoders: Any, modalities: Sequence[str]) -> list[dict[str, Any]]:

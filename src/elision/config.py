@@ -5,22 +5,116 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from elision.data.missing import MECHANISMS
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
+from elision.kinds import KINDS
 from elision.registries import FUSIONS, METHODS, NETWORKS
 
 OWN = "own"
-AUTO = {"frames": "small-cnn", "image": "small-cnn", "spectrogram": "small-cnn", "features": "mlp"}
-"""kind of modality -> the encoder that "auto" stands for."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 LOGGERS = ("mlflow", "tensorboard")
 ACCELERATORS = ("auto", "cpu", "gpu")
-INDIFFERENT = ("workers", "loggers", "checkpoint_steps", "checkpoint_minutes", "log_steps")
-"""What may change when a run is resumed: it does not change what is learnt."""
 NONE = "none"
+
+
+class Config:
+    """What the configurations of both kinds of run can do: they are written beside the run, and can be given back."""
+
+    INDIFFERENT: ClassVar[tuple[str, ...]] = ()
+    """What may change when a run is resumed: it does not change what is learnt."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a JSON or YAML file, such as the config.json of a run."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"{path} does not exist: expected a config file, JSON or YAML") from error
+        return cls.of(_parse(path, text), str(path))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "the config") -> Self:
+        """Make a config of plain values; what is not given has its default."""
+        if not isinstance(values, Mapping):
+            raise InputError(f"{where} holds a {type(values).__name__}: expected names and values")
+        names = [f.name for f in fields(cls)]
+        unknown = set(values) - set(names)
+        if unknown:
+            raise InputError(f"{where} has no option {min(unknown)!r}: it has {', '.join(names)}")
+        return cls(**cls.parse(values, where))
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the values as the constructor takes them."""
+        return dict(values)
+
+    def write(self, path: Path) -> None:
+        """Write the config as JSON; `read` gives it back."""
+        write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    def differences(self, other: Self) -> list[str]:
+        """Return what would be learnt differently: "name: ours, not theirs", one line each."""
+        ours, theirs = asdict(self), asdict(other)
+        names = [f.name for f in fields(self) if f.name not in self.INDIFFERENT]
+        return [f"{name}: {ours[name]!r}, not {theirs[name]!r}" for name in names if ours[name] != theirs[name]]
+
+
+@dataclass(frozen=True)
+class TableConfig(Config):
+    """What decides a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
+
+    Args:
+        method: in `METHODS`.
+        fusion: in `FUSIONS`.
+        objective: "all" that the method has, averaged; "joint" or "conditional".
+        options: the method's own, by name.
+        encoders: in `ENCODERS`, or "auto": kernel and mlp, averaged; one name for all modalities, or modality -> name.
+        n_features: k.
+        rank: of the outer product's label tensor; None is the full one for two modalities, k for more.
+        bank: how banks are estimated while training: "auto", "exact", "bank" or "batch".
+        missing: modality to remove from training samples, "any", or "none".
+        rate: share of the training samples to remove it from, in [0, 1].
+        mechanism: which of them lose it: "mcar" (at random), "mar" (depending on what remains observed), or "mnar"
+            (depending on what goes missing).
+        by_group: split by whole groups; only where the data does not come split.
+        seed: of the split, of what goes missing, of the model, and of every draw in training.
+        max_steps: optimiser steps at most; None is 300, or 20 passes over the samples if that is more.
+        batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
+        learning_rate: Adam's, at its peak.
+        weight_decay: L2 regularisation.
+        patience: validations (60 in all) without improvement after which a stage stops.
+        device: "cpu", "cuda", or "auto": a GPU if there is one.
+    """
+
+    method: str = "mle"
+    fusion: str = "addition"
+    objective: str = "all"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    encoders: str | Mapping[str, str] = "auto"
+    n_features: int = 32
+    rank: int | None = None
+    bank: str = "auto"
+    missing: str = NONE
+    rate: float = 0.0
+    mechanism: str = "mcar"
+    by_group: bool = False
+    seed: int = 0
+    max_steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-4
+    patience: int = 15
+    device: str = "auto"
+
+    INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)
+
+    def __post_init__(self) -> None:
+        check_choice("mechanism", self.mechanism, MECHANISMS)
+        if not isinstance(self.rate, (int, float)) or isinstance(self.rate, bool) or not 0 <= self.rate <= 1:
+            raise InputError(f"rate is {self.rate!r}: expected a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -44,13 +138,13 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """A training.
+class TrainConfig(Config):
+    """What decides a training from recordings.
 
     Args:
         method: in `METHODS`, of those that learn end to end.
         fusion: in `FUSIONS`.
-        objective: "auto" (the method's own), "joint" or "conditional".
+        objective: "joint" or "conditional"; None is the method's first: an average of networks costs as many trainings.
         options: the method's own, by name.
         encoders: modality -> how it is encoded; those left out are "auto".
         n_features: k.
@@ -89,7 +183,7 @@ class TrainConfig:
 
     method: str = "mle"
     fusion: str = "addition"
-    objective: str = "auto"
+    objective: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     encoders: Mapping[str, EncoderConfig] = field(default_factory=dict)
     n_features: int = 128
@@ -123,45 +217,25 @@ class TrainConfig:
     log_steps: int = 10
     loggers: tuple[str, ...] = ()
 
+    INDIFFERENT: ClassVar[tuple[str, ...]] = (
+        "workers", "loggers", "checkpoint_steps", "checkpoint_minutes", "log_steps",
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
-        if self.objective == "auto" and self.method in METHODS:
+        if self.objective is None and self.method in METHODS:
             object.__setattr__(self, "objective", METHODS[self.method].claims.objectives[0])
         object.__setattr__(self, "loggers", tuple(self.loggers))
         _check(self)
 
     @classmethod
-    def read(cls, path: Path) -> "TrainConfig":
-        """From a JSON or YAML file, such as the config.json of a run."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: expected a config file, JSON or YAML") from error
-        return cls.of(_parse(path, text), str(path))
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], where: str = "the config") -> "TrainConfig":
-        """From plain values; what is not given has its default."""
-        if not isinstance(values, Mapping):
-            raise InputError(f"{where} holds a {type(values).__name__}: expected names and values")
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise InputError(f"{where} has no option {min(unknown)!r}: it has {', '.join(f.name for f in fields(cls))}")
+    def parse(cls, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the values, with encoders as `EncoderConfig`."""
         encoders = values.get("encoders", {})
         try:
             made = {m: e if isinstance(e, EncoderConfig) else EncoderConfig(**e) for m, e in encoders.items()}
         except (TypeError, AttributeError) as error:
             raise InputError(f"{where}: encoders are {encoders!r}: expected modality -> name, weights, ...") from error
-        return cls(**{**values, "encoders": made})
-
-    def write(self, path: Path) -> None:
-        """As JSON; `read` gives it back."""
-        write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
-
-    def differences(self, other: "TrainConfig") -> list[str]:
-        """What would be learnt differently: "name: ours, not theirs", one line each."""
-        ours, theirs = asdict(self), asdict(other)
-        names = [f.name for f in fields(self) if f.name not in INDIFFERENT]
-        return [f"{name}: {ours[name]!r}, not {theirs[name]!r}" for name in names if ours[name] != theirs[name]]
+        return {**values, "encoders": made}
 
     def resolve(self, kinds: Mapping[str, str]) -> "TrainConfig":
         """With an encoder for every modality of the data, "auto" made concrete; ``kinds``: modality -> kind."""
@@ -169,7 +243,7 @@ class TrainConfig:
         if unknown:
             raise InputError(f"an encoder is given for {min(unknown)!r}: the data has {', '.join(kinds)}")
         chosen = {m: self.encoders.get(m, EncoderConfig()) for m in kinds}
-        named = {m: replace(e, name=AUTO[kinds[m]]) if e.name == "auto" else e for m, e in chosen.items()}
+        named = {m: replace(e, name=KINDS[kinds[m]].encoder) if e.name == "auto" else e for m, e in chosen.items()}
         return replace(self, encoders=named)
 
 

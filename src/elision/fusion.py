@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from elision.bank import Packed, log_mean_exp_dot
+from elision.measuring import Enumerated, Factored, Outlook
 
 PAIRS = 10**5
 """A sample's score averages over all tuples of bank rows up to this many, and over a subset's beyond."""
@@ -68,6 +69,23 @@ class Fusion(nn.Module, ABC):
     def empty_scores(self, marginals: Packed) -> Tensor:
         """Return s_{}(z), every modality averaged out; shape (K,)."""
 
+    @abstractmethod
+    def remember(self, bank: Packed) -> dict[str, Tensor]:
+        """Return what `outlook` needs of each row of the bank, whose features are (N_m, k); modality -> (N_m, ...)."""
+
+    @abstractmethod
+    def outlook(
+        self, features: Packed, rows: Packed, n_samples: int, marginals: Packed, log_prior: Tensor, measured: Packed
+    ) -> Outlook:
+        """Return Q(y, z | x_S) of every sample, y running over given rows of modalities that all samples lack.
+
+        Args:
+            features, rows, n_samples, marginals: as `scores` takes them.
+            log_prior: log R_Z, shape (K,).
+            measured: modality -> rows that `remember` returned, the same number (N, ...) for each: y is the i-th row
+                of all of them together.
+        """
+
 
 class AdditiveFusion(Fusion, ABC):
     """Sums scores over modalities, so that a missing one has a closed form of K numbers.
@@ -105,6 +123,19 @@ class AdditiveFusion(Fusion, ABC):
     def empty_scores(self, marginals: Packed) -> Tensor:
         """Return sum_m c_m."""
         return sum(marginals[m] for m in self.modalities)
+
+    def remember(self, bank: Packed) -> dict[str, Tensor]:
+        """Return f_m . h_m(z) of each row; modality -> (N_m, K)."""
+        embeddings = self.embeddings()
+        return {m: features @ embeddings[m].T for m, features in bank.items()}
+
+    def outlook(
+        self, features: Packed, rows: Packed, n_samples: int, marginals: Packed, log_prior: Tensor, measured: Packed
+    ) -> Outlook:
+        """Return the sum of what is known and of each row's part, in place of the c_m of what is measured."""
+        scores = self.scores(features, rows, n_samples, marginals)
+        averaged = sum(marginals[m] for m in measured)
+        return Factored(log_prior + scores - averaged, sum(measured.values()))
 
 
 class Addition(AdditiveFusion):
@@ -202,6 +233,34 @@ class OuterProduct(Fusion):
         """Return the log mean over tuples of all banks' rows; shape (K,)."""
         ones = self.label_tensor.new_ones(1, self.n_classes, self.rank)
         return self._average_out(ones, list(self.modalities), marginals, ALL_PAIRS).squeeze(0)
+
+    def remember(self, bank: Packed) -> dict[str, Tensor]:
+        """Return the features themselves; modality -> (N_m, k)."""
+        return dict(bank)
+
+    def outlook(
+        self, features: Packed, rows: Packed, n_samples: int, marginals: Packed, log_prior: Tensor, measured: Packed
+    ) -> Outlook:
+        """Return the scores of every sample with every row, a block of pairs at a time."""
+        n_rows = len(next(iter(measured.values())))
+        device = log_prior.device
+
+        def weights(samples: slice, chosen: slice) -> Tensor:
+            height, width = samples.stop - samples.start, chosen.stop - chosen.start
+            pairs, where = {}, {}
+            for m in self.modalities:
+                if m in measured:
+                    pairs[m] = measured[m][chosen].repeat(height, 1)
+                    where[m] = torch.arange(height * width, device=device)
+                    continue
+                inside = ((rows[m] >= samples.start) & (rows[m] < samples.stop)).nonzero().squeeze(1)
+                pairs[m] = features[m][inside].repeat_interleave(width, 0)
+                first = (rows[m][inside] - samples.start) * width
+                where[m] = (first[:, None] + torch.arange(width, device=device)).flatten()
+            scores = self.scores(pairs, where, height * width, marginals)
+            return (log_prior + scores).view(height, width, -1).permute(2, 0, 1)
+
+        return Enumerated(weights, n_samples, n_rows)
 
     def _average_out(self, product: Tensor, missing: Sequence[str], bank: Packed, limit: int) -> Tensor:
         """Average exp(sum_r q[z, r] prod_u p_u[z, r]) over the tuples of ``missing``, in logs; q (n, K, r) to (n, K).

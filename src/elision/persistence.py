@@ -1,9 +1,6 @@
 """Saved models: a folder of safetensors and JSON. Nothing is pickled, and what was written is checked when read."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,80 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialize_tensors
 from torch import nn
 
 from elision import choices
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
 from elision.inputs import Standardizer
+from elision.models import read_model, write_model
 from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 if TYPE_CHECKING:
     from elision.estimator import MultimodalClassifier
 
-FORMAT = 2
-MODEL, TENSORS = "model.json", "tensors.safetensors"
+KIND = "classifier"
 _OWN = "own"
 
 
 def save(estimator: "MultimodalClassifier", path: Path) -> None:
     """Write a fitted classifier; an earlier model at ``path`` gives way once the new one is complete."""
-    if path.exists() and not _is_saved_model(path):
-        raise InputError(f"{path} exists and is not a saved model: choose a folder that does not exist yet")
-    tensors = serialize_tensors(_tensors(estimator))
-    description = _describe(estimator) | {"sha256": hashlib.sha256(tensors).hexdigest()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    retired = staging.with_name(staging.name + "-old")
-    try:
-        (staging / TENSORS).write_bytes(tensors)
-        (staging / MODEL).write_text(json.dumps(description, indent=1, default=_plain), encoding="utf-8")
-        staging.chmod(0o755)
-        if path.exists():
-            path.rename(retired)
-        try:
-            staging.rename(path)
-        except OSError:
-            if retired.exists():
-                retired.rename(path)
-            raise
-    finally:
-        for left in (staging, retired):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_saved_model(path: Path) -> bool:
-    """Whether the folder holds a model's two files and nothing else."""
-    if not path.is_dir() or {p.name for p in path.iterdir()} != {MODEL, TENSORS}:
-        return False
-    try:
-        return "format" in json.loads((path / MODEL).read_text(encoding="utf-8"))
-    except (TypeError, ValueError):
-        return False
+    write_model(path, KIND, json.loads(json.dumps(_describe(estimator), default=_plain)), _tensors(estimator))
 
 
 def load(
     cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn.Module], device: str | None
 ) -> "MultimodalClassifier":
     """Read what `save` wrote; ``modules`` are the user's own encoders, ``device`` replaces the one it was fitted on."""
-    try:
-        description = json.loads((path / MODEL).read_text(encoding="utf-8"))
-        content = (path / TENSORS).read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path} is not a saved model: {Path(error.filename).name} is missing") from error
-    except ValueError as error:
-        raise InputError(f"{path / MODEL} is damaged: {error}; save the model again") from error
-    version = description.get("format") if isinstance(description, dict) else None
-    if version != FORMAT:
-        raise InputError(f"{path / MODEL} has format {version}: this version of elision reads {FORMAT}")
-    if hashlib.sha256(content).hexdigest() != description.get("sha256"):
-        raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): save the model again")
+    saved = read_model(path)
+    if saved.kind != KIND:
+        raise InputError(
+            f"{path} holds a model of kind {saved.kind!r}, trained from recordings, and no classifier of tables: "
+            f"elision.load({str(path)!r}) opens it"
+        )
+    description = dict(saved.description)
     if device is not None:
-        description["parameters"]["device"] = device
-    return _restore(cls, description, parse_tensors(content), modules)
+        description["parameters"] = description["parameters"] | {"device": device}
+    return _restore(cls, description, saved.tensors, modules)
 
 
 def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
@@ -93,9 +52,9 @@ def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
         name: getattr(estimator, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(estimator, name)
     }
     return {
-        "format": FORMAT,
         "parameters": _parameters(estimator),
         "classes": {"dtype": estimator.classes_.dtype.str, "values": estimator.classes_.tolist()},
+        "class_prior": estimator.class_prior_.tolist(),
         "modalities": list(estimator.modalities_),
         "columns": {name: np.asarray(value).tolist() for name, value in columns.items()},
         "shapes": {m: list(shape) for m, shape in estimator._shapes.items()},
@@ -189,6 +148,7 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
     estimator = cls(**_restored_parameters(description["parameters"], modules))
     classes = description["classes"]
     estimator.classes_ = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+    estimator.class_prior_ = np.array(description["class_prior"])
     estimator.modalities_ = tuple(description["modalities"])
     for name, value in description["columns"].items():
         setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)

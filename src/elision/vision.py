@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elision.errors import InputError, check_choice
+from elision.kinds import KINDS
 from elision.registries import NETWORKS
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PICTURES = ("frames", "image")
 _GRID = 4
 """Cells a side into which `SmallConvolutions` pools: it keeps roughly where things are."""
 
@@ -40,10 +40,10 @@ class Frames(nn.Module):
         self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1))
 
     def fit(self, rows: Tensor) -> None:
-        """There is nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Same shape, floating-point."""
+        """Return normalised frames of the same shape, floating-point."""
         scale = 1.0 if rows.is_floating_point() else 255.0
         x = (rows.to(self.mean.dtype) / scale - self.mean) / self.deviation
         return _shift_and_mirror(x) if self.augment and self.training else x
@@ -65,7 +65,7 @@ class Standardized(nn.Module):
         self.register_buffer("deviation", torch.ones(size))
 
     def fit(self, rows: Tensor) -> None:
-        """From some training rows; a column that does not vary keeps its scale. NaN is not counted."""
+        """Learn mean and deviation from some training rows, NaN aside; a column that does not vary keeps its scale."""
         rows = rows.double()
         axes = (0,) if self.by_column else tuple(range(rows.dim()))
         mean = rows.nanmean(axes)
@@ -74,7 +74,7 @@ class Standardized(nn.Module):
         self.deviation.copy_(torch.where(deviation > 1e-12, deviation, 1.0))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Same shape, or (n, channels, bands, frames); NaN, a blank cell, becomes the mean."""
+        """Return standardised rows, or (n, channels, bands, frames) of them; NaN, a blank cell, becomes the mean."""
         x = ((rows.to(self.mean.dtype) - self.mean) / self.deviation).nan_to_num(0.0)
         return x if self.channels == 1 else x.expand(-1, self.channels, -1, -1)
 
@@ -95,7 +95,7 @@ class SmallConvolutions(nn.Module):
         self.n_outputs = sizes[-1] * _GRID**2
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, H, W) to (n, n_outputs)."""
+        """Map (n, channels, H, W) to (n, n_outputs)."""
         return self.layers(x)
 
 
@@ -112,7 +112,7 @@ class Perceptron(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ...) to (n, 128)."""
+        """Map (n, ...) to (n, 128)."""
         return self.layers(x)
 
 
@@ -139,7 +139,7 @@ class Network(nn.Module):
             backbone.eval()
 
     def train(self, mode: bool = True) -> "Network":
-        """Training mode, except for a frozen backbone."""
+        """Set training mode, except for a frozen backbone."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -155,7 +155,7 @@ class Network(nn.Module):
         self.backbone.to(memory_format=torch.channels_last)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """k features a row."""
+        """Return k features for each row: (n, ...) to (n, k)."""
         x = self.preparation(rows)
         if self.channels_last and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -175,14 +175,14 @@ class Own(nn.Module):
         self.module = module
 
     def fit(self, rows: Tensor) -> None:
-        """There is nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def set_channels_last(self) -> None:
-        """Whatever the module makes of it."""
+        """Keep the module's weights with their channels innermost."""
         self.module.to(memory_format=torch.channels_last)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """What the module returns; floating-point rows come in the precision of its parameters."""
+        """Return what the module does; floating-point rows are given to it in the precision of its parameters."""
         precision = next((p.dtype for p in self.module.parameters()), torch.get_default_dtype())
         x = rows.to(precision) if rows.is_floating_point() else rows
         with torch.autocast(x.device.type, dtype=self.autocast, enabled=self.autocast is not None):
@@ -202,7 +202,7 @@ def network(
 
     Args:
         name: in `NETWORKS`.
-        kind: "frames", "image", "spectrogram" or "features".
+        kind: of the modality, in `KINDS`.
         shape: of a row: (3, H, W), (bands, frames) or (d,).
         n_features: k.
         weights: pretrained ones by torchvision's name, such as "IMAGENET1K_V2"; None starts from nothing.
@@ -218,12 +218,13 @@ def network(
         raise InputError(f"encoder {name!r} has no pretrained weights ({weights!r}): use {', '.join(TORCHVISION)}")
     if frozen and weights is None:
         raise InputError(f"encoder {name!r} is to be frozen without pretrained weights: it would stay random; set both")
-    if kind == "features" and name != "mlp":
+    check_choice("kind of modality", kind, KINDS)
+    form = KINDS[kind]
+    if not form.planar and name != "mlp":
         raise InputError(f"encoder {name!r} takes frames or spectrograms, and the modality holds numbers: use mlp")
-    picture = kind in PICTURES
-    backbone = NETWORKS[name](name, shape, 3 if picture else 1, weights)
+    backbone = NETWORKS[name](name, shape, form.channels, weights)
     repeated = 3 if name in TORCHVISION else 1
-    preparation = Frames(augment) if picture else Standardized(shape, repeated)
+    preparation = Frames(augment) if form.picture else Standardized(shape, repeated)
     return Network(preparation, backbone, n_features, frozen)
 
 
@@ -282,7 +283,7 @@ def _torchvision(name: str, weights: str | None) -> nn.Module:
 
 
 def _weight_file(url: str, name: str, weights: str) -> Path:
-    """The file in torch's cache, downloaded if it is not there yet and there is a network."""
+    """Return the file in torch's cache, downloaded if it is not there yet."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if not file.exists():
         try:

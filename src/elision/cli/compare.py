@@ -46,7 +46,7 @@ def compare(  # noqa: PLR0913
     fusions
         Among addition (the default), concatenation, outer-product.
     objectives
-        Among auto (the default), joint, conditional.
+        Among all (the default: every objective that a method has, averaged), joint, conditional.
     encoders
         auto (the default: kernel and mlp, averaged), kernel, mlp, linear.
     missing

@@ -70,8 +70,8 @@ def prepare(  # noqa: PLR0913
     strict
         Exit code 2 if anything was set aside.
     """
-    from elision.data.job import Job
     from elision.data.layouts import LayoutOptions
+    from elision.data.preparation import Preparation
     from elision.data.prepare import prepare as make
     from elision.experiments.watch import watching
     from elision.media.extract import MediaSettings, Mel
@@ -82,9 +82,9 @@ def prepare(  # noqa: PLR0913
         layout = "manifest"
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
     settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)
-    job = Job(layout, settings, LayoutOptions(all_emotions, label))
+    how = Preparation(layout, settings, LayoutOptions(all_emotions, label))
     with watching(what="clips", rate=True) as watch:
-        summary = make(source, dest, job, workers=workers, engine=engine, watch=watch, staging=staging)
+        summary = make(source, dest, how, workers=workers, engine=engine, watch=watch, staging=staging)
     print(f"{summary.prepared} samples in {summary.dest}: " + _counts(summary.observed.items(), "show"))
     for reason, count in summary.skipped.items():
         print(f"{count} left out: {reason}")

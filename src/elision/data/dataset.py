@@ -1,11 +1,11 @@
 """A data set as methods see it: arrays with NaN for what is missing, labels, and what a split must respect."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from elision.files import sha256_of
 from elision.inputs import observed_rows
 
 
@@ -34,7 +34,7 @@ class Dataset:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every sample shows every modality."""
+        """True if every sample shows every modality."""
         return all(mask.all() for mask in self.observed.values())
 
     @property
@@ -52,11 +52,10 @@ class Dataset:
         return self.arrays
 
     def fingerprint(self) -> str:
-        """A hash of all content, to tell results of one data set from those of another."""
-        digest = hashlib.sha256()
+        """Return a hash of all content, to tell results of one data set from those of another."""
+        content = []
         for m, values in self.arrays.items():
-            digest.update(f"{m}{values.shape}".encode())
-            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+            content += [f"{m}{values.shape}".encode(), np.ascontiguousarray(values, dtype=np.float64).tobytes()]
         for column in (self.labels, self.groups, self.parts):
-            digest.update(repr(None if column is None else column.tolist()).encode())
-        return digest.hexdigest()[:16]
+            content.append(repr(None if column is None else column.tolist()).encode())
+        return sha256_of(b"".join(content))[:16]

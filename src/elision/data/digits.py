@@ -6,7 +6,7 @@ from elision.data.dataset import Dataset
 
 
 def digits() -> Dataset:
-    """1797 digits of 8 x 8 pixels, ten classes; the left and the right half (4 x 8 pixels each) are the modalities.
+    """Return 1797 digits of 8 x 8 pixels, ten classes; the modalities are their left and right halves, 4 x 8 each.
 
     Source: scikit-learn's copy of the UCI test set "Optical Recognition of Handwritten Digits" (Alpaydin, Kaynak 1998).
     """

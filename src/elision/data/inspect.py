@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from elision.data import addresses
 from elision.data.problems import read_problems
 from elision.data.recording import Problem
-from elision.data.schema import Modality, StoreInfo
+from elision.data.schema import StoreInfo
 from elision.data.store import Store
 from elision.errors import InputError
-from elision.files import write_atomically
+from elision.files import Address, local, write_atomically
+from elision.kinds import Modality, Scale
 from elision.pages import render
 
 PAGE = "inspect.html"
@@ -54,8 +54,8 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a store holds. Where shards are damaged, only what its manifest says: the fields marked * are empty then.
+class Inspection:
+    """What a store holds and whether it is whole; the fields marked * are empty where shards are damaged.
 
     Args:
         address: of the store.
@@ -72,7 +72,7 @@ class Report:
         lacking: modality -> samples that were expected to show it, and why they do not.
     """
 
-    address: Path | str
+    address: Address
     info: StoreInfo
     damaged: tuple[str, ...]
     classes: Mapping[str, int]
@@ -87,7 +87,7 @@ class Report:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """The number of samples."""
         return self.info.counts["samples"]
 
     def require_whole(self) -> None:
@@ -99,7 +99,7 @@ class Report:
             )
 
 
-def inspect(address: Path | str, page: Path | None = None) -> Report:
+def inspect(address: Address, page: Path | None = None) -> Inspection:
     """Read all of a store, check it, and write ``inspect.html``.
 
     Args:
@@ -107,9 +107,9 @@ def inspect(address: Path | str, page: Path | None = None) -> Report:
         page: where the page goes; by default into the store's folder, and needed where that is an address.
 
     Raises:
-        InputError: it is no store. Damaged shards are reported, not raised: see `Report.require_whole`.
+        InputError: it is no store. Damaged shards are reported, not raised: see `Inspection.require_whole`.
     """
-    folder = addresses.local(address)
+    folder = local(address)
     if page is None and folder is None:
         raise InputError(f"{address} is an address: say with page (--page) where {PAGE} goes")
     store = Store(address)
@@ -119,7 +119,7 @@ def inspect(address: Path | str, page: Path | None = None) -> Report:
     return report
 
 
-def _report(store: Store, damaged: tuple[str, ...]) -> Report:
+def _report(store: Store, damaged: tuple[str, ...]) -> Inspection:
     counts = store.info.counts
     set_aside, lacking = read_problems(store.address)
     observed, groups, parts, patterns, durations = {}, {}, {}, {}, np.empty(0)
@@ -128,7 +128,7 @@ def _report(store: Store, damaged: tuple[str, ...]) -> Report:
         groups, parts = (dict(Counter([] if v is None else v.tolist())) for v in (store.groups, store.parts))
         patterns = _patterns(store.observed)
         durations = np.sort(store.durations[~np.isnan(store.durations)])
-    return Report(
+    return Inspection(
         address=store.address,
         info=store.info,
         damaged=damaged,
@@ -153,7 +153,7 @@ def _observed(store: Store) -> dict[str, dict[str, int]]:
 
 
 def _as_people_count(name: str) -> list[tuple[str, int]]:
-    """A key for sorting: actor 2 comes before actor 10."""
+    """Return a key for sorting by which actor 2 comes before actor 10."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
 
 
@@ -164,7 +164,7 @@ def _patterns(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
 
 
 def _examples(store: Store) -> dict[str, list[Example]]:
-    """A few samples of each class: one that shows all it can, and others evenly spread over it."""
+    """Return a few samples of each class: the one with the most modalities, and others evenly spread over it."""
     shown = sum(mask.astype(int) for mask in store.observed.values())
     labels = [*store.classes.tolist(), *([""] if (store.labels == "").any() else [])][:_CLASSES]
     most = _PER_CLASS_NARROW if _is_narrow(store.info) else _PER_CLASS
@@ -183,7 +183,7 @@ def _is_narrow(info: StoreInfo) -> bool:
     return all(modality.windows == 1 for modality in info.modalities.values())
 
 
-def _example(store: Store, sample: int, scale: Mapping[str, tuple[float, float]]) -> Example:
+def _example(store: Store, sample: int, scale: Mapping[str, Scale | None]) -> Example:
     modalities = store.info.modalities
     shown = {m: modality for m, modality in modalities.items() if store.observed[m][sample]}
     duration = float(store.durations[sample])
@@ -192,11 +192,11 @@ def _example(store: Store, sample: int, scale: Mapping[str, tuple[float, float]]
         group="" if store.groups is None else str(store.groups[sample]),
         duration=None if np.isnan(duration) else duration,
         pictures={
-            m: [_picture(store, sample, m, window, scale) for window in _chosen(modality)]
+            m: [_picture(store, sample, m, window, scale[m]) for window in _chosen(modality)]
             for m, modality in shown.items()
-            if modality.kind != "features"
+            if modality.form.planar
         },
-        numbers={m: _numbers(store.numbers(sample, m)) for m, v in shown.items() if v.kind == "features"},
+        numbers={m: _numbers(store.window(sample, m)) for m, v in shown.items() if not v.form.planar},
         missing=[m for m in modalities if m not in shown],
     )
 
@@ -210,38 +210,31 @@ def _numbers(values: np.ndarray) -> str:
     return f"{text}  and {len(values) - _NUMBERS} more" if len(values) > _NUMBERS else text
 
 
-def _scale(store: Store, samples: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """The range of a spectrogram's colours, one for all samples, so that loud and soft can be told apart."""
+def _scale(store: Store, samples: Sequence[int]) -> dict[str, Scale | None]:
+    """Return the range of each modality's colours, one for all samples, so that loud and soft can be told apart."""
     scale = {}
     for m, modality in store.info.modalities.items():
-        shown = [store.numbers(i, m) for i in samples if store.observed[m][i]] if modality.kind == "spectrogram" else []
-        if shown:
-            low, high = np.percentile(np.concatenate([np.ravel(v).astype(np.float32) for v in shown]), [5, 99.8])
-            scale[m] = float(low), max(float(high), float(low) + 1e-3)
+        shown = [store.window(i, m, w) for i in samples if store.observed[m][i] for w in range(modality.windows)]
+        scale[m] = modality.form.scale(shown) if shown else None
     return scale
 
 
-def _picture(store: Store, sample: int, m: str, window: int, scale: Mapping[str, tuple[float, float]]) -> str:
-    """As a data address: a JPEG of a frame, a PNG of a spectrogram."""
-    if m not in scale:
-        image = Image.fromarray(store.pixels(sample, m, window))
+def _picture(store: Store, sample: int, m: str, window: int, scale: Scale | None) -> str:
+    """Return a picture of a window as a data address."""
+    image, format = store.info.modalities[m].form.draw(store.window(sample, m, window), scale)
+    if format == "JPEG":
         image.thumbnail((_SIDE * 2, _SIDE * 2))
-        return _inline(image, "JPEG", quality=80)
-    from matplotlib import colormaps
-
-    low, high = scale[m]
-    level = np.clip((store.window(sample, m, window).astype(np.float32) - low) / (high - low), 0, 1)
-    colours = (colormaps["magma"](level[::-1])[..., :3] * 255).round().astype(np.uint8)  # low tones at the bottom
-    return _inline(Image.fromarray(colours), "PNG")
+        return _inline(image, format, quality=80)
+    return _inline(image, format)
 
 
-def _inline(image: Image.Image, kind: str, **options: int) -> str:
+def _inline(image: Image.Image, format: str, **options: int) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image.save(buffer, format, **options)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
+def _render(report: Inspection, examples: Mapping[str, Sequence[Example]]) -> str:
     groups = list(report.groups.items())
     content = {
         "name": Path(str(report.address)).name,
@@ -260,7 +253,7 @@ def _render(report: Report, examples: Mapping[str, Sequence[Example]]) -> str:
 
 
 def _bars(durations: np.ndarray) -> list[tuple[float, float, int, float]]:
-    """A histogram: (from, to, count, share of the highest)."""
+    """Return a histogram: (from, to, count, share of the highest count)."""
     if not len(durations) or durations[-1] - durations[0] < 1e-6:
         return []
     counts, edges = np.histogram(durations, min(_BINS, max(int(np.sqrt(len(durations))) * 2, 4)))
@@ -269,7 +262,7 @@ def _bars(durations: np.ndarray) -> list[tuple[float, float, int, float]]:
 
 def _duration(durations: np.ndarray) -> str:
     if not len(durations):
-        return "nothing was recorded over time"
+        return "no sample has a duration"
     low, middle, high = np.quantile(durations, [0, 0.5, 1])
     minutes = durations.sum() / 60
     total = f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -23,7 +23,7 @@ Mechanism = Callable[[Mapping[str, np.ndarray], str, int], np.ndarray | None]
 def remove(
     observed: Mapping[str, np.ndarray], missing: str, rate: float, seed: int, drive: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """The masks after removing modalities from a share of the samples.
+    """Return the masks after removing modalities from a share of the samples.
 
     Exactly ``round(rate * n)`` of the n samples that can lose something are hit: those that show ``missing`` and
     another modality, or with ``missing="any"`` those that show at least two. No sample loses its last modality.
@@ -69,7 +69,7 @@ def remove(
 
 
 def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.ndarray:
-    """A drive that grows with a column, or with a random projection of several.
+    """Return a drive that grows with a column, or with a random projection of several.
 
     Args:
         values: shape (n,) or (n, ...), NaN where missing. Each column is standardised; a missing number counts as the
@@ -89,18 +89,18 @@ def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.
 
 
 def at_random(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> None:
-    """Missing completely at random (MCAR): every sample alike."""
+    """Return None: missing completely at random (MCAR), every sample alike."""
 
 
 def on_the_others(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
-    """Missing at random (MAR): on a random projection of the other modalities, which stay observed."""
+    """Return a drive for missing at random (MAR): on a random projection of the others, which stay observed."""
     _check_named(arrays, missing)
     others = [a.reshape(len(a), -1) for m, a in arrays.items() if m != missing]
     return depends_on(np.concatenate(others, axis=1), seed)
 
 
 def on_itself(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
-    """Missing not at random (MNAR): on a random projection of the values that go missing."""
+    """Return a drive for missing not at random (MNAR), on a random projection of the values that go missing."""
     _check_named(arrays, missing)
     return depends_on(arrays[missing], seed)
 
@@ -109,7 +109,7 @@ MECHANISMS: dict[str, Mechanism] = {"mcar": at_random, "mar": on_the_others, "mn
 
 
 def _standard(columns: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """(x - mean) / standard deviation per column over the rows shown, 0 where blank or constant."""
+    """Return (x - mean) / standard deviation per column over the rows shown, 0 where blank or constant."""
     with np.errstate(invalid="ignore"):
         known = ~np.isnan(columns) & shown[:, None]
         count = np.maximum(known.sum(0), 1)
@@ -139,6 +139,6 @@ def _check_named(arrays: Mapping[str, np.ndarray], missing: str) -> None:
 
 
 def _proper_subset(n: int, rng: np.random.Generator) -> np.ndarray:
-    """A mask of n, neither all nor none, each such mask equally likely."""
+    """Return a mask of n, neither all nor none, each such mask equally likely."""
     code = int(rng.integers(1, 2**n - 1))
     return np.array([code >> bit & 1 for bit in range(n)], dtype=bool)

@@ -9,17 +9,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elision.data import addresses
-from elision.data.job import Job, modalities, parameters, root, versions
 from elision.data.layouts import LAYOUTS, Found
+from elision.data.preparation import PREPARED_BY, Preparation, modalities, parameters, root
 from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
+from elision.data.reading import CRASHED, read_recording
 from elision.data.recording import Recording
 from elision.data.schema import MANIFEST, Shard, StoreInfo, shard_name, write_manifest
-from elision.data.stage import DIED, stage
-from elision.data.staging import NAME, SETTINGS, Part, Record, Staging, naming, refuse_differences, stamps
+from elision.data.staging import (
+    SETTINGS_FILE,
+    STAGING_FOLDER,
+    PlannedShard,
+    Record,
+    Staging,
+    naming,
+    refuse_differences,
+    stamps,
+)
 from elision.data.store import Store
 from elision.errors import InputError, check_choice
+from elision.files import Address, join, local, read_file, write_atomically
 from elision.parallel import ENGINES, Placing, Watcher, work_through
+from elision.versions import versions
 
 _MOST_BYTES = 32 << 20  # of a shard's rows; several copies are in memory while it is written
 
@@ -30,8 +40,8 @@ def _quiet(done: int, total: int, running: Sequence[str], seconds_left: float | 
 
 def prepare(  # noqa: PLR0913
     source: Path,
-    dest: Path | str,
-    job: Job,
+    dest: Address,
+    preparation: Preparation,
     *,
     workers: int = 2,
     engine: str = "local",
@@ -41,13 +51,13 @@ def prepare(  # noqa: PLR0913
 ) -> Summary:
     """Prepare a store, or go on where an earlier call was interrupted; a finished store is checked and left alone.
 
-    A recording that cannot be used is set aside with its reason, in ``dest/problems.csv``; so is one over which the
-    decoder crashes. A stream that a recording does not have makes a missing modality.
+    A recording that cannot be used, or that crashes its decoder, is left out and listed with the reason in
+    ``dest/problems.csv``. Where a recording lacks a stream, its sample lacks that modality.
 
     Args:
-        source: a folder, or a manifest. With Ray, one that every node sees at the same path; so with ``staging``.
+        source: a folder, or a list of recordings. With Ray, every node must see it and ``staging`` at the same paths.
         dest: a folder, or an fsspec address such as ``s3://bucket/store``.
-        job: how.
+        preparation: with which settings.
         workers: clips at once, each in a process of one thread.
         engine: "local" or "ray".
         watch: told of progress.
@@ -61,103 +71,106 @@ def prepare(  # noqa: PLR0913
     """
     check_choice("engine", engine, ENGINES)
     placing = Placing(workers)
-    found = _find(source, job)
-    content = parameters(source, found, job)
-    dest = addresses.local(dest) or str(dest)
+    found = _find(source, preparation)
+    content = parameters(source, found, preparation)
+    dest = local(dest) or str(dest)
     if _finished(dest, content, staging):
         summary = _earlier(dest, found.skipped)
     else:
-        area = Staging(_staging_folder(dest, staging), dest, modalities(found, job.settings))
+        area = Staging(_staging_folder(dest, staging), dest, modalities(found, preparation.settings))
         with area.locked():
-            area.settle(content | {"versions": versions()})
-            summary = _Preparation(area, found, root(source), job, placing, engine, watch).go(content)
+            area.settle(content | {"versions": versions(*PREPARED_BY)})
+            summary = _Making(area, found, root(source), preparation, placing, engine, watch).go(content)
         area.remove()
     if strict:
         summary.require_all()
     return summary
 
 
-class _Preparation:
+class _Making:
     """One store in the making."""
 
-    def __init__(self, area, found, root, job, placing, engine, watch) -> None:
-        self.area, self.found, self.root, self.job = area, found, root, job
+    def __init__(self, area, found, root, preparation, placing, engine, watch) -> None:
+        self.area, self.found, self.root, self.preparation = area, found, root, preparation
         self.placing, self.engine, self.watch = placing, engine, watch
         _remove_strays(area.dest)
 
     def go(self, parameters: Mapping[str, Any]) -> Summary:
-        records, parts = self._read_all()
+        records, planned = self._read_all()
         names = {recording.id: recording for recording in self.found.recordings}
         bad = [problem(record, names[record.id], self.root) for record in records if record.problem]
         set_aside = sorted([*self.found.problems, *bad], key=lambda p: (p.id, p.file, p.reason))
         missing = missing_streams(records, names, self.root)
         self._write(PROBLEMS, table(set_aside, missing))
-        if not parts:
-            where = addresses.join(self.area.dest, PROBLEMS)
-            raise InputError(f"all {len(set_aside)} recordings were set aside: {commonest(set_aside)}; see {where}")
-        shards = self._assemble(parts)
-        info = StoreInfo(parts[0].modalities, shards, parameters, versions())
+        if not planned:
+            where = join(self.area.dest, PROBLEMS)
+            raise InputError(
+                f"none of the {len(set_aside)} recordings can be used: {commonest(set_aside)}; see {where}"
+            )
+        shards = self._assemble(planned)
+        info = StoreInfo(planned[0].modalities, shards, parameters, versions(*PREPARED_BY))
         _remove_shards_beyond(self.area.dest, len(shards))
-        with naming(addresses.join(self.area.dest, MANIFEST)):
+        with naming(join(self.area.dest, MANIFEST)):
             write_manifest(self.area.dest, info)
         observed = info.counts["observed"]
         return Summary(self.area.dest, info.counts["samples"], tuple(set_aside), missing, self.found.skipped, observed)
 
-    def _read_all(self) -> tuple[list[Record], list[Part]]:
-        """Read what is left to read; the records of all recordings in order, and the shards that follow from them."""
+    def _read_all(self) -> tuple[list[Record], list[PlannedShard]]:
+        """Read what is left to read; return the records of all recordings in order, and the shards they will fill."""
         records = self.area.records(self.found.recordings)
         while True:
             left = [recording for recording in self.found.recordings if recording.id not in records]
             if left:
                 self._read(left, records)
             inputs = [records[recording.id] for recording in self.found.recordings]
-            parts = self._parts(inputs)
-            done = self.area.finished(parts)
-            lost = [row for part in parts if part.number not in done for row in part.rows if not self.area.has(row)]
+            planned = self._plan(inputs)
+            done = self.area.finished(planned)
+            rows = [row for shard in planned if shard.number not in done for row in shard.rows]
+            lost = [row for row in rows if not self.area.has(row)]
             if not lost:
-                return inputs, parts
+                return inputs, planned
             for row in lost:  # of a finished shard, but the shards are cut elsewhere now
                 del records[row.id]
 
     def _read(self, left: Sequence[Recording], records: dict[str, Record]) -> None:
-        work, pace = partial(stage, self.area, self.job.settings), _Pace(self, records)
+        work, pace = partial(read_recording, self.area, self.preparation.settings), _Pace(self, records)
         for done in work_through(left, work, self.placing, self.engine, pace.tell):
             record = done.result
             if done.failure:
-                why = DIED if done.failure.died else done.failure.error
+                why = CRASHED if done.failure.died else done.failure.error
                 record = self.area.note(Record(done.task.id, stamps(done.task), why))
             records[record.id] = record
             pace.seconds.append(done.seconds)
 
-    def _parts(self, records: Sequence[Record]) -> list[Part]:
+    def _plan(self, records: Sequence[Record]) -> list[PlannedShard]:
         good = [record for record in records if not record.problem]
         shown = {m for record in good for m in record.shown}
         modalities = {m: modality for m, modality in self.area.modalities.items() if m in shown}
-        cut = _cut([record.bytes for record in good], self.job.per_shard)
-        return [Part(number, tuple(good[i:j]), modalities) for number, (i, j) in enumerate(cut)]
+        cut = _cut([record.bytes for record in good], self.preparation.per_shard)
+        return [PlannedShard(number, tuple(good[i:j]), modalities) for number, (i, j) in enumerate(cut)]
 
-    def _assemble(self, parts: Sequence[Part]) -> tuple[Shard, ...]:
+    def _assemble(self, planned: Sequence[PlannedShard]) -> tuple[Shard, ...]:
         total = len(self.found.recordings)
-        shards = self.area.finished(parts)
-        for part in parts:
-            self.watch(total, total, [shard_name(part.number)], None)
-            if part.number not in shards:
-                shards[part.number] = self.area.assemble(part)
+        shards = self.area.finished(planned)
+        for shard in planned:
+            self.watch(total, total, [shard_name(shard.number)], None)
+            if shard.number not in shards:
+                shards[shard.number] = self.area.assemble(shard)
         self.watch(total, total, (), 0.0)
-        return tuple(shards[part.number] for part in parts)
+        return tuple(shards[shard.number] for shard in planned)
 
     def _write(self, name: str, content: bytes) -> None:
-        path = addresses.join(self.area.dest, name)
+        path = join(self.area.dest, name)
         with naming(path):
-            addresses.write(path, content)
+            write_atomically(path, content)
 
 
 class _Pace:
-    """Tells the watcher how many are done, and from their times how long is left."""
+    """Tells the watcher how many are done, and estimates the time left."""
 
-    def __init__(self, preparation: _Preparation, records: Mapping[str, Record]) -> None:
-        self.watch, self.total = preparation.watch, len(preparation.found.recordings)
-        self.workers, self.records = preparation.placing.workers, records
+    def __init__(self, making: _Making, records: Mapping[str, Record]) -> None:
+        self.watch, self.total = making.watch, len(making.found.recordings)
+        self.workers, self.records = making.placing.workers, records
         self.seconds: list[float] = []
 
     def tell(self, running: Sequence[Recording]) -> None:
@@ -167,26 +180,26 @@ class _Pace:
         self.watch(done, self.total, [recording.id for recording in running], left)
 
 
-def _find(source: Path, job: Job) -> Found:
-    found = LAYOUTS[job.layout](source, job.options)
+def _find(source: Path, preparation: Preparation) -> Found:
+    found = LAYOUTS[preparation.layout](source, preparation.options)
     if not found.recordings:
         hint = f": {commonest(found.problems)}" if found.problems else ""
-        raise InputError(f"{source} holds no recording that follows the layout {job.layout!r}{hint}")
+        raise InputError(f"{source} holds no recording that follows the layout {preparation.layout!r}{hint}")
     return found
 
 
-def _finished(dest: Path | str, parameters: Mapping[str, Any], staging: Path | None) -> bool:
-    """Whether the store is there; InputError if it is another one, or damaged, or ``dest`` is no store's folder."""
-    folder = addresses.local(dest)
+def _finished(dest: Address, parameters: Mapping[str, Any], staging: Path | None) -> bool:
+    """Return whether the store is finished; InputError if it is another one, or damaged, or ``dest`` is no store."""
+    folder = local(dest)
     try:
         store = Store(dest)
     except InputError:
-        if _exists(addresses.join(dest, MANIFEST)):
+        if _exists(join(dest, MANIFEST)):
             raise
         if folder and folder.exists() and not folder.is_dir():
             raise InputError(f"{dest} is a file: expected a folder for the store") from None
-        begun = ((staging or folder / NAME) / SETTINGS).is_file() if folder else False
-        if folder and folder.exists() and not begun and any(path.name != NAME for path in folder.iterdir()):
+        begun = ((staging or folder / STAGING_FOLDER) / SETTINGS_FILE).is_file() if folder else False
+        if folder and folder.exists() and not begun and any(path.name != STAGING_FOLDER for path in folder.iterdir()):
             raise InputError(f"{dest} holds something else than a store: choose another DEST") from None
         return False
     refuse_differences(dest, dict(store.info.parameters), parameters, "choose")
@@ -194,27 +207,27 @@ def _finished(dest: Path | str, parameters: Mapping[str, Any], staging: Path | N
     if damaged:
         raise InputError(f"{dest}: {', '.join(damaged)} changed since it was prepared: remove {dest}, prepare it again")
     if folder:  # a call that was interrupted at the very end
-        Staging(staging or folder / NAME, dest, {}).remove()
+        Staging(staging or folder / STAGING_FOLDER, dest, {}).remove()
     return True
 
 
-def _exists(address: Path | str) -> bool:
+def _exists(address: Address) -> bool:
     try:
-        addresses.read(address)
+        read_file(address)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
 
-def _staging_folder(dest: Path | str, staging: Path | None) -> Path:
-    folder = addresses.local(dest)
+def _staging_folder(dest: Address, staging: Path | None) -> Path:
+    folder = local(dest)
     if folder is None and staging is None:
         raise InputError(f"{dest} is an address: say with staging (--staging) which folder keeps what is unfinished")
-    return staging.absolute() if staging else folder / NAME
+    return staging.absolute() if staging else folder / STAGING_FOLDER
 
 
 def _cut(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Slices of at most so many clips and bytes; a clip that is larger has its own."""
+    """Yield slices of at most ``most`` clips and 32 MB; a clip that is larger has its own."""
     first, total = 0, 0
     for i, size in enumerate(sizes):
         if i > first and (i - first == most or total + size > _MOST_BYTES):
@@ -225,22 +238,22 @@ def _cut(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
         yield first, len(sizes)
 
 
-def _earlier(dest: Path | str, skipped: Mapping[str, int]) -> Summary:
+def _earlier(dest: Address, skipped: Mapping[str, int]) -> Summary:
     set_aside, missing = read_problems(dest)
     counts = Store(dest).info.counts
     return Summary(dest, counts["samples"], set_aside, missing, skipped, counts["observed"])
 
 
-def _remove_strays(dest: Path | str) -> None:
-    """What was being written when an earlier call was killed."""
-    folder = addresses.local(dest)
+def _remove_strays(dest: Address) -> None:
+    """Remove what was being written when an earlier call was killed."""
+    folder = local(dest)
     for pattern in (".shard-*.arrow-*", f".{MANIFEST}-*", f".{PROBLEMS}-*") if folder else ():
         for stray in folder.glob(pattern):
             stray.unlink(missing_ok=True)
 
 
-def _remove_shards_beyond(dest: Path | str, count: int) -> None:
-    folder = addresses.local(dest)
+def _remove_shards_beyond(dest: Address, count: int) -> None:
+    folder = local(dest)
     keep = {shard_name(number) for number in range(count)}
     for path in folder.glob("shard-*.arrow") if folder else ():
         if path.name not in keep:

@@ -1,4 +1,4 @@
-"""What became of a source: how much was prepared, what was set aside and why; and problems.csv, which says so."""
+"""The outcome of preparing a source, and problems.csv, which records what was set aside and why."""
 
 import csv
 import io
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elision.data import addresses
 from elision.data.layouts.found import relative
 from elision.data.recording import Problem, Recording
 from elision.data.staging import Record
 from elision.errors import InputError
+from elision.files import Address, join, read_file
 
 PROBLEMS = "problems.csv"
 _COLUMNS = ("id", "file", "modality", "reason")
@@ -19,7 +19,7 @@ _COLUMNS = ("id", "file", "modality", "reason")
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a source.
+    """The outcome of preparing a source.
 
     Args:
         dest: the store.
@@ -30,7 +30,7 @@ class Summary:
         observed: modality -> samples that show it.
     """
 
-    dest: Path | str
+    dest: Address
     prepared: int
     set_aside: tuple[Problem, ...] = ()
     missing: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -41,13 +41,13 @@ class Summary:
         """Raise `InputError` if anything was set aside."""
         if self.set_aside:
             raise InputError(
-                f"{len(self.set_aside)} set aside, and all were asked for: see {addresses.join(self.dest, PROBLEMS)}; "
-                f"the first: {_said(self.set_aside[0])}"
+                f"strict preparation wants every recording, and {len(self.set_aside)} could not be used: "
+                f"see {join(self.dest, PROBLEMS)}; the first: {_said(self.set_aside[0])}"
             )
 
 
 def problem(record: Record, recording: Recording, root: Path) -> Problem:
-    """Why a recording was set aside; files are named from the source's ``root`` on."""
+    """Return why a recording was set aside; files are named relative to the source's ``root``."""
     files = [record.file] if record.file else sorted({str(path) for path in recording.sources.values()})
     return Problem(record.id, "; ".join(relative(Path(file), root) for file in files), record.problem)
 
@@ -55,7 +55,7 @@ def problem(record: Record, recording: Recording, root: Path) -> Problem:
 def missing_streams(
     records: Sequence[Record], names: Mapping[str, Recording], root: Path
 ) -> dict[str, tuple[Problem, ...]]:
-    """modality -> the recordings that name a file for it but lack it."""
+    """Return for each modality the recordings whose file for it does not show it."""
     missing: dict[str, list[Problem]] = {}
     for record in records:
         for m, reason in () if record.problem else record.missing.items():
@@ -65,7 +65,7 @@ def missing_streams(
 
 
 def table(set_aside: Sequence[Problem], missing: Mapping[str, Sequence[Problem]]) -> bytes:
-    """problems.csv: a line without a modality is of what was set aside as a whole."""
+    """Return the content of problems.csv; in a line without a modality, the whole recording was set aside."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -74,10 +74,10 @@ def table(set_aside: Sequence[Problem], missing: Mapping[str, Sequence[Problem]]
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def read_problems(dest: Path | str) -> tuple[tuple[Problem, ...], dict[str, tuple[Problem, ...]]]:
-    """What a store's problems.csv says: what was set aside, and modality -> what is missing."""
+def read_problems(dest: Address) -> tuple[tuple[Problem, ...], dict[str, tuple[Problem, ...]]]:
+    """Read a store's problems.csv: what was set aside, and modality -> what is missing."""
     try:
-        content = addresses.read(addresses.join(dest, PROBLEMS)).decode("utf-8")
+        content = read_file(join(dest, PROBLEMS)).decode("utf-8")
     except FileNotFoundError:
         return (), {}
     set_aside, missing = [], {}
@@ -88,7 +88,7 @@ def read_problems(dest: Path | str) -> tuple[tuple[Problem, ...], dict[str, tupl
 
 
 def commonest(problems: Sequence[Problem]) -> str:
-    """The most frequent reason with a file that it is about, and how frequent it is where there are others."""
+    """Return the most frequent reason with one of its files, and how frequent it is where there are other reasons."""
     (reason, count), *others = Counter(p.reason for p in problems).most_common()
     first = next(problem for problem in problems if problem.reason == reason)
     return f"{_said(first)} ({count} of {len(problems)})" if others else _said(first)

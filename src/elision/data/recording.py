@@ -32,11 +32,11 @@ class Recording:
 
 @dataclass(frozen=True)
 class Problem:
-    """What was set aside, and why.
+    """A recording or file that was set aside, and the reason.
 
     Args:
         id: of the recording, or "" where it has none.
-        file: path relative to the source, or the manifest's row.
+        file: path relative to the source, or the row of the list of recordings.
         reason: a sentence for the user.
     """
 

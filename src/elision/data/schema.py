@@ -1,51 +1,19 @@
-"""What a store holds: modalities, rows, shards, and the manifest.json that lists them."""
+"""Rows and shards of a store, and the manifest.json that lists them."""
 
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from elision.errors import InputError
+from elision.files import Address, join, read_file, sha256_of_json, write_atomically
+from elision.kinds import Modality, Value
 
-from elision.data import addresses
-from elision.errors import InputError, check_choice
-
-Value = list[bytes] | bytes | np.ndarray
-"""Frames: a JPEG per window; an image: one JPEG; a spectrogram or features: numbers in the modality's shape."""
-
-KINDS = ("frames", "image", "spectrogram", "features")
 MANIFEST = "manifest.json"
-FORMAT = 1
+STORE_FORMAT = 1
 _MAKE = "`elision prepare SOURCE DEST` makes one, and continues where it was interrupted"
-
-
-@dataclass(frozen=True)
-class Modality:
-    """What every sample that shows a modality has of it.
-
-    Args:
-        kind: "frames" (a JPEG per window), "image" (one JPEG), "spectrogram" (float16) or "features" (float32).
-        shape: of one window, decoded: (3, height, width), (bands, frames) or (d,).
-        windows: how many; 1 for an image and features, which every window of a sample shares.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    windows: int = 1
-
-    def __post_init__(self) -> None:
-        check_choice("kind of modality", self.kind, KINDS)
-        if self.windows < 1 or (self.windows > 1 and self.kind in ("image", "features")):
-            raise InputError(f"a modality of kind {self.kind!r} with {self.windows} windows: expected 1")
-
-    @property
-    def stored(self) -> tuple[int, ...]:
-        """Shape of a sample's numbers: (windows, bands, frames) or (d,)."""
-        return (self.windows, *self.shape) if self.kind == "spectrogram" else self.shape
 
 
 @dataclass(frozen=True)
@@ -92,7 +60,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What manifest.json says.
+    """The content of a store's manifest.json.
 
     Args:
         modalities: name -> kind, shape and windows.
@@ -129,33 +97,33 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.arrow"
 
 
-def write_manifest(folder: Path | str, info: StoreInfo) -> None:
+def write_manifest(folder: Address, info: StoreInfo) -> None:
     """Write manifest.json: the last step, which makes a folder of shards a store."""
-    content = {"format": FORMAT, **asdict(info), "classes": info.classes, "counts": info.counts}
+    content = {"format": STORE_FORMAT, **asdict(info), "classes": info.classes, "counts": info.counts}
     content = json.loads(json.dumps(content))
-    content["sha256"] = _digest(content)
-    addresses.write(addresses.join(folder, MANIFEST), (json.dumps(content, indent=1) + "\n").encode())
+    content["sha256"] = sha256_of_json(content)
+    write_atomically(join(folder, MANIFEST), json.dumps(content, indent=1) + "\n")
 
 
-def read_manifest(folder: Path | str) -> StoreInfo:
-    """What `write_manifest` wrote.
+def read_manifest(folder: Address) -> StoreInfo:
+    """Read and check what `write_manifest` wrote.
 
     Raises:
         InputError: there is none, it was edited or damaged, or a later Elision wrote it.
     """
-    where = addresses.join(folder, MANIFEST)
+    where = join(folder, MANIFEST)
     try:
-        content = json.loads(addresses.read(where))
+        content = json.loads(read_file(where))
         version, digest = content["format"], content.pop("sha256")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder} has no {MANIFEST}: expected a store; {_MAKE}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where} is not the manifest of a store: expected one that Elision wrote; {_MAKE}") from error
-    if version != FORMAT:
+    if version != STORE_FORMAT:
         raise InputError(
-            f"{where} has format {version!r}, and this Elision reads {FORMAT}: install the other's version"
+            f"{where} has format {version!r}, and this Elision reads {STORE_FORMAT}: install the other's version"
         )
-    if digest != _digest(content):
+    if digest != sha256_of_json(content):
         raise InputError(
             f"{where} was edited or damaged: its content does not give its sha256; prepare the store again"
         )
@@ -165,7 +133,3 @@ def read_manifest(folder: Path | str) -> StoreInfo:
         if not re.fullmatch(r"[\w-]+\.arrow", shard.file) or not re.fullmatch("[0-9a-f]{64}", shard.sha256):
             raise InputError(f"{where} lists {shard.file!r}: expected names of files in its own folder")
     return StoreInfo(modalities, shards, content["parameters"], content["versions"])
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

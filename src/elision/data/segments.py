@@ -1,6 +1,6 @@
 """Segments of a store as a PyTorch data set, whose batches carry observed rows only."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +10,9 @@ from torch.utils.data import Dataset, get_worker_info
 
 from elision.batch import Batch
 from elision.data.sharing import Sent, own_arena, size_of
-from elision.data.store import Modality, Store
+from elision.data.store import Store
 from elision.errors import InputError
-
-Allocate = Callable[[Sequence[int], torch.dtype], Tensor]
-"""(shape, dtype) -> a tensor to be filled."""
-
-
-def _plain(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    return torch.empty(tuple(shape), dtype=dtype)
+from elision.kinds import Allocate
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +80,12 @@ class Segments(Dataset[Segment]):
         """Class of each segment, -1 where there is none; shape (len,), int64."""
         return torch.from_numpy(np.repeat(self._labels, len(self.windows)))
 
-    def batch(self, positions: Sequence[int], empty: Allocate = _plain) -> Batch:
-        """The given segments, in the given order.
+    def batch(self, positions: Sequence[int], empty: Allocate | None = None) -> Batch:
+        """Return the given segments as a batch, in the given order.
 
         Args:
             positions: among all.
-            empty: (shape, dtype) -> memory for rows.
+            empty: (shape, dtype) -> memory for rows; None takes new memory.
 
         Returns:
             Frames and images uint8 (n_m, 3, height, width) in channels-last memory, spectrograms float32
@@ -110,24 +104,18 @@ class Segments(Dataset[Segment]):
         return Batch(inputs, rows, torch.from_numpy(self._labels[samples]), source)
 
     def room(self, n: int) -> int:
-        """Bytes that the rows of n segments need where nothing is missing."""
-        kinds = {m: self.store.info.modalities[m] for m in self.observed}
-        return size_of({m: ((n, *_layout(modality)), _dtype(modality)) for m, modality in kinds.items()})
+        """Return the bytes that the rows of n segments need where nothing is missing."""
+        shown = {m: self.store.info.modalities[m] for m in self.observed}
+        return size_of({m: ((n, *v.form.memory(v)), v.form.torch_dtype) for m, v in shown.items()})
 
-    def _read(self, m: str, samples: Sequence[int], windows: Sequence[int], empty: Allocate) -> Tensor:
+    def _read(self, m: str, samples: Sequence[int], windows: Sequence[int], empty: Allocate | None) -> Tensor:
         modality = self.store.info.modalities[m]
-        pictures = modality.kind in ("frames", "image")
-        read = self.store.pixels if pictures else self.store.window
-        rows = empty((len(samples), *_layout(modality)), _dtype(modality))
-        for row, sample, window in zip(rows.numpy(), samples, windows, strict=True):
-            row[...] = read(sample, m, window)
-        if modality.kind == "spectrogram":
-            return rows[:, None]
-        return rows.permute(0, 3, 1, 2) if pictures else rows
+        read = (self.store.window(sample, m, window) for sample, window in zip(samples, windows, strict=True))
+        return modality.form.rows(len(samples), read, modality, empty)
 
 
 def collate(segments: Sequence[Segment]) -> Batch | Sent:
-    """For a DataLoader: segments of one `Segments` as a batch, decoded here; see `Segments.batch`.
+    """Decode segments of one `Segments` and return them as a batch, for a DataLoader; see `Segments.batch`.
 
     In a worker process the batch lies in memory that is used again, see `elision.data.sharing`; what the DataLoader
     gives is a `Batch` always.
@@ -143,16 +131,6 @@ def collate(segments: Sequence[Segment]) -> Batch | Sent:
     except BaseException:
         slot.release()
         raise
-
-
-def _layout(modality: Modality) -> tuple[int, ...]:
-    """Shape of a row in memory; pictures keep the channels last, as they are decoded."""
-    shape = modality.shape
-    return (*shape[1:], shape[0]) if modality.kind in ("frames", "image") else shape
-
-
-def _dtype(modality: Modality) -> torch.dtype:
-    return torch.uint8 if modality.kind in ("frames", "image") else torch.float32
 
 
 def _check(store: Store, samples: np.ndarray, observed: Mapping[str, np.ndarray], windows: Sequence[int]) -> None:

@@ -46,7 +46,7 @@ class Arena:
         self._flags = self.memory.numpy()
 
     def claim(self) -> "Slot | None":
-        """A slot that nobody uses, if there is one."""
+        """Claim a slot that nobody uses, if there is one."""
         for number in range(SLOTS):
             if not self._flags[number]:
                 self._flags[number] = 1
@@ -62,7 +62,7 @@ class Slot:
         self._start = self._next = _HEADER + number * arena.size
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Uninitialised, in the slot; in memory of its own if the slot is full."""
+        """Return an uninitialised tensor in the slot; in memory of its own if the slot is full."""
         size = math.prod(shape) * dtype.itemsize
         begin, self._next = self._next, self._next + _aligned(size)
         if self._next > self._start + self.arena.size:
@@ -70,7 +70,7 @@ class Slot:
         return self.arena.memory[begin : begin + size].view(dtype).view(tuple(shape))
 
     def send(self, batch: Batch) -> "Sent | Batch":
-        """The batch for another process; itself, and the slot free again, unless all of its inputs lie here."""
+        """Return what to send of a batch: its place here, or itself, with the slot freed, if it lies elsewhere."""
         whole = self.arena.memory.untyped_storage().data_ptr()
         if all(x.untyped_storage().data_ptr() == whole for x in batch.inputs.values()):
             return Sent(batch, self)
@@ -78,7 +78,7 @@ class Slot:
         return batch
 
     def release(self) -> None:
-        """It is free again."""
+        """Mark the slot as free."""
         self.arena.memory[self.number] = 0
 
 
@@ -102,7 +102,7 @@ class Sent:
 
 
 def own_arena(size: int) -> Arena:
-    """This process's; ``size`` bytes a slot when it is first asked for."""
+    """Return this process's arena; ``size`` bytes a slot when it is first asked for."""
     pid = os.getpid()  # a forked process has none of its own yet
     if pid not in _own:
         _own.clear()
@@ -111,7 +111,7 @@ def own_arena(size: int) -> Arena:
 
 
 def size_of(shapes: Mapping[str, tuple[Sequence[int], torch.dtype]]) -> int:
-    """Bytes of a slot for tensors of these shapes."""
+    """Return the bytes of a slot for tensors of these shapes."""
     return sum(_aligned(math.prod(shape) * dtype.itemsize) for shape, dtype in shapes.values())
 
 

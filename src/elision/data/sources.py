@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from elision.data.addresses import local
 from elision.data.dataset import Dataset
 from elision.data.digits import digits
 from elision.data.manifest import check_samples, read_manifest
+from elision.files import local
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
 

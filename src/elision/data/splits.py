@@ -14,7 +14,7 @@ FRACTIONS = {"val": 0.15, "test": 0.15}
 def stratified_part(
     codes: np.ndarray, fraction: float, rng: np.random.Generator, classes: Sequence[object] | None = None
 ) -> np.ndarray:
-    """A part of the samples in which every class has its share; at least one of each class in and out.
+    """Return some of the samples, in which every class has its share; at least one of each class in and out.
 
     Args:
         codes: class of each sample, shape (n,); negative ones (no label) are never drawn.
@@ -34,7 +34,7 @@ def stratified_part(
         if len(members) < 2:
             name = classes[code] if classes is not None else code
             raise InputError(
-                f"class {str(name)!r} has one sample only, so it cannot be both trained on and set aside: "
+                f"class {str(name)!r} has one sample only, so it cannot be both trained on and held out: "
                 "add samples of it, or remove it"
             )
         count = min(max(math.floor(fraction * len(members) + rng.random()), 1), len(members) - 1)

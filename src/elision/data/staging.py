@@ -6,7 +6,6 @@ STAGING/clips/ab/HASH.json    its record, written after it; or why it was set as
 STAGING/shard-00000.json      a finished shard of the store, whose clips are no longer needed
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,20 +14,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from elision.data import addresses
 from elision.data.recording import Recording
-from elision.data.schema import Modality, Row, Shard, shard_name
+from elision.data.schema import Row, Shard, shard_name
 from elision.data.shards import Columns, write_shard
 from elision.errors import InputError
-from elision.files import sha256, write_atomically
+from elision.files import Address, is_whole, join, sha256_of, sha256_of_json, write_atomically
+from elision.kinds import Modality
 
-SETTINGS = "settings.json"
-NAME = ".staging"
+SETTINGS_FILE = "settings.json"
+STAGING_FOLDER = ".staging"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a recording.
+    """The outcome of reading a recording.
 
     Args:
         id: of the recording.
@@ -52,8 +51,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A shard to be: its number, its rows in order, and what they show."""
+class PlannedShard:
+    """A shard that is not written yet: its number, its rows in order, and the modalities that they show."""
 
     number: int
     rows: tuple[Record, ...]
@@ -63,12 +62,12 @@ class Part:
     def inputs(self) -> str:
         """A hash of all that decides its bytes."""
         modalities = {m: asdict(modality) for m, modality in self.modalities.items()}
-        return hashlib.sha256(json.dumps([modalities, [row.sha256 for row in self.rows]]).encode()).hexdigest()
+        return sha256_of_json([modalities, [row.sha256 for row in self.rows]])
 
 
 @dataclass(frozen=True)
 class Staging:
-    """A staging folder; sent to workers, so it holds no open files.
+    """A staging folder. It is sent to workers, so it holds no open files.
 
     Args:
         folder: seen by all of them.
@@ -77,7 +76,7 @@ class Staging:
     """
 
     folder: Path
-    dest: Path | str
+    dest: Address
     modalities: Mapping[str, Modality]
 
     def settle(self, settings: Mapping[str, Any]) -> None:
@@ -86,7 +85,7 @@ class Staging:
         Raises:
             InputError: they differ.
         """
-        path = self.folder / SETTINGS
+        path = self.folder / SETTINGS_FILE
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -97,7 +96,7 @@ class Staging:
             refuse_differences(self.dest, earlier, settings, f"remove {self.folder.parent} to begin anew, or choose")
 
     def keep(self, row: Row, record: Record) -> Record:
-        """Write a finished clip, then its record."""
+        """Write a finished clip, then its record, and return that."""
         path = self._path(row.id, ".arrow")
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +104,7 @@ class Staging:
         return self.note(replace(record, bytes=shard.bytes, sha256=shard.sha256, shown=sorted(row.values)))
 
     def note(self, record: Record) -> Record:
-        """Write a record."""
+        """Write a record, and return it."""
         path = self._path(record.id, ".json")
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +112,7 @@ class Staging:
         return record
 
     def records(self, recordings: Sequence[Recording]) -> dict[str, Record]:
-        """id -> what was finished earlier and is still whole."""
+        """Return the records of recordings that were read earlier and are still whole, by id."""
         shelved = {row for content in self._finished().values() for row in content["rows"]}
         found = {recording.id: self._record(recording) for recording in recordings}
         return {
@@ -123,48 +122,48 @@ class Staging:
         }
 
     def holds(self, record: Record) -> bool:
-        """Whether its staged row is there, whole."""
-        path = self._path(record.id, ".arrow")
-        try:
-            return path.stat().st_size == record.bytes and sha256(path) == record.sha256
-        except FileNotFoundError:
-            return False
+        """Return whether its staged row is there, whole."""
+        return is_whole(self._path(record.id, ".arrow"), record.sha256)
 
     def has(self, record: Record) -> bool:
-        """Whether its staged row is there."""
+        """Return whether its staged row is there; its content is not looked at."""
         return self._path(record.id, ".arrow").is_file()
 
-    def finished(self, parts: Sequence[Part]) -> dict[int, Shard]:
-        """number -> shard, of those that are there already, whole."""
+    def finished(self, planned: Sequence[PlannedShard]) -> dict[int, Shard]:
+        """Return the planned shards that are there already, whole, by number."""
         found = self._finished()
-        same = {part.number for part in parts if found.get(part.number, {}).get("inputs") == part.inputs}
+        same = {each.number for each in planned if found.get(each.number, {}).get("inputs") == each.inputs}
         return {number: Shard(**found[number]["shard"]) for number in same}
 
-    def assemble(self, part: Part) -> Shard:
-        """Write a shard of the store; its staged rows are removed then."""
+    def assemble(self, planned: PlannedShard) -> Shard:
+        """Write a planned shard into the store, remove its staged rows, and return its entry."""
         import pyarrow as pa
 
         rows = []
-        for record in part.rows:
+        for record in planned.rows:
             content = pa.py_buffer(self._path(record.id, ".arrow").read_bytes())
             rows += Columns(content, self.modalities, str(self._path(record.id, ".arrow"))).rows()
-        path = addresses.join(self.dest, shard_name(part.number))
+        path = join(self.dest, shard_name(planned.number))
         with naming(path):
-            shard = write_shard(path, rows, part.modalities)
-            content = {"inputs": part.inputs, "shard": asdict(shard), "rows": [record.sha256 for record in part.rows]}
+            shard = write_shard(path, rows, planned.modalities)
+            content = {
+                "inputs": planned.inputs,
+                "shard": asdict(shard),
+                "rows": [record.sha256 for record in planned.rows],
+            }
             write_atomically(self.folder / f"{shard.file}.json", json.dumps(content))
-        for record in part.rows:
+        for record in planned.rows:
             self._path(record.id, ".arrow").unlink(missing_ok=True)
         return shard
 
     def remove(self) -> None:
-        """When the store is finished."""
-        (self.folder / SETTINGS).unlink(missing_ok=True)
+        """Remove the folder once the store is finished."""
+        (self.folder / SETTINGS_FILE).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """No two processes prepare one store at a time.
+        """Hold the lock that keeps two processes from preparing one store at a time.
 
         Raises:
             InputError: another one does.
@@ -182,7 +181,7 @@ class Staging:
             yield
 
     def _path(self, id: str, ending: str) -> Path:
-        name = hashlib.sha256(id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        name = sha256_of(id.encode("utf-8", "surrogateescape"))[:32]
         return self.folder / "clips" / name[:2] / (name[2:] + ending)
 
     def _record(self, recording: Recording) -> Record | None:
@@ -191,21 +190,21 @@ class Staging:
         return record if record and [*map(list, record.stamps)] == stamps(recording) else None
 
     def _finished(self) -> dict[int, dict[str, Any]]:
-        """number -> what `assemble` noted, of shards that are whole."""
+        """Return what `assemble` noted of shards that are whole, by number."""
         found = {}
         for path in sorted(self.folder.glob("shard-*.json")):
             content = _json(path)
-            if content and _is_whole(addresses.join(self.dest, content["shard"]["file"]), content["shard"]["sha256"]):
+            if content and is_whole(join(self.dest, content["shard"]["file"]), content["shard"]["sha256"]):
                 found[int(path.name.removeprefix("shard-").partition(".")[0])] = content
         return found
 
 
 def stamps(recording: Recording) -> list[list[int]]:
-    """Size, time of change of content and of status of its files, in the order of their modalities."""
+    """Return size, time of change of content and of status of its files, in the order of their modalities."""
     return [_stamp(path) for _, path in sorted(recording.sources.items())]
 
 
-def refuse_differences(dest: Path | str, earlier: Mapping, now: Mapping, advice: str) -> None:
+def refuse_differences(dest: Address, earlier: Mapping, now: Mapping, advice: str) -> None:
     """Raise `InputError` listing in what two settings differ, if they do."""
     before, after = _flat(earlier), _flat(json.loads(json.dumps(now)))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
@@ -215,8 +214,8 @@ def refuse_differences(dest: Path | str, earlier: Mapping, now: Mapping, advice:
 
 
 @contextmanager
-def naming(path: Path | str) -> Iterator[None]:
-    """A full disk does not say of which file: say it."""
+def naming(path: Address) -> Iterator[None]:
+    """Add the file's name to an `OSError`: a full disk does not say which file it was."""
     try:
         yield
     except OSError as error:
@@ -235,13 +234,6 @@ def _stamp(path: Path) -> list[int]:
     except OSError:
         return []
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-
-
-def _is_whole(address: Path | str, expected: str) -> bool:
-    try:
-        return addresses.sha256(address) == expected
-    except OSError:
-        return False
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from elision.config import OWN, EncoderConfig, TrainConfig
-from elision.data.schema import Modality
 from elision.deep.partition import Partition
 from elision.errors import InputError
+from elision.kinds import Modality
 from elision.methods import Method
 from elision.methods.across import ALONE, Across
 from elision.methods.base import Ingredients

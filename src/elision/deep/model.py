@@ -1,6 +1,5 @@
 """A trained model as a folder of safetensors and JSON: it loads without the training data, and nothing is unpickled."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,24 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as parse
 from torch import Tensor
 
 from elision.batch import Batch
 from elision.config import TrainConfig
-from elision.data.schema import Modality, StoreInfo
+from elision.data.schema import StoreInfo
 from elision.data.store import Store
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
-from elision.deep.checkpoints import to_bytes
 from elision.deep.rows import Reading
 from elision.errors import InputError
-from elision.files import write_atomically
+from elision.kinds import Modality
 from elision.methods import Method
+from elision.models import DESCRIPTION, TENSORS, read_model, write_model
 
-FORMAT = 1
-DESCRIPTION, TENSORS = "model.json", "tensors.safetensors"
-_SAVE_AGAIN = "take the folder from where it was trained again"
+KIND = "recordings"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,19 +101,13 @@ _MUST_AGREE = ("mel", "seconds")
 
 def save_model(method: Method, config: TrainConfig, info: StoreInfo, path: Path) -> None:
     """Write a settled method; ``info`` is that of the store that it was trained on."""
-    path.mkdir(parents=True, exist_ok=True)
-    tensors = to_bytes(method.state_dict())
     description = {
-        "format": FORMAT,
         "config": asdict(config),
         "modalities": {m: asdict(modality) for m, modality in info.modalities.items()},
         "classes": list(info.classes),
         "parameters": dict(info.parameters),
-        "sha256": hashlib.sha256(tensors).hexdigest(),
     }
-    description["digest"] = _digest(description)
-    write_atomically(path / TENSORS, tensors)
-    write_atomically(path / DESCRIPTION, json.dumps(description, indent=1) + "\n")
+    write_model(path, KIND, json.loads(json.dumps(description)), method.state_dict())
 
 
 def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = None) -> DeepModel:
@@ -133,40 +123,22 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
     """
     folder = Path(path)
     folder = folder / "model" if (folder / "model" / DESCRIPTION).exists() else folder
-    description, content = _read(folder)
+    saved = read_model(folder)
+    if saved.kind != KIND:
+        raise InputError(
+            f"{folder} holds a model of kind {saved.kind!r}, of tables, and none trained from recordings: "
+            f"elision.load({str(folder)!r}) opens it"
+        )
+    description = saved.description
     config = TrainConfig.of(description["config"], str(folder / DESCRIPTION))
     modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in description["modalities"].items()}
     encoders = {m: replace(e, weights=None, frozen=False) for m, e in config.encoders.items()}
-    tensors = parse(content)
     classes = tuple(description["classes"])
     method = build(replace(config, encoders=encoders), modalities, torch.zeros(len(classes)), modules or {})
     try:
-        method.load_state_dict(tensors)
+        method.load_state_dict(saved.tensors)
     except RuntimeError as error:
         raise InputError(f"{folder / TENSORS} does not fit the model that {DESCRIPTION} describes: {error}") from error
     tune(method, replace(config, compile=False))
     method.to(device).eval()
     return DeepModel(method, config, modalities, classes, description["parameters"], torch.device(device))
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        content = (folder / TENSORS).read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{folder} is not a saved model: {Path(error.filename).name} is missing") from error
-    except ValueError as error:
-        raise InputError(f"{folder / DESCRIPTION} is damaged: {error}; {_SAVE_AGAIN}") from error
-    version = description.get("format") if isinstance(description, dict) else None
-    if version != FORMAT:
-        raise InputError(f"{folder / DESCRIPTION} has format {version}: this version of elision reads {FORMAT}")
-    if _digest(description) != description.get("digest"):
-        raise InputError(f"{folder / DESCRIPTION} is not what was saved (its hash differs): {_SAVE_AGAIN}")
-    if hashlib.sha256(content).hexdigest() != description["sha256"]:
-        raise InputError(f"{folder / TENSORS} is not what was saved (its hash differs): {_SAVE_AGAIN}")
-    return description, content
-
-
-def _digest(description: Mapping[str, Any]) -> str:
-    body = {name: value for name, value in description.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

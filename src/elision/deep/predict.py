@@ -1,35 +1,33 @@
-"""Class probabilities of what a user has: videos, sound files, images, a manifest of them."""
+"""Class probabilities of what a user has: videos, sound files, images, and lists of recordings."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from elision.batch import Batch
 from elision.data.layouts import LAYOUTS, LayoutOptions
 from elision.data.recording import Recording
-from elision.data.schema import Modality
 from elision.deep.model import DeepModel
 from elision.errors import InputError
 from elision.evaluation import average_segments
+from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
-from elision.media.extract import Crop, MediaSettings, Mel, extract
+from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-TABLES = (".csv", ".parquet")
+_TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one sample.
+    """A model's answer for one sample: class probabilities, or why there are none.
 
     Args:
-        id: the file, or the manifest's id.
+        id: the file's path, or the id in the list of recordings.
         label: the most probable class; "" where there is a problem.
         probabilities: class -> probability; empty where there is a problem.
         found: modalities that its files show, of those that the model takes.
@@ -52,15 +50,15 @@ def predict(
     average: str = "posteriors",
     crop: Crop | None = None,
 ) -> Iterator[Prediction]:
-    """One prediction after the other, in the order of the files, those of a manifest by id.
+    """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
-    What cannot be read is told in its own prediction.
+    A file that cannot be read has a prediction too, which says why.
 
     Files are prepared as the training data was: windows, spectrograms, and noise if that was added.
 
     Args:
         model: from `load_model`.
-        files: videos, sound files and images, one sample each; or manifests (.csv, .parquet), a sample a row.
+        files: videos, sound files and images, a sample each; or lists of recordings (.csv, .parquet), a sample a row.
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
@@ -80,7 +78,7 @@ def predict(
 
 
 def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
-    """How the model's data was prepared."""
+    """Return the settings that the model's data was prepared with; InputError if they need a crop that is not given."""
     saved = dict(model.parameters.get("settings") or {})
     if not saved:
         return MediaSettings()
@@ -102,7 +100,7 @@ def _predictions(model, files, without, average, settings) -> Iterator[Predictio
 
 
 def _recordings(model: DeepModel, file: Path) -> Sequence[Recording]:
-    if file.suffix.lower() in TABLES:
+    if file.suffix.lower() in _TABLES:
         return LAYOUTS["manifest"](file, LayoutOptions()).recordings
     if not file.is_file():
         raise InputError(f"{file} does not exist")
@@ -112,10 +110,10 @@ def _recordings(model: DeepModel, file: Path) -> Sequence[Recording]:
 
 def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:
     wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
-    values: dict[str, object] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
+    values: dict[str, Value] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
     try:
         if wanted:
-            values |= extract(wanted, recording.start, recording.end, settings, recording.id).values
+            values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
         found = tuple(m for m in model.modalities if m in values)
         used = tuple(m for m in found if m not in without)
         if not used:
@@ -129,33 +127,19 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
     return Prediction(recording.id, model.classes[int(logs.argmax())], probabilities, found, used)
 
 
-def segments(values: Mapping[str, object], modalities: Mapping[str, Modality]) -> Batch:
-    """The windows of one sample as a batch; ``values`` as `Extracted` has them, a missing modality no key."""
+def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:
+    """Return the windows of one sample as a batch; ``values`` as `Extracted` has them, a missing modality no key."""
     width = max(modality.windows for modality in modalities.values())
-    inputs, rows = {}, {}
-    for m, modality in modalities.items():
-        shown = _rows(modality, values[m]) if m in values else _none(modality)
-        if m in values and tuple(shown.shape[-len(modality.shape) :]) != tuple(modality.shape):
-            raise InputError(f"modality {m!r} has shape {tuple(shown.shape[1:])}: the model takes {modality.shape}")
-        inputs[m] = shown.expand(width, *shown.shape[1:]) if len(shown) == 1 else shown
-        rows[m] = torch.arange(len(inputs[m]))
+    inputs = {m: _rows(m, values.get(m), modality) for m, modality in modalities.items()}
+    inputs = {m: x.expand(width, *x.shape[1:]) if len(x) == 1 else x for m, x in inputs.items()}
+    rows = {m: torch.arange(len(x)) for m, x in inputs.items()}
     return Batch(inputs, rows, torch.full((width,), UNLABELLED), rows)
 
 
-def _rows(modality: Modality, value: object) -> Tensor:
-    if modality.kind == "spectrogram":
-        return torch.from_numpy(np.asarray(value, dtype=np.float32))[:, None]
-    if modality.kind == "features":
-        return torch.from_numpy(np.asarray(value, dtype=np.float32))[None]
-    return torch.stack([_decode(jpeg) for jpeg in ([value] if isinstance(value, bytes) else value)])
-
-
-def _none(modality: Modality) -> Tensor:
-    pictures = modality.kind in ("frames", "image")
-    shape = (1, *modality.shape) if modality.kind == "spectrogram" else modality.shape
-    return torch.empty(0, *shape, dtype=torch.uint8 if pictures else torch.float32)
-
-
-def _decode(jpeg: bytes) -> Tensor:
-    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+def _rows(m: str, value: Value | None, modality: Modality) -> Tensor:
+    form = modality.form
+    try:
+        windows = [] if value is None else [form.decode(window, modality) for window in form.split(value)]
+    except InputError as error:
+        raise InputError(f"modality {m!r} {error}: the model takes {tuple(modality.shape)}") from error
+    return form.rows(len(windows), windows, modality)

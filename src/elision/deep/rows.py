@@ -17,7 +17,7 @@ PIECE = 64
 
 @dataclass(frozen=True)
 class Reading:
-    """How rows are read.
+    """The settings that rows are read with.
 
     Args:
         device: where they go.
@@ -47,12 +47,12 @@ class LazyRows:
         return len(self.positions)
 
     def __getitem__(self, index: Tensor | slice) -> "LazyRows":
-        """Some of the rows, still unread."""
+        """Return some of the rows, still unread."""
         where = index if isinstance(index, slice) else index.cpu().numpy()
         return LazyRows(self.segments, self.modality, self.positions[where], self.reading)
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """The rows, read in order, at most ``size`` at a time and at most as many as the reading allows."""
+        """Yield the rows, read in order, at most ``size`` at a time and at most as many as the reading allows."""
         pieces = np.split(
             self.positions, range(min(size, self.reading.piece), len(self), min(size, self.reading.piece))
         )
@@ -77,7 +77,7 @@ class _Pieces(torch.utils.data.Dataset[Tensor]):
 
 
 def lazy_batch(segments: Segments, reading: Reading) -> Batch:
-    """All segments as one batch whose inputs are `LazyRows`: what methods see of a training set."""
+    """Return all segments as one batch whose inputs are `LazyRows`: what methods see of a training set."""
     width = len(segments.windows)
     shown = {m: np.flatnonzero(np.repeat(mask, width)) for m, mask in segments.observed.items()}
     inputs = {m: LazyRows(_only(segments, m), m, positions, reading) for m, positions in shown.items()}

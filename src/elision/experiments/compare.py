@@ -29,7 +29,7 @@ class Comparison:
         data: a name in `DATASETS`, or a manifest's path.
         methods: names in `METHODS`, and "upper-bound"; "all" means all of these.
         fusions: names in `FUSIONS`.
-        objectives: "auto", "joint", "conditional".
+        objectives: "all" (that a method has, averaged), "joint", "conditional".
         encoders: a name in `ENCODERS`, or "auto".
         missing: modalities to remove from training samples, one at a time; "each" (all of them), "any", or "none".
             Default: each for complete data, none for data that lacks modalities by itself.
@@ -43,7 +43,7 @@ class Comparison:
     data: str
     methods: tuple[str, ...] = ("mle", "lower-bound", "zero-padding")
     fusions: tuple[str, ...] = ("addition",)
-    objectives: tuple[str, ...] = ("auto",)
+    objectives: tuple[str, ...] = ("all",)
     encoders: str = "auto"
     missing: tuple[str, ...] = ()
     rates: tuple[float, ...] = (0.5, 0.8, 0.95)
@@ -57,7 +57,7 @@ class Comparison:
         for what, values, choices in (
             ("method", self.methods, CLAIMS),
             ("fusion", self.fusions, FUSIONS),
-            ("objective", self.objectives, ("auto", "joint", "conditional")),
+            ("objective", self.objectives, ("all", "joint", "conditional")),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
             ("mechanism", (self.mechanism,), MECHANISMS),
         ):
@@ -172,7 +172,7 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
         for fusion in dict.fromkeys(comparison.fusions):
             for objective in dict.fromkeys(comparison.objectives):
                 try:
-                    for concrete in claims.objectives if objective == "auto" else (objective,):
+                    for concrete in claims.objectives if objective == "all" else (objective,):
                         claims.check(method, fusion, concrete)
                     lines.append((method, fusion, objective))
                 except InputError as error:

@@ -46,7 +46,7 @@ class Run:
         by_group: split by whole groups.
         method: a name in `METHODS`.
         fusion: a name in `FUSIONS`.
-        objective: "auto", "joint" or "conditional".
+        objective: "all" (that the method has, averaged), "joint" or "conditional".
         encoders: a name in `ENCODERS`, or "auto".
         missing: the modality to remove from training samples, "any", or "none".
         rate: share of the training samples to remove it from, in [0, 1].

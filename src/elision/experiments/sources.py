@@ -112,7 +112,7 @@ def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, te
         workers: processes.
         tell: of what is done.
     """
-    from elision.data.job import Job
+    from elision.data.preparation import Preparation
     from elision.data.prepare import prepare
     from elision.media.extract import MediaSettings
 
@@ -120,7 +120,7 @@ def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, te
     tell(f"drawing clips in the layout {layout}")
     talking_faces.make(clips, layout, *size, workers=workers)
     tell(f"preparing {layout}")
-    prepare(clips, store, Job(layout, MediaSettings(windows=4, size=64)), workers=workers)
+    prepare(clips, store, Preparation(layout, MediaSettings(windows=4, size=64)), workers=workers)
     return str(store)
 
 

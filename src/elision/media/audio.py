@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from elision.media.clip import Clip, MediaError
+from elision.media.clip import MediaError, OpenClip
 from elision.media.noise import white
 from elision.media.track import merge, stamp_of
 
@@ -19,7 +19,7 @@ JITTER = 0.03
 
 @dataclass(frozen=True)
 class Waveforms:
-    """What windows hold.
+    """The sound of a clip's windows.
 
     Args:
         values: full scale is -1 to 1, silence where there is no sound, shape (windows, samples), float32.
@@ -32,8 +32,8 @@ class Waveforms:
     firsts: np.ndarray
 
 
-def waveforms(clip: Clip, starts: np.ndarray, seconds: float, rate: int) -> Waveforms:
-    """The sound in windows; memory is theirs alone, whatever the clip's length.
+def waveforms(clip: OpenClip, starts: np.ndarray, seconds: float, rate: int) -> Waveforms:
+    """Return the sound in windows; memory grows with their number, not with the clip's length.
 
     Channels are mixed with weights that sum to 1. Samples lie where the time stamps say; before, after and between
     them is silence.
@@ -60,7 +60,7 @@ def waveforms(clip: Clip, starts: np.ndarray, seconds: float, rate: int) -> Wave
 
 
 def noisy(sheet: Waveforms, decibels: float, key: str) -> np.ndarray:
-    """The windows with the white noise of a key, ``decibels`` of signal over noise, by the windows' mean power.
+    """Return the windows with the white noise of a key added, ``decibels`` below the windows' mean power.
 
     Returns:
         Shape (windows, samples), float32. Where windows overlap, their noise agrees.
@@ -70,8 +70,8 @@ def noisy(sheet: Waveforms, decibels: float, key: str) -> np.ndarray:
     return sheet.values + np.float32(np.sqrt(power * 10 ** (-decibels / 10))) * noise
 
 
-def _mono(clip: Clip, begin: int, end: int, rate: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(place in samples on the clip's clock, samples) of what lies between two stamps."""
+def _mono(clip: OpenClip, begin: int, end: int, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (place in samples on the clip's clock, samples) of what lies between two stamps."""
     run = None
     for frame in _frames(clip, begin, end):
         at = clip.sound.seconds(frame.pts)
@@ -83,9 +83,9 @@ def _mono(clip: Clip, begin: int, end: int, rate: int) -> Iterator[tuple[int, np
 
 
 class _Run:
-    """Sound without a gap, resampled."""
+    """A stretch of sound without a gap, resampled."""
 
-    def __init__(self, clip: Clip, frame: av.AudioFrame, at: float, rate: int) -> None:
+    def __init__(self, clip: OpenClip, frame: av.AudioFrame, at: float, rate: int) -> None:
         self.clip, self.begin, self.next = clip, at, at
         self.form = frame.format.name, frame.layout.name, frame.sample_rate
         self.place = round(at * rate)
@@ -110,8 +110,8 @@ class _Run:
             yield from self.resample(None)
 
 
-def _frames(clip: Clip, begin: int, end: int) -> Iterator[av.AudioFrame]:
-    """What can be decoded from a stamp on; the decoder's memory needs the packets just before it."""
+def _frames(clip: OpenClip, begin: int, end: int) -> Iterator[av.AudioFrame]:
+    """Yield what can be decoded between two stamps; the caller begins early, since decoders need the packets before."""
     for packet in clip.packets(clip.sound, begin):
         stamp = stamp_of(packet)
         try:
@@ -139,8 +139,8 @@ def _place(sheet: Waveforms, first: int, samples: np.ndarray) -> None:
         sheet.filled[window] += into.stop - into.start
 
 
-def _check(clip: Clip, sheet: Waveforms, rate: int) -> None:
-    """Half of the sound that should be in a window is there."""
+def _check(clip: OpenClip, sheet: Waveforms, rate: int) -> None:
+    """Raise `MediaError` if more than half of the sound that a window should hold could not be decoded."""
     track, length = clip.sound, sheet.values.shape[1]
     begins = np.clip(sheet.firsts, round(track.start * rate), None)
     ends = np.clip(sheet.firsts + length, None, round(track.end * rate))

@@ -9,7 +9,7 @@ import av
 from elision.errors import InputError
 from elision.media.track import Roll, Track, stamp_of
 
-FORMATS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
 """Containers that are opened, by FFmpeg's names. Playlists, which may name other files and addresses, are not."""
 
 MAX_SIDE, MAX_PIXELS = 8192, 36 * 2**20
@@ -25,7 +25,7 @@ _ATTEMPTS = 100
 """Errors in a row after which a file counts as read to its end."""
 
 _OPTIONS = {
-    "format_whitelist": FORMATS,
+    "format_whitelist": CONTAINERS,
     "protocol_whitelist": "file",
     "max_pixels": str(MAX_PIXELS),
     "max_streams": "100",
@@ -49,7 +49,7 @@ class MediaError(InputError):
 
 
 @dataclass
-class Clip:
+class OpenClip:
     """An open recording. A context manager; at most a packet is held at a time.
 
     Args:
@@ -67,7 +67,7 @@ class Clip:
     seeks: bool = field(default=True, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> "Clip":
+    def open(cls, path: Path) -> "OpenClip":
         """Open a recording and read where its packets lie, without decoding any.
 
         Raises:
@@ -83,17 +83,17 @@ class Clip:
 
     @property
     def end(self) -> float:
-        """Where its last packet ends, in seconds on its clock."""
+        """The end of its last packet, in seconds on its clock."""
         return max(track.end for track in (self.picture, self.sound) if track)
 
-    def __enter__(self) -> "Clip":
+    def __enter__(self) -> "OpenClip":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
     def stream(self, track: Track) -> av.stream.Stream:
-        """The stream of a track, ready to decode on one thread."""
+        """Return the stream of a track, ready to decode on one thread."""
         stream = self.container.streams[track.stream]
         context = stream.codec_context
         if context is None:
@@ -104,7 +104,7 @@ class Clip:
         return stream
 
     def packets(self, track: Track, since: int) -> Iterator[av.Packet]:
-        """Packets of a track, from its last key at or before the stamp ``since`` on, and one that flushes.
+        """Yield the packets of a track, from its last key at or before the stamp ``since`` on, and one that flushes.
 
         Seeks where that leads to such a key; else passes over what lies before it.
         """
@@ -122,7 +122,7 @@ class Clip:
             yield from rest
 
     def _seek(self, track: Track, since: int) -> av.Packet | None:
-        """The last key packet not after ``since``, or None if the container cannot be led there."""
+        """Return the last key packet not after ``since``, or None if the container cannot be led there."""
         stream, key = self.stream(track), track.key(since)
         for margin in _MARGINS:
             try:
@@ -135,7 +135,7 @@ class Clip:
         return None
 
     def _read(self, *streams: av.stream.Stream) -> Iterator[av.Packet]:
-        """Packets to the file's end; a damaged stretch is passed over."""
+        """Yield packets to the file's end; a damaged stretch is passed over."""
         errors = 0
         while errors < _ATTEMPTS:
             try:
@@ -174,7 +174,7 @@ class Clip:
 
 
 def _declared(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> float | None:
-    """The end, in seconds, that a header promises, where it is no estimate of FFmpeg's."""
+    """Return the end, in seconds, that a header promises; None where it is only FFmpeg's estimate."""
     if container.format.name.startswith(("mov", "matroska")) and container.duration:
         return container.duration / av.time_base
     if container.format.name == "avi" and streams[0].type == "video" and streams[0].frames:
@@ -183,7 +183,7 @@ def _declared(container: av.container.InputContainer, streams: list[av.stream.St
 
 
 def _picture(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first moving picture; a cover is none."""
+    """Return the first moving picture, which a cover is not; None where there is none."""
     attached = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & attached), None)
 

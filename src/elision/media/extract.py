@@ -10,22 +10,22 @@ import torch
 
 from elision.errors import InputError, check_choice
 from elision.media.audio import Waveforms, noisy, waveforms
-from elision.media.clip import Clip, MediaError
+from elision.media.clip import MediaError, OpenClip
 from elision.media.image import Crop, read_image
 from elision.media.spectrogram import Mel, log_mel
 from elision.media.track import Track
 from elision.media.video import pictures
 from elision.media.windows import Windows
 
-__all__ = ["MODALITIES", "Crop", "Extracted", "MediaError", "MediaSettings", "Mel", "Windows", "extract"]
+__all__ = ["MODALITIES", "Crop", "Extracted", "MediaError", "MediaSettings", "Mel", "Windows", "extract_media"]
 
 MODALITIES = ("visual", "audio", "image")
-"""What files show."""
+"""The modalities that files show."""
 
 
 @dataclass(frozen=True)
 class MediaSettings:
-    """How files become numbers.
+    """The settings by which files become numbers.
 
     Args:
         windows: how many a clip is cut into.
@@ -62,7 +62,7 @@ class MediaSettings:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What the files of a sample show.
+    """The values that were read from the files of a sample.
 
     Args:
         values: modality -> "visual": one JPEG per window; "image": one JPEG; "audio": log-mel spectrograms, float16,
@@ -76,7 +76,7 @@ class Extracted:
     duration: float
 
 
-def extract(
+def extract_media(
     sources: Mapping[str, Path], start: float | None, end: float | None, settings: MediaSettings, key: str
 ) -> Extracted:
     """Read the files of one sample.
@@ -118,18 +118,20 @@ def extract(
 _ABSENT = {"visual": "no picture", "audio": "no sound"}
 
 
-def _open(sources: Mapping[str, Path], stack: ExitStack) -> dict[str, Clip]:
-    """A file that shows two modalities is opened once."""
-    opened = {path: stack.enter_context(Clip.open(path)) for path in dict.fromkeys(sources.values())}
+def _open(sources: Mapping[str, Path], stack: ExitStack) -> dict[str, OpenClip]:
+    """Open each file once, also where it shows two modalities."""
+    opened = {path: stack.enter_context(OpenClip.open(path)) for path in dict.fromkeys(sources.values())}
     return {modality: opened[path] for modality, path in sources.items()}
 
 
-def _track(modality: str, clip: Clip) -> Track | None:
+def _track(modality: str, clip: OpenClip) -> Track | None:
     return {"visual": clip.picture, "audio": clip.sound}[modality]
 
 
-def _span(shown: Mapping[str, Clip], start: float | None, end: float | None, tolerance: float) -> tuple[float, float]:
-    """Seconds that the windows are spread over; what lies outside of the clip by a window's length is forgiven."""
+def _span(
+    shown: Mapping[str, OpenClip], start: float | None, end: float | None, tolerance: float
+) -> tuple[float, float]:
+    """Return where the windows begin and end, in seconds; an end up to a window after the clip's is accepted."""
     modality = next(iter(shown))  # the picture first
     clip, track = shown[modality], _track(modality, shown[modality])
     if end is None and clip.declared is not None and clip.end < clip.declared - tolerance:
@@ -144,7 +146,7 @@ def _span(shown: Mapping[str, Clip], start: float | None, end: float | None, tol
     return begin, finish
 
 
-def _look(clip: Clip, starts: np.ndarray, settings: MediaSettings) -> list[bytes]:
+def _look(clip: OpenClip, starts: np.ndarray, settings: MediaSettings) -> list[bytes]:
     half = settings.seconds / 2
     return pictures(clip, starts + half, half, settings.size, settings.jpeg_quality, settings.crop)
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from elision.media.clip import MAX_PIXELS, MAX_SIDE, MediaError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Formats that images are read from, by Pillow's names."""
 
 MAX_SHAPE = 16
@@ -24,7 +24,7 @@ Crop = Callable[[np.ndarray], Box | None]
 
 
 def read_image(path: Path, size: int, quality: int, crop: Crop | None = None) -> bytes:
-    """An image file as a square JPEG, turned upright as its EXIF says.
+    """Return an image file as a square JPEG, turned upright as its EXIF says.
 
     Args:
         path: of the file; of an animation the first picture is read.
@@ -38,7 +38,7 @@ def read_image(path: Path, size: int, quality: int, crop: Crop | None = None) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
                 check_size(path, *image.size)
                 image.draft("RGB", (2 * size, 2 * size))  # JPEG is decoded at a fraction of its size
                 picture = ImageOps.exif_transpose(image).convert("RGB")
@@ -47,16 +47,16 @@ def read_image(path: Path, size: int, quality: int, crop: Crop | None = None) ->
     except PermissionError as error:
         raise MediaError(path, "cannot be read: permission denied") from error
     except UnidentifiedImageError as error:
-        raise MediaError(path, f"is not an image of a format that is read: {', '.join(FORMATS)}") from error
+        raise MediaError(path, f"is not an image of a format that is read: {', '.join(IMAGE_FORMATS)}") from error
     except MediaError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise MediaError(path, f"is truncated or damaged: {error}") from error
-    return encode(square(picture, size, crop), quality)
+    return encode_jpeg(square(picture, size, crop), quality)
 
 
 def square(picture: Image.Image, size: int, crop: Crop | None) -> Image.Image:
-    """The picture, or the box that ``crop`` wants of it, with its short side resized to ``size`` and its middle cut."""
+    """Return the middle square of the picture, or of the box that ``crop`` wants of it, resized to ``size``."""
     box = crop(np.asarray(picture)) if crop else None
     left, top, right, bottom = box or (0, 0, *picture.size)
     left, top = max(left, 0), max(top, 0)
@@ -69,8 +69,8 @@ def square(picture: Image.Image, size: int, crop: Crop | None) -> Image.Image:
     return picture.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
 
 
-def encode(picture: Image.Image, quality: int) -> bytes:
-    """As a JPEG with colours at half resolution."""
+def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """Return a picture as a JPEG with colours at half resolution."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

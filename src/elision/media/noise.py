@@ -4,22 +4,21 @@ import hashlib
 
 import numpy as np
 
-BLOCK = 2**14
-"""Samples that are drawn together."""
+_DRAWN_TOGETHER = 2**14  # samples
 
 
 def white(key: str, first: int, count: int) -> np.ndarray:
-    """Samples ``first`` to ``first + count`` of the endless white noise of a key.
+    """Return samples ``first`` to ``first + count`` of the endless white noise of a key.
 
     Returns:
         Standard normal numbers, shape (count,), float32. Overlapping stretches of a key agree.
     """
-    begin = first // BLOCK
-    blocks = [_block(key, number) for number in range(begin, (first + count - 1) // BLOCK + 1)]
-    return np.concatenate(blocks)[first - begin * BLOCK :][:count]
+    begin = first // _DRAWN_TOGETHER
+    blocks = [_block(key, number) for number in range(begin, (first + count - 1) // _DRAWN_TOGETHER + 1)]
+    return np.concatenate(blocks)[first - begin * _DRAWN_TOGETHER :][:count]
 
 
 def _block(key: str, number: int) -> np.ndarray:
     digest = hashlib.sha256(f"{key}\0{number}".encode()).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
-    return generator.standard_normal(BLOCK, dtype=np.float32)
+    return generator.standard_normal(_DRAWN_TOGETHER, dtype=np.float32)

@@ -11,7 +11,7 @@ from elision.errors import InputError
 
 @dataclass(frozen=True)
 class Mel:
-    """What a log-mel spectrogram is made with.
+    """The parameters of a log-mel spectrogram.
 
     Args:
         sample_rate: samples per second.
@@ -60,16 +60,16 @@ class Mel:
 
     @property
     def points(self) -> int:
-        """Of the Fourier transform: the power of two that holds the window."""
+        """Points of the Fourier transform: the smallest power of two that holds the window."""
         return 1 << (self.window_samples - 1).bit_length()
 
     def frames(self, samples: int) -> int:
-        """How many frames `log_mel` makes of so many samples."""
+        """Return how many frames `log_mel` makes of so many samples."""
         return 1 + samples // self.hop_samples
 
 
 def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
-    """log( floor + sum_f filter(f) |STFT(f)|^2 / (sum of the window)^2 ), the natural logarithm.
+    """Return log( floor + sum_f filter(f) |STFT(f)|^2 / (sum of the window)^2 ), the natural logarithm.
 
     Frame i is centred on sample i hop; beyond its ends the waveform is mirrored.
 
@@ -96,7 +96,7 @@ def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
 
 @lru_cache(maxsize=8)
 def filters(mel: Mel) -> Tensor:
-    """Triangles of height 1, shape (points // 2 + 1, bands), float32."""
+    """Return the mel filters, triangles of height 1, shape (points // 2 + 1, bands), float32."""
     frequencies = torch.linspace(0, mel.sample_rate / 2, mel.points // 2 + 1, dtype=torch.float64)
     ends = torch.tensor([mel.low, mel.high], dtype=torch.float64)
     low, high = (2595 * torch.log10(1 + ends / 700)).tolist()

@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Track:
-    """Where the packets of a stream lie.
+    """The times of the packets of a stream.
 
     Args:
         stream: its number in the container.
@@ -35,40 +35,40 @@ class Track:
 
     @property
     def start(self) -> float:
-        """When it begins, in seconds on the clip's clock."""
+        """The beginning, in seconds on the clip's clock."""
         return self.seconds(int(self.stamps[0]))
 
     @property
     def end(self) -> float:
-        """When it ends, in seconds on the clip's clock."""
+        """The end, in seconds on the clip's clock."""
         return self.seconds(self.until)
 
     def seconds(self, stamp: int) -> float:
-        """A stamp on the clip's clock."""
+        """Return the second of the clip's clock at which a stamp lies."""
         return stamp * self.unit.numerator / self.unit.denominator - self.origin
 
     def stamp(self, seconds: float) -> int:
-        """The last stamp that is not after a second of the clip's clock; a microsecond of rounding is forgiven."""
+        """Return the last stamp that is not after a second of the clip's clock, to a microsecond."""
         return math.floor((seconds + self.origin + 1e-6) / self.unit)
 
     def shown(self, stamp: int) -> int:
-        """The stamp of the packet shown at a time: the last one not after it, or else the first."""
+        """Return the stamp of the packet shown at a time: the last one not after it, or else the first."""
         return int(self.stamps[max(np.searchsorted(self.stamps, stamp, "right") - 1, 0)])
 
     def key(self, stamp: int) -> int:
-        """The stamp of the packet to begin with, to decode what is shown at a time."""
+        """Return the stamp of the packet to begin with, to decode what is shown at a time."""
         keys = self.keys if len(self.keys) else self.stamps[:1]
         return int(keys[max(np.searchsorted(keys, stamp, "right") - 1, 0)])
 
     def begins(self, packet: av.Packet, since: int) -> bool:
-        """Whether decoding can begin with a packet, at a stamp or after."""
+        """Return whether decoding can begin with a packet, at a stamp or after."""
         stamp = stamp_of(packet)
         return stamp is not None and stamp >= since and (packet.is_keyframe or not len(self.keys))
 
 
 @dataclass
 class Roll:
-    """Takes down the packets of a stream as they come, to make a `Track` of them."""
+    """Records the packets of a stream as they come, to make a `Track` of them."""
 
     stamps: array = field(default_factory=partial(array, "q"))
     keys: array = field(default_factory=partial(array, "q"))
@@ -76,7 +76,7 @@ class Roll:
     until: int = -(2**62)
 
     def add(self, packet: av.Packet) -> None:
-        """Take down one."""
+        """Record one packet."""
         stamp = stamp_of(packet)
         if stamp is None or packet.size == 0:
             return
@@ -89,7 +89,7 @@ class Roll:
         self.until = max(self.until, stamp + (packet.duration or 0))
 
     def track(self, stream: av.stream.Stream, origin: float) -> Track:
-        """What has been taken down, of a clip whose second 0 is ``origin`` on the stream's clock."""
+        """Return the track of the packets recorded, for a clip whose second 0 is ``origin`` on the stream's clock."""
         stamps, keys = np.unique(np.array(self.stamps)), np.unique(np.array(self.keys))
         until = self.until
         if until == stamps[-1]:  # no durations
@@ -99,7 +99,7 @@ class Roll:
 
 
 def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Stretches (begin, end), sorted, with those that lie less than ``gap`` apart made one.
+    """Return stretches (begin, end), sorted, with those that lie less than ``gap`` apart made one.
 
     Example:
         >>> merge([(5, 6), (0, 2), (1, 3)], 2)
@@ -115,11 +115,11 @@ def merge(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int
 
 
 def stamp_of(packet: av.Packet) -> int | None:
-    """Its presentation time, or else its decoding time."""
+    """Return a packet's presentation time, or else its decoding time."""
     return packet.dts if packet.pts is None else packet.pts
 
 
 def _frame(stream: av.stream.Stream) -> int:
-    """How long a frame lasts, in units of the stream's clock."""
+    """Return how long a frame lasts, in units of the stream's clock."""
     rate = stream.average_rate if stream.type == "video" else None
     return max(round(1 / rate / stream.time_base), 1) if rate else 1

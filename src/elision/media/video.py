@@ -8,8 +8,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 from PIL import Image
 
-from elision.media.clip import Clip, MediaError
-from elision.media.image import Crop, check_size, encode, square
+from elision.media.clip import MediaError, OpenClip
+from elision.media.image import Crop, check_size, encode_jpeg, square
 from elision.media.track import merge
 
 FAR = 1.0
@@ -22,9 +22,9 @@ MAX_DECODED = 4 * 10**12
 
 
 def pictures(
-    clip: Clip, times: np.ndarray, tolerance: float, size: int, quality: int, crop: Crop | None
+    clip: OpenClip, times: np.ndarray, tolerance: float, size: int, quality: int, crop: Crop | None
 ) -> list[bytes]:
-    """The frame shown at each time, upright, in square pixels, as a square JPEG.
+    """Return the frame shown at each time, upright, in square pixels, as a square JPEG.
 
     Args:
         clip: with a picture.
@@ -43,14 +43,14 @@ def pictures(
     aspect = _aspect(clip.stream(clip.picture))
     for frame in frames_at(clip, times, tolerance):
         if frame is not last:  # neighbours may share a frame
-            jpeg = encode(upright(clip, frame, aspect, size, crop), quality)
+            jpeg = encode_jpeg(upright(clip, frame, aspect, size, crop), quality)
         encoded.append(jpeg)
         last = frame
     return encoded
 
 
-def frames_at(clip: Clip, times: np.ndarray, tolerance: float) -> Iterator[av.VideoFrame]:
-    """The frame shown at each of ``times``, decoding no more than a few of them ahead; as `pictures` has it."""
+def frames_at(clip: OpenClip, times: np.ndarray, tolerance: float) -> Iterator[av.VideoFrame]:
+    """Yield the frame shown at each of ``times``, decoding at most a few ahead; errors as in `pictures`."""
     track = clip.picture
     targets = [track.stamp(time) for time in times]
     shown = [track.shown(target) for target in targets]
@@ -71,14 +71,14 @@ class _Reel:
     Frames that no other frame needs and that will not be shown are not decoded.
     """
 
-    def __init__(self, clip: Clip, since: int, wanted: list[int]) -> None:
+    def __init__(self, clip: OpenClip, since: int, wanted: list[int]) -> None:
         self.exact = clip.picture.exact
         self.frames = _frames(clip, since, frozenset(wanted) if self.exact else None)
         self.current: av.VideoFrame | None = None
         self.following: av.VideoFrame | None = None
 
     def show(self, target: int, stamp: int) -> av.VideoFrame | None:
-        """The last frame not after ``target``, or the first; none after ``stamp`` is looked at where it is exact."""
+        """Return the last frame not after ``target``, or the first; stop at ``stamp`` where stamps are exact."""
         while self.current is None or not (self.exact and self.current.pts == stamp):
             self.following = self.following or next(self.frames, None)
             if self.following is None or (self.current is not None and self.following.pts > target):
@@ -87,8 +87,8 @@ class _Reel:
         return self.current
 
 
-def _frames(clip: Clip, since: int, wanted: frozenset[int] | None) -> Iterator[av.VideoFrame]:
-    """Whole frames from a key on; those that cannot be decoded are left out."""
+def _frames(clip: OpenClip, since: int, wanted: frozenset[int] | None) -> Iterator[av.VideoFrame]:
+    """Yield whole frames from a key packet on; those that cannot be decoded are left out."""
     decoded = 0
     for packet in clip.packets(clip.picture, since):
         context = packet.stream.codec_context
@@ -106,8 +106,8 @@ def _frames(clip: Clip, since: int, wanted: frozenset[int] | None) -> Iterator[a
                 yield frame
 
 
-def _check(clip: Clip, time: float, stamp: int, frame: av.VideoFrame | None, tolerance: float) -> None:
-    """A frame that is not the one to be shown lies near its time at least."""
+def _check(clip: OpenClip, time: float, stamp: int, frame: av.VideoFrame | None, tolerance: float) -> None:
+    """Raise `MediaError` if there is no frame, or if it lies too far from its time."""
     track = clip.picture
     if frame is None:
         raise MediaError(clip.path, f"is damaged: no picture can be decoded at {time:.2f} s")
@@ -120,8 +120,8 @@ def _check(clip: Clip, time: float, stamp: int, frame: av.VideoFrame | None, tol
         raise MediaError(clip.path, f"is damaged, or has no picture, at {time:.2f} s: {near}")
 
 
-def upright(clip: Clip, frame: av.VideoFrame, aspect: Fraction, size: int, crop: Crop | None) -> Image.Image:
-    """A frame turned as it is displayed, in square pixels, with its short side resized to ``size``, its middle cut."""
+def upright(clip: OpenClip, frame: av.VideoFrame, aspect: Fraction, size: int, crop: Crop | None) -> Image.Image:
+    """Return the middle square of a frame, turned as it is displayed, in square pixels, resized to ``size``."""
     check_size(clip.path, frame.width, frame.height)
     width, height = frame.width * aspect, Fraction(frame.height)
     check_size(clip.path, round(width), round(height))
@@ -135,7 +135,7 @@ def upright(clip: Clip, frame: av.VideoFrame, aspect: Fraction, size: int, crop:
     return square(picture, size, crop) if crop else picture
 
 
-def _rgb(clip: Clip, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+def _rgb(clip: OpenClip, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     try:
         resized = frame.reformat(
             width,
@@ -151,6 +151,6 @@ def _rgb(clip: Clip, frame: av.VideoFrame, width: int, height: int) -> np.ndarra
 
 
 def _aspect(stream: av.VideoStream) -> Fraction:
-    """A pixel's width over its height; what cannot be meant counts as 1."""
+    """Return a pixel's width over its height; a value that cannot be meant counts as 1."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return aspect if Fraction(1, 8) <= aspect <= 8 else Fraction(1)

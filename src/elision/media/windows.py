@@ -1,4 +1,4 @@
-"""Where the windows of a clip lie."""
+"""Places of the windows of a clip."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Windows:
             raise InputError(f"windows of {self.seconds} s: expected more than 0 seconds")
 
     def starts(self, start: float, end: float) -> np.ndarray:
-        """When each window begins, shape (count,), in seconds.
+        """Return when each window begins, shape (count,), in seconds.
 
         The first begins at ``start`` and the last ends at ``end``; a single window lies in the middle. In a clip
         shorter than one window, all begin at ``start``.

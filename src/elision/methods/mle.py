@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from elision.bank import BANKS
+from elision.bank import BANKS, Packed
 from elision.batch import Batch
 from elision.likelihood import conditional_objective, joint_objective, log_evidence
+from elision.measuring import Outlook
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -56,6 +57,23 @@ class MaximumLikelihood(Method):
             model.store_marginals(estimate.features if remembered else model.encode_all(train.inputs))
 
         yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
+        if self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
+            self.eval()
+            model.remember(model.encode_all(train.inputs))
+
+    @property
+    def remembered(self) -> dict[str, Tensor]:
+        """modality -> what is kept of rows of its bank; see `outlook`."""
+        return self.model.remembered
+
+    def outlook(self, batch: Batch, measured: Packed) -> Outlook:
+        """Return Q(y, z | x_S), y running over remembered rows; fitted by the joint objective only.
+
+        Args:
+            batch: samples that all lack what is measured.
+            measured: modality -> rows of `remembered`, the same number for each.
+        """
+        return self.model.outlook(batch, measured)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) and (5)."""

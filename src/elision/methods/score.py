@@ -6,16 +6,20 @@ from torch import Tensor, nn
 from elision.bank import Packed
 from elision.batch import Batch
 from elision.likelihood import log_posterior
+from elision.measuring import Outlook
 from elision.methods.base import Ingredients
 
 _ENCODE_ROWS = 1024
+REMEMBERED = 10_000
+"""Rows of a modality's bank, at most, that a trained model keeps to say what measuring it is worth."""
 
 
 class ScoreModel(nn.Module):
     """s_S(z) for any pattern S, and the posterior that follows.
 
     Buffers ``marginal_<i>`` hold what the fusion needs to average modality i out: K numbers for addition and
-    concatenation, the bank's features for the outer product. A trained model needs no training data.
+    concatenation, the bank's features for the outer product. Buffers ``remembered_<i>`` hold what `Fusion.outlook`
+    needs of up to 10,000 rows of its bank, K numbers a row under addition. A trained model needs no training data.
     """
 
     def __init__(self, ingredients: Ingredients) -> None:
@@ -27,11 +31,17 @@ class ScoreModel(nn.Module):
         self.register_buffer("log_prior", ingredients.log_prior)
         for i in range(len(self.modalities)):
             self.register_buffer(f"marginal_{i}", torch.zeros_like(ingredients.log_prior))
+            self.register_buffer(f"remembered_{i}", ingredients.log_prior.new_zeros(0))
 
     @property
     def marginals(self) -> dict[str, Tensor]:
         """modality -> its stored marginal; zeros, as in zero padding, until `store_marginals` is called."""
         return {m: getattr(self, f"marginal_{i}") for i, m in enumerate(self.modalities)}
+
+    @property
+    def remembered(self) -> dict[str, Tensor]:
+        """modality -> what is kept of rows of its bank, (N_m, ...); of no rows until `remember` is called."""
+        return {m: getattr(self, f"remembered_{i}") for i, m in enumerate(self.modalities)}
 
     def encode(self, inputs: Packed) -> dict[str, Tensor]:
         """Features of packed rows, (n_m, ...) to (n_m, k); an encoder is not run on no rows."""
@@ -54,6 +64,19 @@ class ScoreModel(nn.Module):
         for i, marginal in enumerate(self.across.marginals(self.fusion, bank).values()):
             setattr(self, f"marginal_{i}", marginal)
 
+    @torch.no_grad()
+    def remember(self, bank: Packed) -> None:
+        """Keep what `outlook` needs of the banks' features, modality -> (N_m, k), of a fixed random part of many."""
+        for i, features in enumerate(bank.values()):
+            order = torch.randperm(len(features), generator=torch.Generator().manual_seed(i))
+            kept = features[order[:REMEMBERED].sort().values.to(features.device)]
+            setattr(self, f"remembered_{i}", self.fusion.remember({self.modalities[i]: kept})[self.modalities[i]])
+
+    def outlook(self, batch: Batch, measured: Packed) -> Outlook:
+        """Return Q(y, z | x_S), y running over remembered rows of modalities that all samples lack."""
+        features = self.encode(batch.inputs)
+        return self.fusion.outlook(features, batch.rows, len(batch), self.marginals, self.log_prior, measured)
+
     def scores(self, batch: Batch) -> Tensor:
         """s_S(z) with the stored marginals, shape (n, K)."""
         return self.fusion.scores(self.encode(batch.inputs), batch.rows, len(batch), self.marginals)
@@ -63,7 +86,8 @@ class ScoreModel(nn.Module):
         return log_posterior(self.scores(batch), self.log_prior)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
-        for name in [f"marginal_{i}" for i in range(len(self.modalities))]:
+        indices = range(len(self.modalities))
+        for name in [f"{kept}_{i}" for kept in ("marginal", "remembered") for i in indices]:
             if prefix + name in state_dict:  # a stored bank has as many rows as its training set had
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from elision.data.layouts.enterface05 import enterface05
 from elision.data.layouts.found import Found, LayoutOptions
-from elision.data.layouts.mixed import manifest
+from elision.data.layouts.listed import listed
 from elision.data.layouts.ravdess import ravdess
 
 Layout = Callable[[Path, LayoutOptions], Found]
-"""From a source to what it holds. Its docstring is the help: which names it reads, where the data is to be had."""
+"""(source, options) -> what it holds. Its docstring is the help: which names it reads, where the data comes from."""
 
-LAYOUTS: dict[str, Layout] = {"ravdess": ravdess, "enterface05": enterface05, "manifest": manifest}
+LAYOUTS: dict[str, Layout] = {"ravdess": ravdess, "enterface05": enterface05, "manifest": listed}
 
 __all__ = ["LAYOUTS", "Found", "Layout", "LayoutOptions"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from elision.data.layouts.found import Found, LayoutOptions, Named, gather, in_order, relative, walk
 from elision.data.recording import Problem, Recording
 
-EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 _SUBJECT = re.compile(r"subject[ _-]*0*(\d+)", re.I)
 _SENTENCE = re.compile(r"s[a-z]*[ _-]*0*(\d+)", re.I)  # "sentence 3", "Sentence3", "setence 3"
 _LAST_NUMBER = re.compile(r"[_ -]0*(\d+)$")
@@ -36,21 +36,21 @@ def enterface05(source: Path, options: LayoutOptions) -> Found:
 
 
 def _recording(path: Path, source: Path) -> Recording | None:
-    """The sample that a file is, without its sources; None where its place does not say."""
+    """Return the sample that a file shows, without its sources; None where its path does not say which."""
     folders = [part.strip() for part in path.relative_to(source.parent).parts[:-1]]
     subjects = [i for i, name in enumerate(folders) if _SUBJECT.fullmatch(name)]
     if not subjects or path.suffix.lower() != ".avi":
         return None
     place, *below = folders[subjects[-1] :]
     sentence = _sentence(below[1:], path.stem.strip())
-    if not below or below[0].lower() not in EMOTIONS or sentence is None:
+    if not below or below[0].lower() not in _EMOTIONS or sentence is None:
         return None
     emotion, subject = below[0].lower(), f"{int(_SUBJECT.fullmatch(place)[1]):02d}"
     return Recording(f"{subject}-{emotion}-{sentence}", emotion, subject)
 
 
 def _sentence(folders: list[str], stem: str) -> str | None:
-    """Its number; the file's name where neither folder nor name has one; None for a folder of another kind."""
+    """Return the sentence's number, or the file's name where it has none; None where the folder is no sentence's."""
     if folders:
         match = _SENTENCE.fullmatch(folders[0]) if len(folders) == 1 else None
         return match[1] if match else None

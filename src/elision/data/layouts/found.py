@@ -1,4 +1,4 @@
-"""What a layout is asked and answers, and what all of them refuse."""
+"""The question to a layout and its answer, and what all layouts refuse."""
 
 import os
 from collections import defaultdict
@@ -14,11 +14,11 @@ _SYSTEM = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class LayoutOptions:
-    """What a user may choose.
+    """The choices that a user has.
 
     Args:
         all_emotions: ravdess: neutral and calm too, beside the six emotions of the paper.
-        label_column: manifest: the column that holds the label.
+        label_column: manifest: the column of the list of recordings that holds the label.
     """
 
     all_emotions: bool = False
@@ -27,11 +27,11 @@ class LayoutOptions:
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds.
+    """The recordings of a source.
 
     Args:
         recordings: sorted by id.
-        problems: what cannot be used, in the order of the files' names or of the manifest's rows.
+        problems: what cannot be used, in the order of the files' names or of the rows of the list of recordings.
         features: numeric modality -> the names of its numbers.
         skipped: reason -> how many files or rows were left out on purpose, such as RAVDESS's songs.
     """
@@ -48,17 +48,17 @@ class Named:
 
     Args:
         recording: the sample without its files.
-        part: its role in the sample; two files of one role are one too many.
+        role: in the sample; two files of one role are one too many.
         path: of the file.
     """
 
     recording: Recording
-    part: str
+    role: str
     path: Path
 
 
 def walk(root: Path, problems: list[Problem]) -> Iterator[Path]:
-    """All files below a folder in the order of their names; links and what cannot be listed become problems.
+    """Yield all files below a folder in the order of their names; links and what cannot be listed become problems.
 
     Hidden files and those that an operating system leaves behind are passed over.
 
@@ -86,7 +86,7 @@ def walk(root: Path, problems: list[Problem]) -> Iterator[Path]:
 
 
 def refusal(path: Path, root: Path) -> str:
-    """Why a file cannot be used, or "": it leaves the root, links resolved; there is none; it cannot be read."""
+    """Return why a file cannot be used, or "": it leaves the root, links resolved; there is none; it cannot be read."""
     try:
         resolved = path.resolve(strict=True)
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def refusal(path: Path, root: Path) -> str:
 
 
 def relative(path: Path, root: Path) -> str:
-    """For people, with slashes; bytes that are no UTF-8 are replaced."""
+    """Return a path relative to a folder, for people: with slashes, bytes that are no UTF-8 replaced."""
     inside = path.relative_to(root) if path.is_relative_to(root) else path
     return os.fsencode(inside.as_posix()).decode("utf-8", "replace")
 
@@ -109,14 +109,14 @@ def relative(path: Path, root: Path) -> str:
 def gather(
     root: Path, files: Iterable[Named], modalities: Mapping[str, tuple[str, ...]], problems: list[Problem]
 ) -> tuple[Recording, ...]:
-    """The samples that the files make together.
+    """Return the samples that the files make together.
 
-    A sample is set aside as a whole if two files claim the same part of it, or if one of its files cannot be used.
+    A sample is left out as a whole if two files claim the same role in it, or if one of its files cannot be used.
 
     Args:
         root: the source.
         files: in any order.
-        modalities: name -> the parts that can show it, the best first.
+        modalities: name -> the roles that can show it, the best first.
         problems: takes what is set aside.
     """
     samples: dict[str, list[Named]] = defaultdict(list)
@@ -127,8 +127,8 @@ def gather(
         wrong = list(_wrong(root, members))
         problems += [Problem(name, relative(file.path, root), reason) for file, reason in wrong]
         if not wrong:
-            paths = {file.part: file.path for file in members}
-            shown = {m: next((paths[p] for p in parts if p in paths), None) for m, parts in modalities.items()}
+            paths = {file.role: file.path for file in members}
+            shown = {m: next((paths[role] for role in roles if role in paths), None) for m, roles in modalities.items()}
             kept.append(_with_sources(members[0].recording, {m: path for m, path in shown.items() if path}))
     return tuple(kept)
 
@@ -136,12 +136,15 @@ def gather(
 def _wrong(root: Path, files: Iterable[Named]) -> Iterator[tuple[Named, str]]:
     first: dict[str, Named] = {}
     for file in files:
-        if file.part in first:
-            other = relative(first[file.part].path, root)
-            yield file, f"is a second file for this sample, beside {other}: keep one of them; set aside is the sample"
+        if file.role in first:
+            other = relative(first[file.role].path, root)
+            yield (
+                file,
+                f"is a second file for this sample, beside {other}, so the sample is left out: keep one of the two",
+            )
         elif reason := refusal(file.path, root):
             yield file, reason
-        first.setdefault(file.part, file)
+        first.setdefault(file.role, file)
 
 
 def _with_sources(recording: Recording, sources: Mapping[str, Path]) -> Recording:
@@ -149,5 +152,5 @@ def _with_sources(recording: Recording, sources: Mapping[str, Path]) -> Recordin
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By file, then by id."""
+    """Return problems sorted by file, then by id."""
     return tuple(sorted(problems, key=lambda problem: (problem.file, problem.id)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from elision.data.layouts.found import Found, LayoutOptions, Named, gather, in_order, relative, walk
 from elision.data.recording import Problem, Recording
 
-EMOTIONS = {
+_EMOTIONS = {
     "01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust",
     "08": "surprised",
 }  # fmt: skip
@@ -32,20 +32,20 @@ def ravdess(source: Path, options: LayoutOptions) -> Found:
     """
     problems: list[Problem] = []
     skipped: Counter[str] = Counter()
-    wanted = tuple(EMOTIONS.values()) if options.all_emotions else OF_THE_PAPER
+    wanted = tuple(_EMOTIONS.values()) if options.all_emotions else OF_THE_PAPER
     files = []
     for path in walk(source, problems):
         if reason := _refusal(path):
             problems.append(Problem("", relative(path, source), reason))
             continue
-        part, channel, emotion, *_, actor, _ = _NAME.fullmatch(path.name).groups()
+        role, channel, emotion, *_, actor, _ = _NAME.fullmatch(path.name).groups()
         if channel == _SONG:
             skipped["song, not speech"] += 1
-        elif EMOTIONS[emotion] not in wanted:
-            skipped[f"{EMOTIONS[emotion]}, not among the paper's six emotions"] += 1
+        elif _EMOTIONS[emotion] not in wanted:
+            skipped[f"{_EMOTIONS[emotion]}, not among the paper's six emotions"] += 1
         else:
-            recording = Recording(path.stem.partition("-")[2], EMOTIONS[emotion], actor)
-            files.append(Named(recording, part, path))
+            recording = Recording(path.stem.partition("-")[2], _EMOTIONS[emotion], actor)
+            files.append(Named(recording, role, path))
     recordings = gather(source, files, _MODALITIES, problems)
     return Found(recordings, in_order(problems), {}, dict(sorted(skipped.items())))
 

@@ -1,4 +1,4 @@
-"""Manifests whose cells are files and numbers."""
+"""Lists of recordings: tables whose cells are files and numbers."""
 
 import math
 from collections import Counter, defaultdict
@@ -24,14 +24,14 @@ TIMES = ("start", "end")
 _LARGEST = float(np.finfo(np.float32).max)  # a store keeps float32
 
 
-def manifest(source: Path, options: LayoutOptions) -> Found:
-    """A table with a row per sample, .csv or .parquet, or the folder of a manifest.csv or manifest.parquet.
+def listed(source: Path, options: LayoutOptions) -> Found:
+    """A list of recordings: .csv or .parquet with a row per sample, or the folder of manifest.csv or manifest.parquet.
 
     Columns: ``label`` (or another, by option; blank: no label), ``id`` (unique; else the row's number), ``group``,
-    ``split`` (train, val, test); ``video``, ``audio``, ``image`` with files, relative to the manifest and inside its
+    ``split`` (train, val, test); ``video``, ``audio``, ``image`` with files, relative to the table and inside its
     folder; ``start`` and ``end``, the seconds of the files that count; and ``modality.feature`` with numbers. A video
     shows the modalities visual and audio; an audio file beside it is taken for the sound. Blank means missing. Without
-    a column ``group``, rows that show the same file are one group, for a split must not part them. Other columns are
+    a column ``group``, rows of the same file are one group, so that a split keeps them together. Other columns are
     not used. The recordings are your own, under your own licence.
 
     Raises:
@@ -39,7 +39,7 @@ def manifest(source: Path, options: LayoutOptions) -> Found:
     """
     path = _table_in(source)
     text = (options.label_column, "id", "group", "split", *FILES)
-    table = read_table(path, text, "a manifest of recordings (.csv or .parquet), or its folder")
+    table = read_table(path, text, "a list of recordings (.csv or .parquet), or its folder")
     columns = _columns(path, list(table.columns), options.label_column)
     rows = _rows(path, table, columns)
     times = Counter(row.recording.id for row in rows)
@@ -147,7 +147,7 @@ def _recording(
 
 
 def _by_file(recordings: Sequence[Recording]) -> list[Recording]:
-    """In groups of those that share files, named by the first of each; as they are if none share any."""
+    """Return recordings with those that share files in one group, named by its first; unchanged if none do."""
     number = {
         path: i for i, path in enumerate(dict.fromkeys(p.resolve() for r in recordings for p in r.sources.values()))
     }

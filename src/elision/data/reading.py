@@ -1,4 +1,4 @@
-"""One recording, read and left in the staging folder: what each worker does. It imports what that needs, no more."""
+"""Reading one recording into the staging folder: what each worker does. It imports what that needs, no more."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from elision.data.recording import Recording
 from elision.data.schema import Row
 from elision.data.staging import Record, Staging, stamps
 from elision.errors import InputError
-from elision.media.extract import MediaError, MediaSettings, extract
+from elision.media.extract import MediaError, MediaSettings, extract_media
 
-DIED = "the process that read it died, and died again: its decoder crashed, or it needs more memory than there is"
+CRASHED = "the process that read it ended twice without an error: its decoder crashed, or memory ran out"
 
 
-def stage(area: Staging, settings: MediaSettings, recording: Recording) -> Record:
-    """Read one recording, and leave it in the staging folder. Whatever is wrong with it is in its record."""
+def read_recording(area: Staging, settings: MediaSettings, recording: Recording) -> Record:
+    """Read one recording into the staging folder and return its record, which says what is wrong with it."""
     marks = stamps(recording)
     try:
         sources = dict(recording.sources)
-        taken = extract(sources, recording.start, recording.end, settings, recording.id) if sources else None
+        taken = extract_media(sources, recording.start, recording.end, settings, recording.id) if sources else None
     except MediaError as error:
         return area.note(Record(recording.id, marks, error.reason, str(error.file)))
     except OSError as error:  # of reading: nothing is written here

@@ -158,7 +158,7 @@ def _read_all(originals, numbers, folder: Path, megabytes: int, connection) -> N
 
     import torch
 
-    from elision.media.extract import MediaError, MediaSettings, extract
+    from elision.media.extract import MediaError, MediaSettings, extract_media
 
     torch.set_num_threads(1)
     settings = MediaSettings(windows=6, size=64)
@@ -175,7 +175,7 @@ def _read_all(originals, numbers, folder: Path, megabytes: int, connection) -> N
         before, began = _status("VmRSS"), time.monotonic()
         status, reason = "used", ""
         try:
-            extract(sources, None, None, settings, "key")
+            extract_media(sources, None, None, settings, "key")
         except MediaError as error:
             status, reason = "refused", " ".join(str(error.reason).split()[:4])
         except BaseException as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clips import Take, write_clip
-from elision.data.job import Job
+from elision.data.preparation import Preparation
 from elision.media.extract import MediaSettings
 from elision.parallel.tasks import Placing, carry_out
 
@@ -20,8 +20,8 @@ CRASH_WIDTH = 48
 """A picture as wide as this crashes its decoder, where the hook is in use."""
 
 
-def job(crop=None, per_shard=3, **changes) -> Job:
-    return Job("manifest", MediaSettings(windows=3, size=32, crop=crop, **changes), per_shard=per_shard)
+def job(crop=None, per_shard=3, **changes) -> Preparation:
+    return Preparation("manifest", MediaSettings(windows=3, size=32, crop=crop, **changes), per_shard=per_shard)
 
 
 def width(i: int) -> int:

@@ -1,25 +1,24 @@
-"""What a store is prepared with, and how its manifest.json says so."""
+"""The settings that a store is prepared with, and how its manifest.json records them."""
 
-import hashlib
-import importlib.metadata
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elision import __version__
 from elision.data.layouts import LAYOUTS, Found, LayoutOptions
 from elision.data.layouts.found import relative
-from elision.data.schema import Modality
 from elision.errors import InputError, check_choice
+from elision.files import sha256_of
+from elision.kinds import Modality
 from elision.media.extract import MediaSettings
 
-_PACKAGES = ("av", "numpy", "pillow", "pyarrow", "torch")
+PREPARED_BY = ("av", "numpy", "pillow", "pyarrow", "torch")
+"""Packages whose versions decide a store's bytes beside its parameters."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """How a store is prepared.
+class Preparation:
+    """The settings that a store is prepared with.
 
     Args:
         layout: a name in `LAYOUTS`.
@@ -40,12 +39,12 @@ class Job:
 
 
 def root(source: Path) -> Path:
-    """The folder that a source's files are named from."""
+    """Return the folder that a source's files are named from."""
     return source if source.is_dir() else source.parent
 
 
 def modalities(found: Found, settings: MediaSettings) -> dict[str, Modality]:
-    """Of all recordings, whether or not they turn out to show them."""
+    """Return the modalities that recordings name, whether or not their files turn out to show them."""
     mel, side = settings.mel, (3, settings.size, settings.size)
     spectrogram = (mel.bands, mel.frames(round(settings.seconds * mel.sample_rate)))
     media = {
@@ -58,16 +57,16 @@ def modalities(found: Found, settings: MediaSettings) -> dict[str, Modality]:
     return {m: modality for m, modality in media.items() if m in named} | features
 
 
-def parameters(source: Path, found: Found, job: Job) -> dict[str, Any]:
-    """All that decides a store's content, in JSON's terms: equal for copies of a source."""
-    settings = asdict(job.settings)
-    if job.settings.crop:
-        settings["crop"] = f"{job.settings.crop.__module__}:{job.settings.crop.__qualname__}"
+def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str, Any]:
+    """Return all that decides a store's content, as plain values; copies of a source give equal ones."""
+    settings = asdict(preparation.settings)
+    if preparation.settings.crop:
+        settings["crop"] = f"{preparation.settings.crop.__module__}:{preparation.settings.crop.__qualname__}"
     content = {
-        "layout": job.layout,
-        "options": asdict(job.options),
+        "layout": preparation.layout,
+        "options": asdict(preparation.options),
         "settings": settings,
-        "per_shard": job.per_shard,
+        "per_shard": preparation.per_shard,
         "features": found.features,
         "source": {"recordings": len(found.recordings), "sha256": _fingerprint(root(source), found)},
     }
@@ -75,13 +74,13 @@ def parameters(source: Path, found: Found, job: Job) -> dict[str, Any]:
 
 
 def _fingerprint(root: Path, found: Found) -> str:
-    """Of which recordings there are, and how large their files are."""
-    digest = hashlib.sha256()
+    """Return a hash of which recordings there are, and of how large their files are."""
+    lines = []
     for r in found.recordings:
         files = [(m, relative(path, root), _size(path)) for m, path in sorted(r.sources.items())]
         features = [(m, list(values)) for m, values in sorted(r.features.items())]
-        digest.update(json.dumps([r.id, r.label, r.group, r.split, r.start, r.end, files, features]).encode())
-    return digest.hexdigest()
+        lines.append(json.dumps([r.id, r.label, r.group, r.split, r.start, r.end, files, features]))
+    return sha256_of("".join(lines).encode())
 
 
 def _size(path: Path) -> int:
@@ -89,8 +88,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
-
-
-def versions() -> dict[str, str]:
-    """Of what decides a store's bytes beside its parameters."""
-    return {"elision": __version__, **{p: importlib.metadata.version(p) for p in _PACKAGES}}

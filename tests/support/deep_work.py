@@ -11,9 +11,10 @@ from PIL import Image
 from torch import nn
 
 from elision.config import EncoderConfig, TrainConfig
-from elision.data.schema import Modality, Row
+from elision.data.schema import Row
 from elision.data.store import Store
 from elision.deep.train import train
+from elision.kinds import Modality
 from stores import written
 
 WINDOWS = 2

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from elision.data.schema import Modality, Row, StoreInfo, shard_name, write_manifest
+from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
 from elision.data.shards import write_shard
+from elision.kinds import Modality
 
 WINDOWS = 3
 MODALITIES = {
