@@ -127,35 +127,58 @@ def test_a_finished_run_is_finished_again_without_training(data, whole, tmp_path
     assert all(torch.equal(x, before[k]) for k, x in weights(whole.folder).items())
 
 
+def spoil(checkpoint, harm):
+    file = checkpoint / "tensors.safetensors"
+    content = bytearray(file.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    elif harm == "cut":
+        file.write_bytes(content[:-10])
+    elif harm == "remove":
+        file.unlink()
+    else:
+        described = checkpoint / "model.json"
+        changed = described.read_text().replace('"epoch": 1', '"epoch": 0')
+        assert changed != described.read_text()
+        described.write_text(changed)
+
+
+def test_a_second_kill_after_damage_loses_nothing(data, whole, tmp_path):
+    """Both kept checkpoints damaged: training begins anew, and what it writes from then on is kept."""
+    out = tmp_path / "run"
+    stopped(data, out, 12)
+    damaged = sorted((out / "checkpoints").glob("step-*"))
+    for checkpoint in damaged:
+        spoil(checkpoint, "flip")
+
+    def stop(told):
+        if told.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not train(None, out, resume=True, report=stop).finished
+    assert RunFolder(out).checkpoints.latest().step in (3, 4)
+    assert {path.name for path in (out / "checkpoints").glob("damaged-*")} == {f"damaged-{p.name}" for p in damaged}
+    assert not train(None, out, resume=True).damaged
+    assert same(out, whole.folder)
+
+
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "values"])
 def test_a_damaged_checkpoint_is_passed_over(data, whole, tmp_path, harm):
     out = tmp_path / "run"
     stopped(data, out, 5)
-    older, last = sorted((out / "checkpoints").glob("step-*.safetensors"))
-    content = bytearray(last.read_bytes())
-    if harm == "flip":
-        content[len(content) // 2] ^= 1
-        last.write_bytes(content)
-    elif harm == "cut":
-        last.write_bytes(content[:-10])
-    elif harm == "remove":
-        last.unlink()
-    else:
-        described = last.with_suffix(".json")
-        described.write_text(described.read_text().replace('\\"epoch\\": 1', '\\"epoch\\": 0'))
-    assert f"step-{RunFolder(out).checkpoints.latest().step:09d}" == older.stem
+    older, last = sorted((out / "checkpoints").glob("step-*"))
+    spoil(last, harm)
+    assert f"step-{RunFolder(out).checkpoints.latest().step:09d}" == older.name
     result = train(None, out, resume=True)
-    assert result.damaged == (() if harm == "remove" else (last.stem,))
+    assert result.damaged == (last.name,)
     assert same(out, whole.folder)
 
 
 def test_only_the_last_two_checkpoints_and_the_best_they_need_are_kept(whole):
-    kept = {path.name for path in (whole.folder / "checkpoints").glob("*.safetensors")}
-    assert sorted(name for name in kept if name.startswith("step")) == [
-        "step-000000014.safetensors",
-        "step-000000015.safetensors",
-    ]
-    assert f"best-{whole.values['best_step']:09d}.safetensors" in kept
+    kept = {path.name for path in (whole.folder / "checkpoints").glob("*")}
+    assert sorted(name for name in kept if name.startswith("step")) == ["step-000000014", "step-000000015"]
+    assert f"best-{whole.values['best_step']:09d}" in kept
     assert len(kept) <= 4
 
 
@@ -175,7 +198,7 @@ def test_a_checkpoint_whose_best_weights_are_damaged_is_passed_over(tmp_path):
         there.save_best(step, {"w": torch.full((3,), float(step))})
         there.save(Checkpoint(step, {"w": torch.zeros(3)}, {"progress": {"best_step": step}}))
     assert there.latest().step == 4
-    (tmp_path / "best-000000004.safetensors").write_bytes(b"")
+    (tmp_path / "best-000000004" / "tensors.safetensors").write_bytes(b"")
     assert there.latest().step == 2
     assert there.damaged == ["step-000000004"]
     assert there.best(4) is None

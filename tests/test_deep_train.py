@@ -105,7 +105,10 @@ def test_the_best_weights_are_kept_and_not_the_last(data, tmp_path):
     result = train(data.address, tmp_path / "run", config)
     assert result.values["epochs"] < 30
     assert result.values["best_step"] < result.values["step"]
-    best = load_file(tmp_path / "run" / "checkpoints" / f"best-{result.values['best_step']:09d}.safetensors")
+    best_folder = tmp_path / "run" / "checkpoints" / f"best-{result.values['best_step']:09d}"
+    best = load_file(best_folder / "tensors.safetensors")
+        tmp_path / "run" / "checkpoints" / f"best-{result.values['best_step']:09d}" / "tensors.safetensors"
+    )
     saved = load_file(tmp_path / "run" / "model" / "tensors.safetensors")
     name = "model.fusion.label_embedding"
     assert torch.equal(best[name], saved[name])

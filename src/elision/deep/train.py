@@ -87,6 +87,8 @@ def train(
         if saved:
             _check_same(folder, saved, config, store)
             checkpoint = folder.checkpoints.latest()
+            if first:
+                folder.checkpoints.set_aside()
         parts = Partition.of(store, config)
         if first:
             config.write(folder.path / CONFIG)
