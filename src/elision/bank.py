@@ -28,7 +28,7 @@ Total = Callable[[int], int]
 
 
 def log_mean_exp_dot(queries: Tensor, keys: Tensor) -> Tensor:
-    """log( 1/N sum_j exp(q_i . k_j) ) for every query, without the table of the q_i . k_j.
+    """Return log( 1/N sum_j exp(q_i . k_j) ) for every query, without the table of the q_i . k_j.
 
     Equal to ``torch.logsumexp(queries @ keys.T, 1) - log(N)``. Works in blocks with a running maximum, and computes
     the scores again in the backward pass: memory O(Q + (Q + N) d), time close to its four matrix products.
@@ -80,13 +80,13 @@ class _LogMeanExpDot(torch.autograd.Function):
 
 
 def _block_shape(queries: Tensor) -> tuple[int, int]:
-    """(queries, keys) of a block: neither its scores nor its keys hold more than `BLOCK` numbers."""
+    """Return (queries, keys) of a block: neither its scores nor its keys hold more than `BLOCK` numbers."""
     height = max(min(len(queries), 512), 1)
     return height, max(min(BLOCK // height, BLOCK // max(queries.shape[1], 1)), 1)
 
 
 def _log_sum_exp(queries: Tensor, keys: Tensor) -> Tensor:
-    """log sum_j exp(q_i . k_j) by blocks of keys, each rescaled to the running maximum."""
+    """Return log sum_j exp(q_i . k_j), by blocks of keys, each rescaled to the running maximum."""
     maximum = queries.new_full((len(queries), 1), -math.inf)
     total = queries.new_zeros((len(queries), 1))
     for block in keys.split(_block_shape(queries)[1]):
@@ -98,7 +98,7 @@ def _log_sum_exp(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 class BankEstimate(ABC):
-    """What stands for the bank's features at a training step, while the encoders move.
+    """Stands for the bank's features at a training step, while the encoders move.
 
     Attributes:
         features: those remembered from step to step, modality -> (N_m, k); empty for an estimate without memory.
@@ -108,7 +108,7 @@ class BankEstimate(ABC):
 
     @abstractmethod
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """The features of a mini-batch and of the bank.
+        """Return the features of a mini-batch and of the bank.
 
         Args:
             encode: the encoders.
@@ -121,7 +121,7 @@ class BankEstimate(ABC):
 
 
 class ExactBank(BankEstimate):
-    """Every feature of the bank is recomputed, with gradient, at every step.
+    """Recomputes every feature of the bank, with gradient, at every step.
 
     Args:
         inputs: the training set's packed inputs.
@@ -132,13 +132,13 @@ class ExactBank(BankEstimate):
         self.inputs, self.features = inputs, {}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """The mini-batch's features are rows of the bank's: nothing is encoded twice."""
+        """Return rows of the bank's features for the mini-batch's: nothing is encoded twice."""
         bank = encode(self.inputs)
         return {m: bank[m][source[m]] for m in bank}, bank
 
 
 class MemoryBank(BankEstimate):
-    """The last features seen of every row, fresh ones for the mini-batch's.
+    """Remembers the last features seen of every row, and takes fresh ones for the mini-batch's.
 
     Only fresh rows carry a gradient. With ``scaled`` it is multiplied by (bank rows / fresh rows), which makes it an
     unbiased estimate of the whole bank's: the joint objective's normaliser diverges without. The conditional
@@ -157,11 +157,11 @@ class MemoryBank(BankEstimate):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Encodes all of the bank; done by itself before the first step if nobody did."""
+        """Encode all of the bank; done by itself before the first step if nobody did."""
         self.features = {m: features.clone() for m, features in self.encode(self.inputs).items()}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """Stores the fresh features for the steps to come."""
+        """Store the fresh features for the steps to come."""
         if not self.features:
             self.refresh()
         fresh = encode(inputs)
@@ -177,13 +177,13 @@ class MemoryBank(BankEstimate):
 
 
 class BatchBank(BankEstimate):
-    """Only the mini-batch's own rows: biased low by Jensen's inequality, kept for comparison."""
+    """Takes the mini-batch's own rows for the bank: biased low by Jensen's inequality, kept for comparison."""
 
     def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
         self.features = {}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """The mini-batch's features, twice."""
+        """Return the mini-batch's features, twice."""
         features = encode(inputs)
         return features, features
 
@@ -192,10 +192,10 @@ BANKS: dict[str, type[BankEstimate]] = {"exact": ExactBank, "bank": MemoryBank, 
 
 
 def choose_bank(n_samples: int, n_numbers: int) -> str:
-    """What `auto` means: `exact` up to `EXACT_ROWS` training samples and `EXACT_NUMBERS` input numbers, else `bank`."""
+    """Return what `auto` means: `exact` up to `EXACT_ROWS` samples and `EXACT_NUMBERS` input numbers, else `bank`."""
     return "exact" if n_samples <= EXACT_ROWS and n_numbers <= EXACT_NUMBERS else "bank"
 
 
 def _scale_gradient(x: Tensor, scale: float) -> Tensor:
-    """x itself, its gradient multiplied by ``scale``."""
+    """Return x itself, its gradient multiplied by ``scale``."""
     return x.detach() + scale * (x - x.detach())

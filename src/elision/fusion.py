@@ -8,7 +8,7 @@ average a missing modality out: K numbers a modality where a closed form exists,
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -19,14 +19,16 @@ from elision.bank import Packed, log_mean_exp_dot
 from elision.measuring import Enumerated, Factored, Outlook
 
 PAIRS = 10**5
-"""Random tuples of bank rows drawn to average over several missing modalities, where all tuples are more."""
+"""A sample's score averages over all tuples of bank rows up to this many, and over a subset's beyond."""
 ALL_PAIRS = 2**21
 """The normaliser s_{} averages over all tuples up to this many: it is computed once a step, not once a sample."""
+SUBSET = 1000
+"""Rows drawn of each bank where all tuples are too many; the tuples are these rows' pairs."""
 _CHUNK = 2**14
 
 
 class Fusion(nn.Module, ABC):
-    """A score of features against classes.
+    """Scores features against classes.
 
     Args:
         modalities: names, in a fixed order.
@@ -43,15 +45,15 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """What `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
+        """Return what `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
 
     @abstractmethod
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """A modality's marginal from those of the parts of its bank, which hold ``sizes``, (parts,), rows each."""
+        """Return a modality's marginal from those of its bank's parts, which hold ``sizes``, (parts,), rows each."""
 
     @abstractmethod
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """s_S(z) of every sample, each with its own pattern S.
+        """Return s_S(z) of every sample, each with its own pattern S.
 
         Args:
             features: packed features, modality -> (n_m, k).
@@ -65,7 +67,7 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """s_{}(z), every modality averaged out; shape (K,)."""
+        """Return s_{}(z), every modality averaged out; shape (K,)."""
 
     @abstractmethod
     def remember(self, bank: Packed) -> dict[str, Tensor]:
@@ -86,7 +88,7 @@ class Fusion(nn.Module, ABC):
 
 
 class AdditiveFusion(Fusion, ABC):
-    """Scores that are sums over modalities, so that a missing one has a closed form of K numbers.
+    """Sums scores over modalities, so that a missing one has a closed form of K numbers.
 
     s_S(z) = sum_{m in S} f_m . h_m(z) + sum_{m not in S} c_m(z), with
     c_m(z) = log mean over the bank of m of exp(f_m . h_m(z)), shared by all samples: O((n + N) k K), any pattern.
@@ -94,10 +96,10 @@ class AdditiveFusion(Fusion, ABC):
 
     @abstractmethod
     def embeddings(self) -> dict[str, Tensor]:
-        """modality -> h_m, shape (K, k)."""
+        """Return modality -> h_m, shape (K, k)."""
 
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
+        """Return modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
         embeddings = self.embeddings()
         return {
             m: log_mean_exp_dot(embeddings[m], features) if len(features) else features.new_zeros(self.n_classes)
@@ -105,21 +107,21 @@ class AdditiveFusion(Fusion, ABC):
         }
 
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
+        """Return c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
         if not sizes.sum():
             return sum(parts)
         shares = sizes.to(parts[0]).log() - sizes.sum().to(parts[0]).log()
         return torch.logsumexp(torch.stack(list(parts)) + shares[:, None], dim=0)
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """f_m . h_m(z) where m was observed and c_m(z) where it was not, summed over m."""
+        """Sum over m: f_m . h_m(z) where m was observed, and c_m(z) where it was not."""
         return sum(
             marginals[m].expand(n_samples, -1).index_copy(0, rows[m], features[m] @ embedding.T)
             for m, embedding in self.embeddings().items()
         )
 
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """sum_m c_m."""
+        """Return sum_m c_m."""
         return sum(marginals[m] for m in self.modalities)
 
     def remember(self, bank: Packed) -> dict[str, Tensor]:
@@ -144,7 +146,7 @@ class Addition(AdditiveFusion):
         self.label_embedding = nn.Parameter(torch.randn(n_classes, n_features) / math.sqrt(n_features))
 
     def embeddings(self) -> dict[str, Tensor]:
-        """The same h for every modality."""
+        """Return the same h for every modality."""
         return dict.fromkeys(self.modalities, self.label_embedding)
 
 
@@ -157,7 +159,7 @@ class Concatenation(AdditiveFusion):
         self.label_embedding = nn.Parameter(torch.randn(shape) / math.sqrt(n_features))
 
     def embeddings(self) -> dict[str, Tensor]:
-        """The blocks of h."""
+        """Return the blocks of h."""
         return dict(zip(self.modalities, self.label_embedding, strict=True))
 
 
@@ -170,8 +172,15 @@ class OuterProduct(Fusion):
     * otherwise a low-rank (CP) label tensor of the given ``rank`` (default k, or 1 for M = 1): O(K r M k) parameters.
 
     One missing modality u is a `log_mean_exp_dot` of t_z = A_u^T prod_{m in S} p_m against the bank of u. Several
-    missing ones need tuples of bank rows: all of them up to `PAIRS` (for s_{}: `ALL_PAIRS`), else `PAIRS` random ones,
-    drawn afresh at each training step and fixed in evaluation mode.
+    missing ones need tuples of bank rows: all of them up to `PAIRS` (for s_{}: `ALL_PAIRS`). Beyond, all pairs of two
+    random subsets, drawn afresh at each training step and fixed in evaluation mode: some rows of the largest bank, and
+    as many of the other (where several others are missing, tuples of them that are paired at random), `SUBSET` of each
+    for s_{} and the square root of `PAIRS` for a sample's score. Only these rows are projected.
+
+    The mean of exp over such pairs is unbiased, its relative variance at most (that of exp s over all pairs) / rows;
+    its log is too low by about half of that, as of any sample. Measured for s_{} at banks of 4,000, k 128, scores of
+    standard deviation .3, .6, 1.0: the log's is .0004, .0013, .0033 where features have mean zero, and .005, .010, .017
+    where their mean is half their deviation, so that single rows matter more; its bias is within .003.
     """
 
     def __init__(self, modalities: Sequence[str], n_classes: int, n_features: int, rank: int | None = None) -> None:
@@ -184,29 +193,29 @@ class OuterProduct(Fusion):
         self.label_tensor = nn.Parameter(torch.randn(shape) / math.sqrt(n_features * self.rank ** (1 / n_factors)))
 
     def _project(self, modality: str, features: Tensor) -> Tensor:
-        """p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
+        """Return p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
         index = self.modalities.index(modality)
         if self.full and index == 1:
             return features[:, None, :]
         return torch.einsum("nk,zrk->nzr", features, self.label_tensor[index])
 
     def _pull(self, modality: str, product: Tensor) -> Tensor:
-        """t_z = A_u^T q_z: (n, K or 1, r) to (n, K, k), so that s = t_z . f_u."""
+        """Return t_z = A_u^T q_z: (n, K or 1, r) to (n, K, k), so that s = t_z . f_u."""
         index = self.modalities.index(modality)
         if self.full and index == 1:
             return product
         return torch.einsum("nzr,zrk->nzk", product.expand(-1, self.n_classes, -1), self.label_tensor[index])
 
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """The bank's features themselves, modality -> (N_m, k)."""
+        """Return the bank's features themselves, modality -> (N_m, k)."""
         return dict(bank)
 
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
-        """The parts' rows together."""
+        """Return the parts' rows together."""
         return torch.cat(list(parts))
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
-        """Samples are grouped by pattern; each group is one average."""
+        """Group samples by pattern; each group is one average."""
         any_features = features[self.modalities[0]]
         out = any_features.new_zeros(n_samples, self.n_classes)
         for shown, samples in _patterns(rows, n_samples, any_features.device):
@@ -221,7 +230,7 @@ class OuterProduct(Fusion):
         return out
 
     def empty_scores(self, marginals: Packed) -> Tensor:
-        """The mean over tuples of all banks; shape (K,)."""
+        """Return the log mean over tuples of all banks' rows; shape (K,)."""
         ones = self.label_tensor.new_ones(1, self.n_classes, self.rank)
         return self._average_out(ones, list(self.modalities), marginals, ALL_PAIRS).squeeze(0)
 
@@ -254,7 +263,7 @@ class OuterProduct(Fusion):
         return Enumerated(weights, n_samples, n_rows)
 
     def _average_out(self, product: Tensor, missing: Sequence[str], bank: Packed, limit: int) -> Tensor:
-        """log mean over the tuples of ``missing`` of exp(sum_r q[z, r] prod_u p_u[z, r]); q (n, K, r) to (n, K).
+        """Average exp(sum_r q[z, r] prod_u p_u[z, r]) over the tuples of ``missing``, in logs; q (n, K, r) to (n, K).
 
         0 where a bank is empty, as a mini-batch's own may be: such samples say nothing at this step.
         """
@@ -264,18 +273,29 @@ class OuterProduct(Fusion):
         sizes = [len(bank[m]) for m in missing]
         if sizes[0] == 0:
             return 0 * product.sum(-1).expand(-1, self.n_classes)
-        if len(missing) == 1 or math.prod(sizes) <= limit:
-            return self._average_over_all(product, missing, bank)
-        tuples = _random_tuples(sizes, PAIRS, self.training, product.device)
-        return self._average_over_tuples(product, dict(zip(missing, tuples, strict=True)), bank)
-
-    def _average_over_all(self, product: Tensor, missing: Sequence[str], bank: Packed) -> Tensor:
-        """The last modality, of the largest bank, is swept by the kernel, once for every tuple of the others."""
         *others, last = missing
-        combinations = product.new_ones(1, 1, 1)
-        for m in others:
+        if len(missing) == 1 or math.prod(sizes) <= limit:
+            return self._sweep(product, self._combine(others, bank), last, bank[last])
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        n = min(SUBSET, math.isqrt(limit))
+        if math.prod(sizes[:-1]) <= n:
+            combinations = self._combine(others, bank)
+        else:
+            drawn = {m: _random_rows(bank[m], n, generator) for m in others}
+            combinations = reduce(torch.mul, (self._project(m, rows) for m, rows in drawn.items()))
+        n_keys = min(sizes[-1], min(SUBSET**2, limit) // len(combinations))
+        return self._sweep(product, combinations, last, _random_rows(bank[last], n_keys, generator))
+
+    def _combine(self, modalities: Sequence[str], bank: Packed) -> Tensor:
+        """Return prod_m p_m of all tuples of these modalities' bank rows; shape (tuples, K or 1, r or 1)."""
+        combinations = self.label_tensor.new_ones(1, 1, 1)
+        for m in modalities:
             rows = self._project(m, bank[m])
             combinations = (combinations[:, None] * rows[None]).flatten(0, 1)
+        return combinations
+
+    def _sweep(self, product: Tensor, combinations: Tensor, last: str, keys: Tensor) -> Tensor:
+        """Return the log mean over combinations x keys; the kernel sweeps the keys, (N, k), for each combination."""
 
         def sweep(part: Tensor, combinations: Tensor, keys: Tensor) -> Tensor:
             pairs = (part[:, None] * combinations).flatten(0, 1)
@@ -283,31 +303,14 @@ class OuterProduct(Fusion):
             each = log_mean_exp_dot(queries.flatten(0, 1), keys).view(len(part), -1, self.n_classes)
             return _log_mean_exp(each, 1)
 
-        averages = []
-        for part in product.split(max(_CHUNK // len(combinations), 1)):
-            arguments = (part, combinations, bank[last])
-            averages.append(checkpoint(sweep, *arguments, use_reentrant=False) if others else sweep(*arguments))
-        return torch.cat(averages)
-
-    def _average_over_tuples(self, product: Tensor, tuples: Packed, bank: Packed) -> Tensor:
-        """A mean over given tuples of bank rows, in chunks that are computed again in the backward pass."""
-        n_tuples = len(next(iter(tuples.values())))
-
-        def chunk(product: Tensor, part: Mapping[str, Tensor]) -> Tensor:
-            keys = reduce(torch.mul, (self._project(m, bank[m][index]) for m, index in part.items()))
-            scores = torch.einsum("nzr,tzr->nzt", product, keys.expand(-1, self.n_classes, -1))
-            return torch.logsumexp(scores, dim=-1)
-
-        width = max(_CHUNK // len(product), 64)
-        sums = [
-            checkpoint(chunk, product, {m: t[i : i + width] for m, t in tuples.items()}, use_reentrant=False)
-            for i in range(0, n_tuples, width)
-        ]
-        return torch.logsumexp(torch.stack(sums), dim=0) - math.log(n_tuples)
+        parts = product.split(max(_CHUNK // len(combinations), 1))
+        if len(parts) == 1 or len(combinations) == 1:
+            return torch.cat([sweep(part, combinations, keys) for part in parts])
+        return torch.cat([checkpoint(sweep, part, combinations, keys, use_reentrant=False) for part in parts])
 
 
 def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
-    """(the modalities shown, the samples that show exactly those), for every pattern that occurs."""
+    """Yield (modalities shown, samples that show exactly those) for every pattern that occurs."""
     code = torch.zeros(n, dtype=torch.long, device=device)
     for bit, index in enumerate(rows.values()):
         code[index] += 1 << bit
@@ -315,15 +318,11 @@ def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list
         yield [m for bit, m in enumerate(rows) if pattern >> bit & 1], (code == pattern).nonzero().squeeze(1)
 
 
-def _random_tuples(sizes: Sequence[int], n: int, fresh: bool, device: torch.device) -> list[Tensor]:
-    """n tuples of rows, one index tensor per bank; every bank's rows are used equally often, give or take one."""
-    generator = None if fresh else torch.Generator().manual_seed(0)
-
-    def draw(size: int) -> Tensor:
-        rounds = [torch.randperm(size, generator=generator) for _ in range(math.ceil(n / size))]
-        return torch.cat(rounds)[:n].to(device)
-
-    return [draw(size) for size in sizes]
+def _random_rows(rows: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """Return n of some rows in random order; each is used equally often, give or take one."""
+    size = len(rows)
+    rounds = [torch.randperm(size, generator=generator) for _ in range(math.ceil(n / size))]
+    return rows[torch.cat(rounds)[:n].to(rows.device)]
 
 
 def _log_mean_exp(x: Tensor, dim: int) -> Tensor:

@@ -10,7 +10,7 @@ ALL_PATTERNS_UP_TO = 6
 
 
 def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500) -> Tensor:
-    """Weights w of the mixture sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
+    """Return the weights w of sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
 
     Maximises sum_n log sum_i w_i Q_i(z_n | x_n) + prior sum_i log w_i by expectation-maximisation. The second term is
     ``prior`` imaginary samples for each member: it keeps every weight positive and a small set from deciding alone.
@@ -36,14 +36,14 @@ def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: in
 
 
 def mixture(log_values: Tensor, weights: Tensor) -> Tensor:
-    """log sum_i w_i exp(value_i) over the first axis; weights (members,), or (members, n): each sample's own."""
+    """Return log sum_i w_i exp(value_i) over the first axis; weights (members,), or (members, n): each sample's own."""
     missing_axes = (1,) * (log_values.dim() - weights.dim())
     return torch.logsumexp(log_values + weights.to(log_values).log().view(*weights.shape, *missing_axes), dim=0)
 
 
 @dataclass(frozen=True)
 class PatternWeights:
-    """Weights of the members for every pattern of modalities.
+    """Holds the members' weights for every pattern of modalities.
 
     A member may be good on complete samples and say nothing sensible of a pattern that it never saw: the conditional
     objective leaves the posterior without modality m undetermined where every training sample shows m.
@@ -59,14 +59,14 @@ class PatternWeights:
     general: Tensor
 
     def of(self, observed: Tensor) -> Tensor:
-        """The weights of samples that show ``observed`` (n, M), bool; shape (members, n)."""
+        """Return the weights of samples that show ``observed`` (n, M), bool; shape (members, n)."""
         same = (observed[:, None] == self.patterns.to(observed.device)).all(2)
         chosen = torch.where(same.any(1), same.to(torch.uint8).argmax(1), len(self.patterns))
         return torch.cat([self.weights, self.general[None]])[chosen.cpu()].T
 
 
 def patterns_to_weigh(observed: Tensor) -> Tensor:
-    """Which patterns get weights of their own: all but the empty one, or of many modalities those shown; (P, M).
+    """Return the patterns that get weights of their own: all but the empty one, or of many those shown; (P, M).
 
     Args:
         observed: of the training samples, shape (n, M), bool.

@@ -16,6 +16,7 @@ from torch import Tensor
 from elision.batch import Batch
 from elision.errors import InputError, TrainingError
 from elision.methods.base import Method, Stage
+from elision.rates import parameter_groups
 
 FULL_BATCH_ROWS, MINI_BATCH = 4096, 256
 VALIDATIONS = 60
@@ -32,7 +33,8 @@ class Schedule:
     Args:
         max_steps: optimiser steps at most; None means 300, or 20 epochs of mini-batches if that is more.
         batch_size: None means all samples at once up to 4096 of them, and 256 beyond.
-        learning_rate: at its peak, after the first tenth of the steps.
+        learning_rate: at its peak, after the first tenth of the steps; of matrices of up to 128 inputs, wider ones
+            take less, see `elision.rates`.
         weight_decay: L2 regularisation of all parameters.
         patience: validations without improvement after which a stage stops.
     """
@@ -111,10 +113,11 @@ def _run(method, stage, train, validation, schedule, seed, follow, progress) -> 
     if follow:
         n_steps, batch_size = follow.n_steps, min(follow.batch_size or n_samples, n_samples)
     last = follow.best_step if follow else n_steps
-    optimizer = torch.optim.Adam(stage.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    groups = parameter_groups(method, stage.parameters, schedule.learning_rate)
+    optimizer = torch.optim.Adam(groups, weight_decay=schedule.weight_decay, fused=True)
     warm_up = max(0.1, 2 / max(n_steps, 3))  # OneCycleLR divides by zero if a phase has no step
     rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=max(n_steps, 3), pct_start=warm_up
+        optimizer, [group["lr"] for group in groups], total_steps=max(n_steps, 3), pct_start=warm_up
     )
     keeper = _BestKeeper(method, stage, validation, schedule.patience)
     if stage.bank:

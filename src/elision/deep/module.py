@@ -23,6 +23,7 @@ from elision.deep.rows import Reading, lazy_batch
 from elision.deep.sampler import BatchOrder, deal
 from elision.errors import TrainingError
 from elision.evaluation import evaluate
+from elision.rates import parameter_groups
 
 
 class DeepModule(LightningModule):
@@ -83,7 +84,8 @@ class DeepModule(LightningModule):
         trained = [p for p in self.stage.parameters if p.requires_grad]
         if config.optimizer == "sgd":
             return torch.optim.SGD(trained, config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
-        return torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        groups = parameter_groups(self.method, trained, config.learning_rate, convolutions=False)
+        return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
     @property
     def n_steps(self) -> int:
@@ -133,7 +135,7 @@ class DeepModule(LightningModule):
         """Training mode, the step's rate, and its own draws."""
         self.method.train()
         for group in self.optimizers(use_pl_optimizer=False).param_groups:
-            group["lr"] = self.learning_rate(self.progress.step)
+            group["lr"] = self.learning_rate(self.progress.step) * group.get("factor", 1.0)
         _seed(self.config.seed, self.progress.epoch, self.progress.batch, processes.rank())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
