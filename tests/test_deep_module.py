@@ -15,7 +15,7 @@ from elision.bank import MemoryBank
 from elision.config import EncoderConfig
 from elision.data.store import Store
 from elision.deep import processes
-from elision.deep.build import encoder, networks, tune
+from elision.deep.build import encoder, tune
 from elision.deep.model import load_model
 from elision.deep.module import DeepModule
 from elision.deep.partition import StorePartition
@@ -174,7 +174,7 @@ def test_spectrograms_are_standardised_by_what_training_samples_show(data, tmp_p
     parts = StorePartition.of_store(data, config)
     shown = [i for i in parts.train if parts.observed["audio"][i]]
     seen = np.concatenate([sample(i).values["audio"].astype(np.float64) for i in shown])
-    preparation = networks(load_model(tmp_path / "run").method)[1].preparation
+    preparation = load_model(tmp_path / "run").encoders["audio"].preparation
     assert float(preparation.mean) == pytest.approx(seen.mean(), rel=1e-5)
     assert float(preparation.deviation) == pytest.approx(seen.std(), rel=1e-5)
 
@@ -185,11 +185,11 @@ def test_the_config_reaches_the_encoders(data, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
     train(data.address, tmp_path / "run", replace(CONFIG, epochs=1))
-    method = load_model(tmp_path / "run").method
-    tune(method, replace(CONFIG, compile=True, channels_last=True, precision="bf16-mixed"))
-    assert compiled == networks(method)
-    assert {net.autocast for net in networks(method)} == {torch.bfloat16}
-    assert all(net.channels_last for net in networks(method))
+    encoders = load_model(tmp_path / "run").encoders
+    tune(encoders, replace(CONFIG, compile=True, channels_last=True, precision="bf16-mixed"))
+    assert compiled == list(encoders.values())
+    assert {net.autocast for net in encoders.values()} == {torch.bfloat16}
+    assert all(net.channels_last for net in encoders.values())
 
 
 def test_a_frozen_backbone_leaves_training_as_it_came_from_torchs_cache(data, tmp_path, monkeypatch):
@@ -203,9 +203,9 @@ def test_a_frozen_backbone_leaves_training_as_it_came_from_torchs_cache(data, tm
     frozen = EncoderConfig("resnet18", weights="IMAGENET1K_V1", frozen=True)
     config = replace(CONFIG, epochs=2, encoders={"visual": frozen}, segments_per_epoch=24)
     started = []
-    spy(monkeypatch, "on_train_start", lambda m: started.append(networks(m.method)[0].projection.weight.clone()))
+    spy(monkeypatch, "on_train_start", lambda m: started.append(m.encoders["visual"].projection.weight.clone()))
     train(data.address, tmp_path / "run", config)
-    net = networks(load_model(tmp_path / "run").method)[0]
+    net = load_model(tmp_path / "run").encoders["visual"]
     ours = net.backbone.layers.state_dict()
     assert ours.keys() == {name for name in theirs if not name.startswith("fc.")}
     assert all(torch.equal(x, theirs[name]) for name, x in ours.items())

@@ -380,3 +380,51 @@ def test_a_store_of_one_class_is_refused_before_a_folder_is_made(tmp_path):
     with pytest.raises(InputError, match="shows 1 class"):
         train(store.address, tmp_path / "run", FAST)
     assert not (tmp_path / "run").exists()
+
+
+class Foreign(Method):
+    """Eq. (4) with zeros for what is missing, written by CONTRIBUTING's four steps with names of its own."""
+
+    claims = Claims(summary="Foreign names.", source="here")
+
+    def __init__(self, ingredients):
+        super().__init__()
+        self.nets = torch.nn.ModuleDict(ingredients.encoders)
+        self.combine = ingredients.fusion
+        self.register_buffer("how_common", ingredients.log_prior)
+
+    def log_posterior(self, batch):
+        none = self.how_common.new_zeros(0, self.combine.n_features)
+        features = {m: net(batch.inputs[m]) if len(batch.inputs[m]) else none for m, net in self.nets.items()}
+        nothing = dict.fromkeys(features, torch.zeros_like(self.how_common))
+        scores = self.combine.scores(features, batch.rows, len(batch), nothing)
+        return torch.log_softmax(self.how_common + scores, dim=1)
+
+    def stages(self, train):
+        def loss(batch):
+            return negative_log_likelihood(self.log_posterior(batch), batch.labels).mean()
+
+        yield Stage("foreign", list(self.parameters()), train.labelled, loss, self.validate)
+
+
+def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "foreign", Foreign)
+    config = replace(FAST, method="foreign", objective="conditional")
+    result = train(data.address, tmp_path / "run", config)
+    assert evaluate_run(tmp_path / "run")["metrics"] == result.values["test"]["metrics"]
+    assert np.isfinite(load_model(tmp_path / "run").predict(data)).all()
+    rng = np.random.default_rng(0)
+    X, y = {"a": rng.normal(size=(60, 3)), "b": rng.normal(size=(60, 2))}, np.arange(60) % 2
+    X["b"][40:] = np.nan
+    model = MultimodalClassifier("foreign", encoders="linear", max_steps=5, random_state=0).fit(X, y)
+    model.save(tmp_path / "model")
+    again = MultimodalClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    run = Run("digits", "digits", load("digits").fingerprint(), False, "foreign", "addition", "all", "linear", "left", 0.5, 0)
+    monkeypatch.setattr(MultimodalClassifier, "fit", partialmethod(_briefly, MultimodalClassifier.fit))
+    assert 0 <= execute(run)["metrics"]["accuracy"] <= 1
+
+
+def _briefly(self, fit, X, y, validation=None):
+    self.max_steps = 5
+    return fit(self, X, y, validation)

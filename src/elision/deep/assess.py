@@ -18,8 +18,8 @@ from elision.methods import Method
 
 
 @torch.no_grad()
-def log_posteriors(method: Method, segments: Segments, reading: Reading) -> Tensor:
-    """log Q(z | x_S) of each segment, in order, shape (len(segments), K), float64 on the CPU."""
+def log_posteriors(method: Method, segments: Segments, reading: Reading, n_classes: int) -> Tensor:
+    """Return log Q(z | x_S) of each segment, in order, shape (len(segments), K), float64 on the CPU."""
     loader = DataLoader(
         segments,
         batch_size=reading.piece,
@@ -27,7 +27,6 @@ def log_posteriors(method: Method, segments: Segments, reading: Reading) -> Tens
         collate_fn=collate,
         generator=torch.Generator(),
     )
-    n_classes = _n_classes(method)
     pieces = [method.log_posterior(batch.to(reading.device)).double().cpu() for batch in loader]
     return torch.cat([torch.empty(0, n_classes, dtype=torch.float64), *pieces])
 
@@ -38,6 +37,7 @@ def sample_posteriors(
     samples: np.ndarray,
     observed: Mapping[str, np.ndarray],
     reading: Reading,
+    n_classes: int,
     average: str = "posteriors",
 ) -> np.ndarray:
     """log-posteriors of whole samples, shape (n, K): those of their segments, averaged.
@@ -47,7 +47,7 @@ def sample_posteriors(
     n_processes, rank = processes.count(), processes.rank()
     share = samples[rank::n_processes]
     segments = Segments(store, share, observed)
-    logs = log_posteriors(method, segments, reading).numpy()
+    logs = log_posteriors(method, segments, reading, n_classes).numpy()
     own = average_segments(logs.reshape(len(share), len(segments.windows), -1), average)
     if n_processes == 1:
         return own
@@ -83,11 +83,11 @@ def assess(
     """
     classes = store.classes.tolist() if classes is None else list(classes)
     codes = class_codes(store, samples, classes)
-    logs = sample_posteriors(method, store, samples, observed, reading, average)
+    logs = sample_posteriors(method, store, samples, observed, reading, len(classes), average)
 
     def without(m: str, rest: np.ndarray) -> np.ndarray:
         others = {**observed, m: np.zeros_like(observed[m])}
-        return sample_posteriors(method, store, samples[rest], others, reading, average)
+        return sample_posteriors(method, store, samples[rest], others, reading, len(classes), average)
 
     shown = {m: mask[samples] for m, mask in observed.items()}
     return assess_posteriors(logs, codes, classes, shown, without) | {"average": average}
@@ -101,8 +101,3 @@ def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np
             f"class {str(unseen[0])!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
         )
     return np.array([classes.index(label) for label in store.labels[samples]], dtype=np.int64)
-
-
-def _n_classes(method: Method) -> int:
-    (prior,) = (b for name, b in method.named_buffers() if name.endswith("log_prior"))
-    return len(prior)

@@ -31,8 +31,8 @@ def build(
     log_prior: Tensor,
     modules: Modules,
     across: Across = ALONE,
-) -> Method:
-    """Untrained; all draws are keyed on the config's seed.
+) -> tuple[Method, dict[str, nn.Module]]:
+    """Build a method, untrained, and the encoders that it was given; all draws are keyed on the config's seed.
 
     Args:
         config: with an encoder for each modality, see `TrainConfig.resolve`.
@@ -57,11 +57,11 @@ def build(
             raise InputError(
                 f"method {config.method!r} does not take the options {dict(config.options)}: {error}"
             ) from error
-    return method.double() if config.precision == "64-true" else method
+    return method.double() if config.precision == "64-true" else method, encoders
 
 
 def encoder(name: str, config: EncoderConfig, modality: Modality, n_features: int, modules: Modules) -> nn.Module:
-    """The encoder of one modality."""
+    """Build the encoder of one modality."""
     if config.name != OWN:
         return network(
             config.name, modality.kind, modality.shape, n_features, config.weights, config.frozen, config.augment
@@ -71,24 +71,18 @@ def encoder(name: str, config: EncoderConfig, modality: Modality, n_features: in
     return Own(copy.deepcopy(modules[name]))
 
 
-def networks(method: Method) -> list[nn.Module]:
-    """The encoders inside, in the order of the modalities."""
-    (found,) = (m.encoders for m in method.modules() if isinstance(getattr(m, "encoders", None), nn.ModuleList))
-    return list(found)
-
-
-def fit_preparations(method: Method, parts: StorePartition, seed: int) -> None:
+def fit_preparations(encoders: Modules, parts: StorePartition, seed: int) -> None:
     """Let encoders see up to 512 training segments of their modality; the same on every process."""
-    for m, net in zip(parts.observed, networks(method), strict=True):
+    for m, net in encoders.items():
         segments = parts.segments(parts.train)
         shown = np.flatnonzero(np.repeat(segments.observed[m], len(segments.windows)))
         chosen = np.sort(np.random.default_rng([seed, 4]).permutation(shown)[:_FIT_ROWS])
         net.fit(_rows(parts, m, chosen))
 
 
-def tune(method: Method, config: TrainConfig) -> None:
-    """Precision, memory layout and compilation of the encoders, as configured."""
-    for net in networks(method):
+def tune(encoders: Modules, config: TrainConfig) -> None:
+    """Set precision, memory layout and compilation of the encoders, as configured."""
+    for net in encoders.values():
         net.autocast = _HALVES.get(config.precision)
         if config.channels_last:
             net.set_channels_last()

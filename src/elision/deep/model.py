@@ -31,6 +31,7 @@ class DeepModel:
 
     Args:
         method: in evaluation mode, its banks stored.
+        encoders: modality -> the encoder inside.
         config: it was trained with.
         modalities: what it was trained to take.
         classes: names of the class indices.
@@ -39,6 +40,7 @@ class DeepModel:
     """
 
     method: Method
+    encoders: Modules
     config: TrainConfig
     modalities: Mapping[str, Modality]
     classes: tuple[str, ...]
@@ -74,7 +76,7 @@ class DeepModel:
             m: masks.get(m, np.zeros(len(store), dtype=bool)) for m in self.modalities if m in store.info.modalities
         }
         reading = Reading(self.device, workers)
-        return sample_posteriors(self.method, store, chosen, masks, reading, average)
+        return sample_posteriors(self.method, store, chosen, masks, reading, len(self.classes), average)
 
     def check(self, info: StoreInfo) -> None:
         """Raise `InputError` unless a store holds what the model takes, prepared in the same way."""
@@ -133,11 +135,12 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
     modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in description["modalities"].items()}
     encoders = {m: replace(e, weights=None, frozen=False) for m, e in config.encoders.items()}
     classes = tuple(description["classes"])
-    method = build(replace(config, encoders=encoders), modalities, torch.zeros(len(classes)), modules or {})
+    method, networks = build(replace(config, encoders=encoders), modalities, torch.zeros(len(classes)), modules or {})
     try:
         method.load_state_dict(saved.tensors)
     except RuntimeError as error:
         raise InputError(f"{folder / TENSORS} does not fit the model that {DESCRIPTION} describes: {error}") from error
-    tune(method, replace(config, compile=False))
+    tune(networks, replace(config, compile=False))
     method.to(device).eval()
-    return DeepModel(method, config, modalities, classes, description["parameters"], torch.device(device))
+    parameters = description["parameters"]
+    return DeepModel(method, networks, config, modalities, classes, parameters, torch.device(device))

@@ -45,12 +45,12 @@ class DeepModule(LightningModule):
     def setup(self, stage: str) -> None:
         """The method, its stage, and this process's share of the samples; the processes have joined by now."""
         job, config = self.job, self.config
-        self.method = build(
+        self.method, self.encoders = build(
             config, job.parts.store.info.modalities, job.parts.log_prior, job.modules, processes.across()
         )
         if job.checkpoint is None:
-            fit_preparations(self.method, job.parts, config.seed)
-        tune(self.method, config)
+            fit_preparations(self.encoders, job.parts, config.seed)
+        tune(self.encoders, config)
         self.reading = Reading(self.trainer.strategy.root_device, config.workers)
         self.method.to(self.reading.device)
         n_parts = config.parts or processes.count()
@@ -192,7 +192,10 @@ class DeepModule(LightningModule):
         """(NLL in nats, accuracy) of the validation samples, their segments' posteriors averaged."""
         self.settle(exact=False)
         parts = self.job.parts
-        logs = sample_posteriors(self.method, parts.store, parts.validation, parts.observed, self.reading)
+        where = (parts.store, parts.validation, parts.observed)
+        logs = sample_posteriors(self.method, *where, self.reading, len(parts.classes))
+        if not np.isfinite(logs).all():
+            raise TrainingError(self._explain(math.nan))
         metrics = evaluate(logs, parts.store.codes[parts.validation])
         return metrics.nll, metrics.accuracy
 

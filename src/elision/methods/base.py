@@ -123,6 +123,14 @@ class Method(nn.Module, ABC):
     def log_posterior(self, batch: Batch) -> Tensor:
         """log Q(z | x_S) of every sample, each with its own pattern of modalities; shape (n, K)."""
 
+    def log_evidence(self, batch: Batch) -> Tensor:
+        """Return log Q(x_S) / prod R_m(x_m) of every sample, shape (n,).
+
+        Raises:
+            InputError: the method says nothing of what was observed; those that can be trained jointly do.
+        """
+        raise InputError(f"{type(self).__name__} has no evidence: fit method 'mle' with objective 'joint'")
+
     def validate(self, batch: Batch) -> float | None:
         """Mean negative log-likelihood of the labelled samples, in nats; None if there are none."""
         losses = negative_log_likelihood(self.log_posterior(batch), batch.labels)
