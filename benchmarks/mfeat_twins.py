@@ -25,8 +25,8 @@ from benchmarks.rivals.lines import RIVALS
 from elision import MultimodalClassifier
 from elision.data import load
 from elision.evaluation import evaluate
-from elision.experiments.run import UPPER_BOUND, Partition, Run, partition
 from elision.inputs import Samples
+from elision.study.run import UPPER_BOUND, Partition, Run, partition
 
 SIX, NINE = 6, 9
 SEEDS = (100, 101, 102)

@@ -16,8 +16,8 @@ from benchmarks.accuracy import RIVALS, main
 from benchmarks.rivals.late_svc import LateSVC
 from elision import MultimodalClassifier
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition, Run, assess, partition
 from elision.inputs import Samples
+from elision.study.run import Partition, Run, assess, partition
 
 
 def work(run: Run) -> dict:

@@ -11,9 +11,9 @@ from torch import nn
 
 from elision import FUSIONS, METHODS, InputError, MultimodalClassifier
 from elision.data import load
-from elision.experiments.tables import COLUMNS, ranking
 from elision.fusion import Addition
 from elision.inputs import Standardizer, read_arrays
+from elision.study.tables import COLUMNS, ranking
 
 
 def world(n: int = 80, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -24,7 +24,7 @@ LEVELS = {
     "persistence": 6,
     "estimator": 7,
     "deep": 8,
-    "experiments": 9,
+    "demo": 8, "study": 9,
     "cli": 10,
 }  # fmt: skip
 MODULES = {

@@ -15,8 +15,8 @@ from benchmarks.rivals.late_svc import LateSVC
 from benchmarks.rivals.lines import RIVALS, not_installed
 from scipy.special import logsumexp
 
-from elision.experiments.run import Partition, Run
 from elision.inputs import Samples
+from elision.study.run import Partition, Run
 
 NLL = {"mle": 0.2, "late-fusion": 0.3, "zero-padding": 0.5, "upper-bound": 0.1}
 SKLEARN = [name for name in RIVALS if "SV" in name or "logistic" in name]

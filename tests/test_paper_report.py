@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import t as student
 
 from elision.errors import InputError
-from elision.experiments import folders, paper, paper_figures, paper_text
-from elision.experiments.paper_comparisons import comparisons, means_by_split, orders
-from elision.experiments.paper_report import DEMO, SPEAKERS, report
-from elision.experiments.paper_run import PaperRun, Training
-from elision.experiments.paper_tables import fill, runs_table
-from elision.experiments.paper_text import title_of
+from elision.study import folders, paper, paper_figures, paper_text
+from elision.study.paper_comparisons import comparisons, means_by_split, orders
+from elision.study.paper_report import DEMO, SPEAKERS, report
+from elision.study.paper_run import PaperRun, Training
+from elision.study.paper_tables import fill, runs_table
+from elision.study.paper_text import title_of
 
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 

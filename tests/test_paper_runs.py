@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from elision.errors import InputError
-from elision.experiments import commands, features, folders, on_features, paper
-from elision.experiments.paper_run import PaperRun, Training, read_results, visual_name
-from elision.experiments.paper_work import execute
 from elision.inputs import observed_rows
+from elision.study import commands, features, folders, on_features, paper
+from elision.study.paper_run import PaperRun, Training, read_results, visual_name
+from elision.study.paper_work import execute
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 SETTING = paper.Setting("table2", "mle", "conditional", "addition", "given", "visual", 0.8)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from elision.errors import InputError
-from elision.experiments import protocol, reproduce, sources
-from elision.experiments.paper_report import DEMO, report
-from elision.experiments.paper_run import Training
-from elision.experiments.reproduce import Selection
+from elision.study import protocol, reproduce, sources
+from elision.study.paper_report import DEMO, report
+from elision.study.paper_run import Training
+from elision.study.reproduce import Selection
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 QUICK = replace(

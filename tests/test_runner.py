@@ -14,9 +14,9 @@ import pytest
 
 import grid_work
 from elision.errors import InputError
-from elision.experiments import commands
-from elision.experiments.run import Run
-from elision.experiments.runner import run_grid
+from elision.study import commands
+from elision.study.run import Run
+from elision.study.runner import run_grid
 
 RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "all", "linear", "left", 0.5, 0)
 KEY = "1aee037c7b877c33"

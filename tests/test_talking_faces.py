@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elision.demo import talking_faces as faces
 from elision.errors import InputError
-from elision.experiments import talking_faces as faces
 
 av = pytest.importorskip("av")
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition, Run, assess, partition
 from elision.inputs import Arrays
+from elision.study.run import Partition, Run, assess, partition
 
 FLOOR = 1e-6
 """Least probability of a class, so that a rival that rules a class out is not infinitely wrong."""

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.rivals import log_floored
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition
 from elision.inputs import Arrays, Samples, Standardizer
+from elision.study.run import Partition
 
 EPOCHS, BATCH, PATIENCE = 150, 64, 12
 

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.rivals import log_floored
-from elision.experiments.run import Partition
 from elision.inputs import Arrays, observed_rows
+from elision.study.run import Partition
 
 
 class LateSVC:

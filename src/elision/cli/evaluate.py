@@ -35,8 +35,8 @@ def evaluate(
     """
     from elision.cli.tables import show_assessment
     from elision.deep.evaluate import evaluate_run
-    from elision.experiments.figures import confusion_of
     from elision.files import write_atomically
+    from elision.study.figures import confusion_of
 
     values = evaluate_run(run, data, average, device, workers)
     out = out or run / "evaluation"

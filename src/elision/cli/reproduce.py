@@ -76,9 +76,9 @@ def reproduce(  # noqa: PLR0913
     retry_failed
         Try runs that failed before again.
     """
-    from elision.experiments import protocol
-    from elision.experiments import reproduce as reproducing
-    from elision.experiments.watch import watching
+    from elision.study import protocol
+    from elision.study import reproduce as reproducing
+    from elision.study.watch import watching
 
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
@@ -106,7 +106,7 @@ def reproduce(  # noqa: PLR0913
 
 
 def _list(todo, forecast) -> None:
-    from elision.experiments.watch import duration
+    from elision.study.watch import duration
 
     for title in forecast.left:
         print(title)

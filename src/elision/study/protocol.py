@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elision.experiments.features import EXTRACTORS, STAND_INS, Extractor
-from elision.experiments.paper_run import Training
+from elision.study.features import EXTRACTORS, STAND_INS, Extractor
+from elision.study.paper_run import Training
 
 NO_WEIGHTS = "none"
 _KEPT = {

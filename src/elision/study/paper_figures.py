@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.experiments.figures import STYLE
-from elision.experiments.paper import JOINT, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
-from elision.experiments.paper_tables import GIVEN
+from elision.study.figures import STYLE
+from elision.study.paper import JOINT, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
+from elision.study.paper_tables import GIVEN
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

@@ -9,16 +9,16 @@ from typing import Any
 
 from elision import __version__
 from elision.errors import InputError, check_choice
-from elision.experiments import folders, paper, protocol
-from elision.experiments.paper import Setting
-from elision.experiments.paper_report import SETTINGS, read_settings, report
-from elision.experiments.paper_run import RUNS, PaperRun, kind
-from elision.experiments.paper_work import execute
-from elision.experiments.protocol import Protocol
-from elision.experiments.runner import run_grid
-from elision.experiments.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 from elision.files import write_atomically
 from elision.parallel import Watcher
+from elision.study import folders, paper, protocol
+from elision.study.paper import Setting
+from elision.study.paper_report import SETTINGS, read_settings, report
+from elision.study.paper_run import RUNS, PaperRun, kind
+from elision.study.paper_work import execute
+from elision.study.protocol import Protocol
+from elision.study.runner import run_grid
+from elision.study.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 
 FORMAT = 1
 LAYOUTS = {"table1": "enterface05", "table2": "ravdess"}
@@ -128,7 +128,7 @@ def plan(
 
     Args:
         selection: which runs.
-        data: see `elision.experiments.sources.table_addresses`; ("demo",) is the stand-in, which is made.
+        data: see `elision.study.sources.table_addresses`; ("demo",) is the stand-in, which is made.
         out: the folder of results; features and the stand-in are kept there too.
         proto: how they are trained; None is the paper's, or the stand-in's.
         workers: for the stand-in.
@@ -171,7 +171,7 @@ def reproduce(  # noqa: PLR0913
         todo: what to do.
         out: the folder; one that holds runs of other data, another training or version is refused.
         watch: told of progress.
-        workers, engine, devices, gpus, retry_failed: see `elision.experiments.runner.run_grid`; the engine "list"
+        workers, engine, devices, gpus, retry_failed: see `elision.study.runner.run_grid`; the engine "list"
             writes ``out/commands.txt`` and trains nothing.
         command: to be shown in the report.
     """

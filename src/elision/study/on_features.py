@@ -16,11 +16,11 @@ from elision.data.splits import PARTS, split
 from elision.ensemble import Member, Specification, fit_members, log_posteriors
 from elision.errors import InputError, check_choice
 from elision.evaluation import average_segments, confusion, evaluate
-from elision.experiments.features import fingerprint as fingerprint_of
-from elision.experiments.features import load_features
-from elision.experiments.paper_run import PaperRun
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
+from elision.study.features import fingerprint as fingerprint_of
+from elision.study.features import load_features
+from elision.study.paper_run import PaperRun
 from elision.training import History, Schedule
 
 SELECTIONS = ("best", "last")

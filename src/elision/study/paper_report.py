@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from elision.errors import InputError
-from elision.experiments import paper_figures, paper_text
-from elision.experiments.paper import ROWS, SEEDS
-from elision.experiments.paper_comparisons import comparisons, means_by_split, orders
-from elision.experiments.paper_run import SPLITS, read_results
-from elision.experiments.paper_tables import COLUMNS, fill, runs_table
-from elision.experiments.report import versions
 from elision.files import write_atomically
 from elision.pages import render
+from elision.study import paper_figures, paper_text
+from elision.study.paper import ROWS, SEEDS
+from elision.study.paper_comparisons import comparisons, means_by_split, orders
+from elision.study.paper_run import SPLITS, read_results
+from elision.study.paper_tables import COLUMNS, fill, runs_table
+from elision.study.report import versions
 
 SETTINGS = "reproduction.json"
 DEMO = (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elision.experiments.paper import END_TO_END, ROWS, SEEDS, TABLES, Setting, Table, published
-from elision.experiments.paper_run import SPLITS
+from elision.study.paper import END_TO_END, ROWS, SEEDS, TABLES, Setting, Table, published
+from elision.study.paper_run import SPLITS
 
 GIVEN = "given"
 """The extractor of data that holds features already."""
@@ -35,7 +35,7 @@ def runs_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def block_of_row(row: dict[str, Any]) -> str:
-    """See `elision.experiments.paper.block_of`."""
+    """See `elision.study.paper.block_of`."""
     return row["fusion"] if row["extractor"] == END_TO_END else row["extractor"]
 
 

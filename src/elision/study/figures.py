@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.experiments.run import UPPER_BOUND
+from elision.study.run import UPPER_BOUND
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

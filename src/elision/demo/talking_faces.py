@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from elision.demo.drawn_face import SIZE, Speaker, draw
 from elision.errors import InputError, check_choice
-from elision.experiments.drawn_face import SIZE, Speaker, draw
 
 FPS, RATE, FRAMES = 12, 48_000, 15
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")

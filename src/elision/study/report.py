@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from elision import __version__
-from elision.experiments import figures
-from elision.experiments.compare import Plan
-from elision.experiments.run import CLAIMS
-from elision.experiments.tables import (
+from elision.files import write_atomically
+from elision.pages import render
+from elision.study import figures
+from elision.study.compare import Plan
+from elision.study.run import CLAIMS
+from elision.study.tables import (
     COMPLETE,
     Grid,
     markdown,
@@ -22,8 +24,6 @@ from elision.experiments.tables import (
     ranking,
     results_table,
 )
-from elision.files import write_atomically
-from elision.pages import render
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from elision.experiments.paper import ROWS
-from elision.experiments.paper_tables import LINE, Filled
+from elision.study.paper import ROWS
+from elision.study.paper_tables import LINE, Filled
 
 
 @dataclass(frozen=True)

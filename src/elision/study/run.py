@@ -75,10 +75,8 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The same on every machine and in every version that runs the same thing."""
+        """Return a name that is the same on every machine: a hash of all that decides the result."""
         identity = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "source"}
-        if self.mechanism == "mcar":
-            del identity["mechanism"]  # runs from before there were others
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
