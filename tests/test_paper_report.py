@@ -57,7 +57,7 @@ def test_every_cell_stands_where_the_paper_has_it(whole):
     for filled in fill(whole, "by video"):
         for panel in filled.panels:
             for title, cells in panel.rows.items():
-                method = next(m for (m, o), name in paper.ROWS.items() if name == title)
+                method = next(m for (m, o), row in paper.ROWS.items() if row.title == title)
                 expected = filled.table.accuracy[method][panel.name]
                 assert [c.mean for c in cells] == pytest.approx(expected)
                 assert [c.paper for c in cells] == list(expected)
@@ -201,3 +201,21 @@ def test_nothing_finished_is_said_with_the_reasons(tmp_path):
     folders.write_failure(out / "runs", "f" * 16, "a title", "InputError: weights are not here", "")
     with pytest.raises(InputError, match="holds no finished run to report: InputError: weights are not here"):
         report(out)
+
+
+@pytest.mark.parametrize(("table", "figure"), [("table1", "figure5"), ("table2", "figure6")])
+def test_a_new_row_of_a_table_takes_one_entry_and_no_published_number(tmp_path, monkeypatch, table, figure):
+    line, before = ("modality-dropout", "conditional"), len(paper.EXPERIMENTS[table]())
+    monkeypatch.setitem(paper.ROWS, line, paper.Row("a new row", (table,), "#123456"))
+    settings = paper.EXPERIMENTS[table]()
+    added = [s for s in settings if s.method == line[0]]
+    assert len(added) == 18 and len(settings) == before + 18 and {paper.published(s) for s in added} == {None}
+    results = [result(s, 0, 0.9 if s.method == line[0] else 0.5) for s in settings]
+    (filled,) = fill(runs_table(results), "by video")
+    assert (filled.done, filled.settings) == (before + 18, before + 18)
+    for panel in filled.panels:
+        assert [(c.mean, c.paper, c.best) for c in panel.rows["a new row"]] == [(90.0, None, True)] * 6
+    drawn = paper_figures.draw(results, runs_table(results))
+    assert "a new row" in drawn[figure]["svg"].decode()
+    (page,) = report(written(tmp_path / "out", results))
+    assert "<td>a new row</td>" in page.read_text() and "a new row" in (tmp_path / "out" / "tables.tex").read_text()

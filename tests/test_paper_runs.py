@@ -100,6 +100,23 @@ def test_the_best_parameters_can_be_kept_instead(tmp_path):
     assert planned == 120 and best < 120
 
 
+def test_no_stage_ends_early_even_where_the_best_parameters_are_kept(tmp_path, monkeypatch):
+    kept = []
+
+    def spy(*arguments):
+        members, histories = on_features_fit(*arguments)
+        kept.extend(histories[0])
+        return members, histories
+
+    on_features_fit = on_features.fit_members
+    monkeypatch.setattr(on_features, "fit_members", spy)
+    execute(a_run(manifest(tmp_path), training=Training("mlp", 4, max_epochs=200, learning_rate=0.05)))
+    (history,) = kept
+    last, _ = history.validation[-1]
+    assert sum(step > history.best_step for step, _ in history.validation) > 15  # the default patience would end it
+    assert last == history.n_steps == 200
+
+
 def test_an_unknown_selection_is_refused(tmp_path):
     with pytest.raises(InputError, match="unknown selection 'first': choose from best, last"):
         execute(a_run(manifest(tmp_path), training=replace(TRAINING, options=(("selection", "first"),))))

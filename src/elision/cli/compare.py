@@ -66,7 +66,7 @@ def compare(  # noqa: PLR0913
     """
     from elision.study import compare as comparing
     from elision.study.report import write_report
-    from elision.study.run import UPPER_BOUND
+    from elision.study.run import UPPER_BOUND, execute
     from elision.study.runner import run_grid
     from elision.study.watch import watching
 
@@ -85,7 +85,7 @@ def compare(  # noqa: PLR0913
     for what, why in plan.skipped:
         print(f"skipped: {what}: {why}", file=sys.stderr)
     with watching(len(plan.runs)) as watch:
-        results, failures = run_grid(plan.runs, out, workers, watch)
+        results, failures = run_grid(plan.runs, out, workers, watch, execute)
     if all(result["run"]["method"] == UPPER_BOUND for result in results):
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])

@@ -20,8 +20,6 @@ from elision.errors import InputError
 from elision.files import write_atomically
 from elision.study.paper_run import visual_name
 
-GIVEN = "given"
-"""The extractor of data that holds features already."""
 SUFFIX = ".safetensors"
 WEIGHTS = "IMAGENET1K_V1"
 _ROWS_AT_ONCE = 64

@@ -110,7 +110,7 @@ def _content(settings: dict, frame: pd.DataFrame, split: str, failures: Sequence
         "splits": means_by_split(frame),
         "split_names": [s for s in SPLITS.values() if s in set(frame["split"])],
         "speakers": SPEAKERS,
-        "joint": ROWS["mle", "joint"],
+        "joint": ROWS["mle", "joint"].title,
         "paper_seeds": SEEDS,
         "choices": settings["choices"],
         "failures": failures,

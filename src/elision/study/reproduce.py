@@ -21,8 +21,6 @@ from elision.study.runner import run_grid
 from elision.study.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 
 FORMAT = 1
-LAYOUTS = {"table1": "enterface05", "table2": "ravdess"}
-"""The paper's data of each table, and its stand-in's layout."""
 _BY_KEY = ("data", "fingerprints", "training")
 SPLITS = {"video": (False,), "speaker": (True,), "both": (False, True)}
 
@@ -141,7 +139,9 @@ def plan(
     proto = proto or (protocol.DEMO if demo else protocol.PAPER)
     tables = sorted({s.table for s in selection.settings})
     if demo:
-        addresses = {t: make_demo(LAYOUTS[t], out / DEMO, selection.demo_size, workers, tell) for t in tables}
+        addresses = {
+            t: make_demo(paper.TABLES[t].layout, out / DEMO, selection.demo_size, workers, tell) for t in tables
+        }
     else:
         addresses = table_addresses(data, tables)
     sources = _sources(selection, addresses, proto, out, tell)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 
 from elision.data.dataset import Dataset
 from elision.data.missing import MECHANISMS, remove
+from elision.data.partition import NONE
 from elision.data.sources import load
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
@@ -21,7 +23,6 @@ from elision.inputs import Arrays, Samples, observed_rows
 from elision.methods import Claims
 from elision.registries import METHODS
 
-NONE = "none"
 UPPER_BOUND = "upper-bound"
 """No method: the reference that a comparison can show beside them."""
 CLAIMS: dict[str, Claims] = {name: method.claims for name, method in METHODS.items()} | {
@@ -135,7 +136,9 @@ def execute(run: Run) -> dict[str, Any]:
     method = "mle" if run.method == UPPER_BOUND else run.method
     model = MultimodalClassifier(method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed)
     started = time.perf_counter()
-    model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
+    with warnings.catch_warnings():  # the report says how many samples have no label; each run need not say it again
+        warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
+        model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
     seconds = time.perf_counter() - started
     if len(model.classes_) < len(parts.classes):
         raise InputError("a class has no labelled training sample in this split: add samples of it, or remove it")

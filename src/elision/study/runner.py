@@ -15,7 +15,6 @@ from elision.parallel import ENGINES, Placing, Watcher, work_through
 from elision.parallel.tasks import carry_out
 from elision.study import commands, folders
 from elision.study.folders import FAILURE, RESULT
-from elision.study.run import execute
 
 LIST = "list"
 """The engine that carries nothing out, but writes a command for each run."""
@@ -46,7 +45,7 @@ def run_grid(  # noqa: PLR0913
     out: Path,
     workers: int,
     watch: Watcher,
-    work: Work = execute,
+    work: Work,
     *,
     engine: str = "local",
     retry_failed: bool = True,

@@ -8,8 +8,8 @@ from typing import Any
 from elision.data.store import Store
 from elision.demo import talking_faces
 from elision.errors import InputError
-from elision.study.features import GIVEN, extract, fingerprint, load_features
-from elision.study.paper import TABLES
+from elision.study.features import extract, fingerprint, load_features
+from elision.study.paper import GIVEN, TABLES
 from elision.study.paper_run import visual_name
 from elision.study.protocol import Protocol
 
