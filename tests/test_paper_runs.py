@@ -62,15 +62,27 @@ def test_a_run_survives_the_file_of_a_command(tmp_path):
 def test_every_method_sees_the_same_samples_and_only_training_loses_a_modality(tmp_path):
     path = manifest(tmp_path)
     data = features.load_features(str(path))
-    parts, observed = on_features.plan_samples(a_run(path), data)
+    parts = on_features.partition_of(a_run(path), data)
     for other in ("ae1", "ae2"):
-        again, same = on_features.plan_samples(a_run(path, setting=replace(SETTING, method=other)), data)
-        assert (again == parts).all() and all((same[m] == observed[m]).all() for m in observed)
-    train = parts == "train"
-    n_lost = int((~observed["face"][train]).sum())
-    assert n_lost == round(0.8 * train.sum()) and observed["audio"].all() and observed["face"][~train].all()
-    parts, _ = on_features.plan_samples(a_run(path, by_group=True), data)
-    assert all(len(set(parts[data.groups == g])) == 1 for g in np.unique(data.groups))
+        again = on_features.partition_of(a_run(path, setting=replace(SETTING, method=other)), data)
+        assert (again.train == parts.train).all() and (again.test == parts.test).all()
+        assert all((again.observed[m] == mask).all() for m, mask in parts.observed.items())
+    held = np.setdiff1d(np.arange(len(data.labels)), parts.train)
+    assert (~parts.observed["face"][parts.train]).sum() == round(0.8 * len(parts.train))
+    assert parts.observed["audio"].all() and parts.observed["face"][held].all()
+    grouped = on_features.partition_of(a_run(path, by_group=True), data)
+    groups = [set(data.groups[chosen]) for chosen in (grouped.train, grouped.validation, grouped.test)]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_training_samples_without_a_label_are_kept(tmp_path):
+    table = pd.read_csv(manifest(tmp_path))
+    table.loc[::9, "label"] = None
+    table.to_csv(tmp_path / "made.csv", index=False)
+    parts = on_features.partition_of(a_run(tmp_path / "made.csv"), features.load_features(str(tmp_path / "made.csv")))
+    result = execute(a_run(tmp_path / "made.csv", setting=replace(SETTING, objective="joint")))
+    assert (parts.codes[parts.train] < 0).sum() == table["label"].isna().sum() == 12
+    assert result["n_train"] == len(parts.train) and (parts.codes[parts.test] >= 0).all()
 
 
 def test_both_modalities_together_tell_what_neither_can_and_the_result_is_whole(tmp_path):
