@@ -86,7 +86,7 @@ def reproduce(  # noqa: PLR0913
     selection = reproducing.Selection(
         what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats)
     )
-    proto = protocol.changed(protocol.DEMO if demo else protocol.PAPER, max_epochs, encoder, weights)
+    proto = protocol.changed(protocol.STAND_IN if demo else protocol.PAPER, max_epochs, encoder, weights)
     todo = reproducing.plan(selection, data, out, proto, workers, tell=lambda text: print(text, file=sys.stderr))
     if dry_run:
         _list(todo, reproducing.forecast(todo, out, workers))

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.study.figures import STYLE
+from elision.study.figures import STYLE, draw_matrix
 from elision.study.paper import GIVEN, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
 
 matplotlib.use("agg")
@@ -24,7 +24,7 @@ _STYLE = STYLE | {
 _PAPER = {"color": "#777777", "linestyle": "none", "marker": "_", "markersize": 13, "markeredgewidth": 2}
 
 
-def draw(results: Sequence[dict[str, Any]], frame: pd.DataFrame) -> dict[str, dict[str, bytes]]:
+def draw_figures(results: Sequence[dict[str, Any]], frame: pd.DataFrame) -> dict[str, dict[str, bytes]]:
     """name -> format -> file, of the figures that have runs; all of one split.
 
     Args:
@@ -92,15 +92,9 @@ def matrices(results: Sequence[dict[str, Any]]) -> Figure | None:
     )
     for axis, (title, counts) in zip(axes[0], found.items(), strict=True):
         shares = counts / counts.sum(1, keepdims=True).clip(1)
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        draw_matrix(axis, shares, classes)
         axis.grid(visible=False)
         axis.set_title(title)
-        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-        axis.set_yticks(range(len(classes)), classes, fontsize=8)
-        for (i, j), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                ink = "white" if share > 0.55 else "#333333"
-                axis.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=ink)
     axes[0, 0].set_ylabel("true emotion")
     figure.supxlabel("predicted emotion", fontsize=10)
     return figure

@@ -44,7 +44,7 @@ PAPER = Protocol(
 )
 """For the paper's data."""
 
-DEMO = Protocol(
+STAND_IN = Protocol(
     training={
         "table1": Training(
             "small-cnn", 32, max_epochs=12, batch_size=32, learning_rate=2e-3,

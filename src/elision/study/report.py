@@ -25,7 +25,7 @@ from elision.study.tables import (
     results_table,
 )
 
-PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
+_PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
 
 def write_report(
@@ -57,7 +57,7 @@ def write_report(
         "n_planned": len(plan.runs),
         "seconds": table["seconds"].sum(),
         "command": command,
-        "versions": versions(),
+        "versions": environment(),
     }
     write_atomically(out / "report.html", render("report.html", content))
 
@@ -95,8 +95,8 @@ def _removed(patterns: Any) -> dict[str, Any]:
     return {test: tests[test] for test in sorted(tests, key=lambda t: (t != COMPLETE, t))}
 
 
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Elision's, Python's and those of the ``packages`` that are installed, and the machine."""
+def environment(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of Elision, Python and those of the ``packages`` that are installed, and the machine."""
     found = {}
     for package in packages:
         try:

@@ -13,7 +13,7 @@ from elision.files import write_atomically
 from elision.parallel import Watcher
 from elision.study import folders, paper, protocol
 from elision.study.paper import Setting
-from elision.study.paper_report import SETTINGS, read_settings, report
+from elision.study.paper_report import REPRODUCTION, read_settings, report
 from elision.study.paper_run import RUNS, PaperRun, kind
 from elision.study.paper_work import execute
 from elision.study.protocol import Protocol
@@ -22,7 +22,7 @@ from elision.study.sources import DEMO, Source, end_to_end_source, feature_sourc
 
 FORMAT = 1
 _BY_KEY = ("data", "fingerprints", "training")
-SPLITS = {"video": (False,), "speaker": (True,), "both": (False, True)}
+_BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Selection:
     def __post_init__(self) -> None:
         for name in self.what:
             check_choice("table or figure", name, paper.EXPERIMENTS)
-        check_choice("split", self.split, SPLITS)
+        check_choice("split", self.split, _BY_GROUP)
         for name, value in (("seeds", self.seeds), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
@@ -136,7 +136,7 @@ def plan(
         InputError: the data cannot serve.
     """
     demo = list(data) == [DEMO]
-    proto = proto or (protocol.DEMO if demo else protocol.PAPER)
+    proto = proto or (protocol.STAND_IN if demo else protocol.PAPER)
     tables = sorted({s.table for s in selection.settings})
     if demo:
         addresses = {
@@ -208,7 +208,7 @@ def forecast(todo: Plan, out: Path, workers: int = 2) -> Forecast:
 def prepare_folder(todo: Plan, out: Path) -> None:
     """Make ``out`` the folder of this reproduction, or check that it is: results of other settings are not mixed in."""
     settings = json.loads(json.dumps(todo.settings))
-    path = out / SETTINGS
+    path = out / REPRODUCTION
     if path.is_file():
         earlier = read_settings(out)
         differences = [
@@ -251,7 +251,7 @@ def _sources(
         features = feature_sources(addresses["table2"], proto, list(extractors), out / "features", tell)
         found |= {("table2", name): source for name, source in features.items()}
     for (table, _), source in found.items():
-        if True in SPLITS[selection.split] and not source.grouped:
+        if True in _BY_GROUP[selection.split] and not source.grouped:
             raise InputError(f"{addresses[table]} names no speakers (groups): use --split video")
     return found
 
@@ -264,7 +264,7 @@ def _runs(selection: Selection, sources: dict[tuple[str, str], Source], proto: P
             source.visual, source.address, str((out / "training").absolute()),
         )
         for seed in range(selection.seeds or proto.seeds)
-        for by_group in SPLITS[selection.split]
+        for by_group in _BY_GROUP[selection.split]
         for setting in settings
         for source in [sources[setting.table, setting.extractor]]
     ]  # fmt: skip
