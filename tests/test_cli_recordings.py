@@ -45,7 +45,7 @@ def test_from_recordings_to_predictions(tmp_path, here):
 
     files = [str(tmp_path / "0.mp4"), str(tmp_path / "broken.mp4")]
     code, out, err = here("predict", run, *files, "--without", "visual", "--out", str(tmp_path / "said.csv"))
-    assert code == 0, err
+    assert code == 3, err  # one of the two could not be read
     said = pd.read_csv(tmp_path / "said.csv")
     assert said["used"].tolist()[0] == "audio"
     assert said.loc[0, ["p.h", "p.l"]].sum() == pytest.approx(1)

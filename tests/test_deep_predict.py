@@ -1,6 +1,7 @@
 """Prediction on raw files gives what the store of the same files gives; what cannot be read is told in its row."""
 
 import io
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -151,6 +152,21 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_read(model):
         predict(model, ["absent.mp4"], without=["smell"])
     with pytest.raises(InputError, match="every modality is left out"):
         predict(model, ["absent.mp4"], without=["visual", "audio"])
+
+
+def test_a_store_with_one_flipped_byte_is_neither_trained_on_nor_evaluated(model, store, tmp_path):
+    """The byte is one number of a spectrogram: everything else reads as before."""
+    copy = tmp_path / "store"
+    shutil.copytree(store.address, copy)
+    shard = copy / shard_name(0)
+    content = bytearray(shard.read_bytes())
+    place = bytes(content).index(store.window(3, "audio", 1).tobytes())
+    content[place] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"shard-00000.arrow is damaged: its SHA-256 is not the one in manifest.json"):
+        train(copy, tmp_path / "run", TrainConfig(epochs=1, batch_size=8, n_features=8))
+    with pytest.raises(InputError, match=r"shard-00000.arrow is damaged"):
+        model.predict(Store(copy))
 
 
 def test_a_model_of_cropped_pictures_asks_for_the_crop(model):

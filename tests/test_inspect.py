@@ -80,7 +80,7 @@ def test_the_report_counts(store):
     assert report.classes == {EVIL: 1, "b": 3}
     assert report.observed["b"] == {"visual": 2, "audio": 1, "face": 2}
     assert report.observed[""] == report.observed[EVIL] == {"visual": 1, "audio": 1, "face": 0}
-    assert list(report.groups.items()) == [("g2", 2), ("g10", 3)] and report.parts == {}
+    assert list(report.groups.items()) == [("g2", 2), ("g10", 3)] and report.split == {}
     assert list(report.patterns.items()) == [
         (("visual", "audio"), 2), (("face",), 1), (("visual",), 1), (("visual", "audio", "face"), 1),
     ]  # fmt: skip

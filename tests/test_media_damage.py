@@ -125,7 +125,7 @@ def test_a_text_named_mp4(tmp_path, text):
     other = write_clip(tmp_path / "other.mp4", Take(seconds=0.5))
     path = tmp_path / "text.mp4"
     path.write_text(text.format(other))
-    with pytest.raises(MediaError, match="is a text, not a recording"):
+    with pytest.raises(MediaError, match="is a text file, not a recording"):
         take_from(path)
 
 

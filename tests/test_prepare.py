@@ -287,7 +287,7 @@ def test_a_damaged_store_is_told_of(source, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(source, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="holds something else than a store"):
+    with pytest.raises(InputError, match="holds something other than a store"):
         prepare(source, tmp_path, work.job(), engine="here")
     with pytest.raises(InputError, match="is a file"):
         prepare(source, tmp_path / "thesis.txt", work.job(), engine="here")

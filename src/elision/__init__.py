@@ -5,14 +5,38 @@ from elision.lazy import lazily
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DATASETS": "elision.registries",
     "ENCODERS": "elision.registries",
     "FUSIONS": "elision.registries",
     "InputError": "elision.errors",
     "METHODS": "elision.registries",
     "MultimodalClassifier": "elision.estimator",
+    "NETWORKS": "elision.registries",
+    "TableConfig": "elision.config",
+    "TrainConfig": "elision.config",
     "TrainingError": "elision.errors",
+    "evaluate": "elision.runs.doors",
+    "load": "elision.runs.doors",
+    "predict": "elision.runs.doors",
+    "train": "elision.runs.doors",
 }
 
-__all__ = ["ENCODERS", "FUSIONS", "METHODS", "InputError", "MultimodalClassifier", "TrainingError", "__version__"]
+__all__ = [
+    "DATASETS",
+    "ENCODERS",
+    "FUSIONS",
+    "METHODS",
+    "NETWORKS",
+    "InputError",
+    "MultimodalClassifier",
+    "TableConfig",
+    "TrainConfig",
+    "TrainingError",
+    "__version__",
+    "evaluate",
+    "load",
+    "predict",
+    "train",
+]
 
-__getattr__ = lazily(__name__, _HOMES)  # ``import elision`` and ``elision --help`` stay instant
+__getattr__, __dir__ = lazily(__name__, _HOMES)  # ``import elision`` and ``elision --help`` stay instant

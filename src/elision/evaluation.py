@@ -1,6 +1,8 @@
 """How good predicted probabilities are."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
@@ -66,6 +68,47 @@ def confusion(log_probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Counts, rows the true class and columns the predicted one; shape (K, K)."""
     n_classes = log_probabilities.shape[1]
     return confusion_matrix(codes, log_probabilities.argmax(1), labels=np.arange(n_classes))
+
+
+def assess_posteriors(
+    log_probabilities: np.ndarray,
+    codes: np.ndarray,
+    classes: Sequence[str],
+    observed: Mapping[str, np.ndarray],
+    without: Callable[[str, np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    """Judge labelled samples as they are, for each pattern of modalities among them, and with each one taken away.
+
+    Args:
+        log_probabilities: shape (n, K).
+        codes: class indices, shape (n,).
+        classes: names of the class indices.
+        observed: modality -> which samples show it, shape (n,).
+        without: (modality, indices of the samples that show another) -> their log-probabilities without it.
+
+    Returns:
+        JSON: "metrics", "confusion" (counts, rows the true class), "classes", "patterns" and "removed" (by name,
+        metrics).
+    """
+    names = np.array(
+        [
+            " + ".join(m for m, shown in zip(observed, row, strict=True) if shown) or "nothing"
+            for row in np.stack(list(observed.values()), axis=1)
+        ]
+    )
+    patterns = {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+    removed = {}
+    for m in observed if len(observed) > 1 else ():
+        rest = np.flatnonzero(np.logical_or.reduce([mask for other, mask in observed.items() if other != m]))
+        if len(rest):
+            removed[m] = asdict(evaluate(without(m, rest), codes[rest]))
+    return {
+        "metrics": asdict(evaluate(log_probabilities, codes)),
+        "confusion": confusion(log_probabilities, codes).tolist(),
+        "classes": list(classes),
+        "patterns": {name: asdict(evaluate(log_probabilities[w], codes[w])) for name, w in patterns.items()},
+        "removed": removed,
+    }
 
 
 AVERAGES = ("posteriors", "logs")

@@ -9,7 +9,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -37,7 +36,7 @@ SIDE = 12
 
 @dataclass(frozen=True)
 class Modality:
-    """What every sample that shows a modality has of it.
+    """The kind and the shape of what samples show of a modality.
 
     Args:
         kind: "frames" (a JPEG per window), "image" (one JPEG), "spectrogram" (float16) or "features" (float32).
@@ -60,16 +59,23 @@ class Modality:
         return KINDS[self.kind]
 
 
-class Cells(ABC):
-    """The values of one modality in a shard, as views of its bytes."""
+@dataclass(frozen=True)
+class Cells:
+    """The values of one modality in a shard, as views of its bytes.
 
-    @abstractmethod
+    Args:
+        starts: where each row's values begin, and where the last one's end; shape (n + 1,).
+        per_row: how many values a row has that shows the modality; None where their number says nothing.
+        window: (row, window) -> one window of a row that shows the modality, not copied.
+    """
+
+    starts: np.ndarray
+    per_row: int | None
+    window: Callable[[int, int], StoredWindow]
+
     def fits(self, shown: np.ndarray) -> bool:
-        """Return whether rows that show the modality, a mask (n,), have all of its windows, and the others nothing."""
-
-    @abstractmethod
-    def window(self, row: int, window: int) -> StoredWindow:
-        """Return one window of a row that shows the modality, not copied."""
+        """Return whether rows that show the modality, a mask (n,), have all of its values, and the others none."""
+        return self.per_row is None or np.array_equal(np.diff(self.starts), np.where(shown, self.per_row, 0))
 
 
 class Kind(ABC):
@@ -85,12 +91,10 @@ class Kind(ABC):
     """Whether a drawing may be stretched, since its axes have different units."""
     encoder: ClassVar[str] = "small-cnn"
     """The network that learns from it unless another is asked for."""
-    dtype: ClassVar[str] = "float32"
-    """Of an encoder's rows."""
 
     @property
     def channels(self) -> int:
-        """How many channels an encoder's row has."""
+        """Channels of an encoder's row."""
         return 3 if self.picture else 1
 
     @property
@@ -119,9 +123,9 @@ class Kind(ABC):
     def cells(self, column: "pa.Array", modality: Modality) -> Cells:
         """Return what is in the column of a shard."""
 
-    @abstractmethod
     def split(self, value: Value) -> Sequence[StoredWindow]:
         """Return the windows of a value."""
+        return value if self.windowed else [value]
 
     @abstractmethod
     def join(self, windows: Sequence[StoredWindow]) -> Value:
@@ -144,7 +148,7 @@ class Kind(ABC):
         """The dtype of an encoder's rows."""
         import torch
 
-        return getattr(torch, self.dtype)
+        return torch.uint8 if self.picture else torch.float32
 
     def rows(
         self, n: int, windows: Iterable[np.ndarray], modality: Modality, empty: Allocate | None = None
@@ -169,9 +173,9 @@ class Kind(ABC):
             row[...] = window
         return self.arranged(rows)
 
-    @abstractmethod
     def arranged(self, rows: "Tensor") -> "Tensor":
         """Return rows as they lie in memory, (n, *memory), in an encoder's shape; not copied."""
+        return rows[:, None] if self.planar else rows
 
     @abstractmethod
     def pooled(self, windows: Sequence[np.ndarray]) -> np.ndarray:
@@ -199,7 +203,6 @@ class _Pictures(Kind):
 
     windowed: bool
     picture = True
-    dtype = "uint8"
 
     @property
     def arrow(self) -> "pa.DataType":
@@ -219,10 +222,15 @@ class _Pictures(Kind):
         return pa.array(values, self.arrow)
 
     def cells(self, column: "pa.Array", modality: Modality) -> Cells:
-        return _Jpegs(column, modality.windows if self.windowed else 0)
+        starts, nested = _view(column.buffers()[1], np.int32), self.windowed
+        offsets, content = (column.values if nested else column).buffers()[1:]
+        ends, jpegs = _view(offsets, np.int32), memoryview(content or b"")
 
-    def split(self, value: Value) -> Sequence[StoredWindow]:
-        return value if self.windowed else [value]
+        def window(row: int, window: int) -> StoredWindow:
+            place = starts[row] + window if nested else row
+            return jpegs[ends[place] : ends[place + 1]]
+
+        return Cells(starts, modality.windows if nested else None, window)
 
     def join(self, windows: Sequence[StoredWindow]) -> Value:
         jpegs = [bytes(window) for window in windows]
@@ -299,7 +307,17 @@ class _Numbers(Kind):
         return pa.ListArray.from_arrays(pa.array(starts), pa.array(flat), mask=absent)
 
     def cells(self, column: "pa.Array", modality: Modality) -> Cells:
-        return _Rows(column, self.stored, tuple(modality.shape), modality.windows)
+        starts, numbers = _view(column.buffers()[1], np.int32), _view(column.buffers()[-1], self.stored)
+        shape, size = tuple(modality.shape), math.prod(modality.shape)
+
+        def window(row: int, window: int) -> StoredWindow:
+            first = starts[row] + window * size
+            return numbers[first : first + size].reshape(shape)
+
+        return Cells(starts, modality.windows * size, window)
+
+    def join(self, windows: Sequence[StoredWindow]) -> Value:
+        return np.stack(windows) if self.windowed else windows[0].copy()
 
     def decode(self, window: StoredWindow, modality: Modality) -> np.ndarray:
         if np.shape(window) != tuple(modality.shape):
@@ -313,15 +331,6 @@ class _Spectrogram(_Numbers):
     windowed = True
     stretched = True
     stored = np.dtype("<f2")
-
-    def split(self, value: Value) -> Sequence[StoredWindow]:
-        return value
-
-    def join(self, windows: Sequence[StoredWindow]) -> Value:
-        return np.stack(windows)
-
-    def arranged(self, rows: "Tensor") -> "Tensor":
-        return rows[:, None]
 
     def pooled(self, windows: Sequence[np.ndarray]) -> np.ndarray:
         values = np.stack(windows).astype(np.float64)
@@ -355,15 +364,6 @@ class _Features(_Numbers):
     encoder = "mlp"
     stored = np.dtype("<f4")
 
-    def split(self, value: Value) -> Sequence[StoredWindow]:
-        return [value]
-
-    def join(self, windows: Sequence[StoredWindow]) -> Value:
-        return windows[0].copy()
-
-    def arranged(self, rows: "Tensor") -> "Tensor":
-        return rows
-
     def pooled(self, windows: Sequence[np.ndarray]) -> np.ndarray:
         return windows[0].astype(np.float64)
 
@@ -388,41 +388,6 @@ def form_of(value: Value) -> str:
             return "one JPEG"
         case _:
             return f"{len(value)} JPEGs"
-
-
-class _Jpegs(Cells):
-    """JPEGs, ``nested`` in a row, or one a row where that is 0."""
-
-    def __init__(self, column: "pa.Array", nested: int) -> None:
-        self.nested, self.starts = nested, _view(column.buffers()[1], np.int32)
-        offsets, content = (column.values if nested else column).buffers()[1:]
-        self.ends, self.content = _view(offsets, np.int32), memoryview(content or b"")
-
-    def fits(self, shown: np.ndarray) -> bool:
-        return not self.nested or np.array_equal(np.diff(self.starts), np.where(shown, self.nested, 0))
-
-    def window(self, row: int, window: int) -> StoredWindow:
-        position = self.starts[row] + window if self.nested else row
-        return self.content[self.ends[position] : self.ends[position + 1]]
-
-
-class _Rows(Cells):
-    """Numbers, ``windows`` times ``shape`` in a row."""
-
-    def __init__(self, column: "pa.Array", dtype: np.dtype, shape: tuple[int, ...], windows: int) -> None:
-        self.starts, self.numbers = _view(column.buffers()[1], np.int32), _view(column.buffers()[-1], dtype)
-        self.shape, self.windows = shape, windows
-
-    @cached_property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def fits(self, shown: np.ndarray) -> bool:
-        return np.array_equal(np.diff(self.starts), np.where(shown, self.windows * self.size, 0))
-
-    def window(self, row: int, window: int) -> StoredWindow:
-        first = self.starts[row] + window * self.size
-        return self.numbers[first : first + self.size].reshape(self.shape)
 
 
 def _view(buffer: "pa.Buffer | None", dtype: type | np.dtype) -> np.ndarray:

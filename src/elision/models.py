@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
-DESCRIPTION, TENSORS = "model.json", "tensors.safetensors"
+MODEL, DESCRIPTION, TENSORS = "model", "model.json", "tensors.safetensors"
 NOT_AS_SAVED = "take the folder from where it was saved, or train again"
 
 
@@ -101,6 +101,28 @@ def read_model(path: Path) -> SavedModel:
         raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): {NOT_AS_SAVED}")
     body = {name: value for name, value in whole.items() if name not in ("format", "kind", "tensors", "digest")}
     return SavedModel(whole["kind"], body, load(content))
+
+
+def model_folder(path: Path) -> Path:
+    """Return where the model of a run's folder lies; the folder itself where it is a model's own."""
+    inside = path / MODEL
+    return inside if (inside / DESCRIPTION).exists() else path
+
+
+def kind_of(path: Path) -> str:
+    """Return what wrote the model in a folder; what else is in it is not looked at.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return str(json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))["kind"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path} holds no trained model: expected the folder of a finished run, or of a saved model"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path / DESCRIPTION} is not a model's description: {NOT_AS_SAVED}") from error
 
 
 def is_model(path: Path) -> bool:

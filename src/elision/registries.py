@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from elision.data.dataset import Dataset
     from elision.encoders import Encoder
     from elision.fusion import Fusion
     from elision.methods.base import Method
@@ -94,3 +95,6 @@ NETWORKS: Registry[Callable[..., Any]] = Registry(
 )
 """Encoders of frames, spectrograms and numbers that are trained end to end: name -> a function of (name, shape of a
 row, channels, weights) that gives the backbone."""
+
+DATASETS: Registry["Callable[[], Dataset]"] = Registry({"digits": "elision.data.digits:digits"})
+"""Data sets that Elision carries: name -> a function that returns a `Dataset`."""

@@ -1,33 +1,51 @@
 """The command itself, which every verb joins, and what happens to errors."""
 
+import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from elision import __version__
-from elision.errors import InputError
+from elision.errors import InputError, TrainingError
+from elision.registries import DATASETS, ENCODERS, FUSIONS, METHODS, NETWORKS
 
 app = App(
     name="elision",
-    help="Classification from several modalities when many training samples lack one of them.",
+    help="""Classification from several modalities when many training samples lack one of them.
+
+Exit codes: 0 done; 2 something given cannot be used; 3 some samples could not be predicted; 4 training failed; 130
+interrupted.""",
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = {
-    "compare": "Which method should I use on my data, and how well will it do?",
-    "prepare": "Make a folder of recordings a data set ready for training.",
-    "inspect": "What a prepared data set holds, and whether it is whole.",
-    "train": "Train from frames and sound, through the likelihood.",
-    "evaluate": "How good is a trained model, on complete and incomplete samples?",
-    "predict": "Class probabilities for videos, sounds, images, or a manifest of them.",
-    "reproduce": "The paper's tables and figures, from your own copy of the data.",
-    "report": "Put the report of a reproduction together anew.",
-}
-"""verb -> what it is for; its module in this room is imported when it is used."""
-for _verb, _help in VERBS.items():
-    app.command(f"elision.cli.{_verb}:{_verb}", name=_verb, help=_help)
+VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report")
+"""Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
+for _verb in VERBS:
+    app.command(f"elision.cli.{_verb}:{_verb}", name=_verb)
+
+SOME_FAILED, TRAINING_FAILED = 3, 4
+"""Exit codes; 2 means that something given cannot be used."""
+EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
+"""A package that is not installed with Elision -> the extra that brings it."""
+
+_NAMED = {"METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS}
+
+
+def spell_out(text: str) -> str:
+    """Put the names of a registry in the place of its own name, such as `METHODS`."""
+    for name, registry in _NAMED.items():
+        text = text.replace(f"`{name}`", ", ".join(registry))
+    return text
+
+
+def naming_choices(verb: Callable) -> Callable:
+    """Spell out the registries that a verb's docstring names, which is its help."""
+    verb.__doc__ = spell_out(verb.__doc__ or "")
+    return verb
+
 
 Many = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 """An option that takes several words."""
@@ -36,13 +54,23 @@ Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negativ
 
 
 def main() -> None:
-    """Run the command: exit code 2 and one message for whatever cannot be used, 130 after Ctrl-C."""
+    """Run the command: one message and an exit code of its own for whatever goes wrong."""
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
     except InputError as error:
         _fail(str(error))
+    except TrainingError as error:
+        _fail(str(error), TRAINING_FAILED)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        _fail(f"this needs the package {package!r}, which is not installed: pip install 'elision[{EXTRAS[package]}]'")
+    except BrokenPipeError:  # whoever read our output, such as head, has seen enough
+        sys.stdout = None
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}: check the path, its permissions and the space on the disk")
@@ -51,6 +79,6 @@ def main() -> None:
         sys.exit(130)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     print(f"elision: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers
+from elision.cli.app import Many, Numbers, naming_choices
 from elision.errors import InputError
 
 
+@naming_choices
 def compare(  # noqa: PLR0913
     data: str = "digits",
     *,
@@ -40,15 +41,14 @@ def compare(  # noqa: PLR0913
     out
         Folder of the results; by default elision-DATA.
     methods
-        Among mle, lower-bound, zero-padding (these three by default), hgr, ae1, ae2, mean-imputation,
-        modality-dropout, late-fusion, and upper-bound (no method but a reference: mle on complete training data);
-        or all.
+        Among `METHODS`, and upper-bound (no method but a reference: mle on complete training data); or all. By default
+        mle, lower-bound and zero-padding.
     fusions
-        Among addition (the default), concatenation, outer-product.
+        Among `FUSIONS`; addition by default.
     objectives
         Among all (the default: every objective that a method has, averaged), joint, conditional.
     encoders
-        auto (the default: kernel and mlp, averaged), kernel, mlp, linear.
+        Among `ENCODERS`, or auto: kernel and mlp, averaged.
     missing
         Modalities to remove from training samples, one at a time; each, any (a random part of each sample's), none.
         By default each for complete data, none for data that lacks modalities by itself.

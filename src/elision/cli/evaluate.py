@@ -13,7 +13,7 @@ def evaluate(
     device: str = "cpu",
     workers: int = 0,
 ) -> None:
-    """How good is a trained model, on complete and incomplete samples?
+    """Judge a trained model on complete and incomplete samples.
 
     Accuracy, NLL, ECE and Brier score of the samples as they are, for each pattern of modalities among them, and with
     each modality taken away. Writes evaluation.json and confusion.png.
@@ -23,7 +23,8 @@ def evaluate(
     run
         Folder of a run, or of a model.
     data
-        A store to judge on, all its labelled samples; by default the test part of the run's own data.
+        A table, or for recordings a store, to judge on, all its labelled samples; by default the test part of the run's
+        own data.
     out
         Folder of what is written; by default RUN/evaluation.
     average
@@ -34,11 +35,11 @@ def evaluate(
         Processes that read data.
     """
     from elision.cli.tables import show_assessment
-    from elision.deep.evaluate import evaluate_run
     from elision.files import write_atomically
+    from elision.runs.doors import evaluate as judge
     from elision.study.figures import confusion_of
 
-    values = evaluate_run(run, data, average, device, workers)
+    values = judge(run, data, average=average, device=device, workers=workers)
     out = out or run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")

@@ -1,9 +1,10 @@
 """`elision predict`."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from elision.cli.app import Many
+from elision.cli.app import SOME_FAILED, Many
 from elision.errors import InputError
 
 
@@ -15,17 +16,18 @@ def predict(
     average: str = "posteriors",
     device: str = "cpu",
 ) -> None:
-    """Class probabilities for videos, sounds, images, or a manifest of them.
+    """Tell the class probabilities of new samples: rows of a table, or videos, sounds and images.
 
-    A file that cannot be read is told in its row, and the others are done. What a file lacks, and what is left out
-    with --without, is averaged out.
+    A row or file that cannot be used is told in its place, the others are done, and the exit code is 3. What a sample
+    lacks, and what is left out with --without, is averaged out.
 
     Parameters
     ----------
     run
         Folder of a run, or of a model.
     files
-        Videos, sound files and images, one sample each; or manifests (.csv, .parquet), a sample a row.
+        For a run of a table, tables (.csv, .parquet) with the columns that it was trained on and, if you like, id; for
+        one of recordings videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
     without
         Modalities not to be used, such as audio.
     out
@@ -35,19 +37,21 @@ def predict(
     device
         cpu, cuda, cuda:1.
     """
-    from elision.deep.model import load_model
-    from elision.deep.predict import predict as say
+    from elision.runs.doors import predict as say
 
     if not files:
-        raise InputError("expected files to predict: videos, sounds, images or a manifest")
+        raise InputError("expected files to predict: a table, or videos, sounds, images")
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"--out {out} ends in {out.suffix!r}: expected .csv or .parquet")
-    model = load_model(run, device)
-    said = say(model, files, tuple(without or ()), average)
+    options = {"without": tuple(without or ()), "average": average, "device": device}
+    predictions = list(_watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options)))
+    classes = next((list(p.probabilities) for p in predictions if not p.problem), [])
     if out is None:
-        _show(list(_watched(said)), model.classes)
+        _show(predictions, classes)
     else:
-        _write(list(_watched(said)), model.classes, out)
+        _write(predictions, classes, out)
+    if any(p.problem for p in predictions):
+        sys.exit(SOME_FAILED)
 
 
 def _watched(predictions: Iterator) -> Iterator:

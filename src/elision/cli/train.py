@@ -1,44 +1,47 @@
 """`elision train`."""
 
+import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many
-from elision.config import EncoderConfig, TrainConfig
+from elision.cli.app import Many, naming_choices, spell_out
+from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
 from elision.errors import InputError
-from elision.registries import FUSIONS, METHODS
 
 _BY_HAND = ("encoders", "options", "loggers")
 
 
-def _described() -> dict[str, str]:
-    """option -> what `TrainConfig` says of it."""
-    text = TrainConfig.__doc__.partition("Args:")[2]
+def _described(config: type[Config]) -> dict[str, str]:
+    """Return what a config's docstring says of each option."""
+    text = config.__doc__.partition("Args:")[2]
     entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)
-    told = {"`METHODS`": METHODS, "`FUSIONS`": FUSIONS}
-    return {name: reduce(_spell_out, told.items(), " ".join(words.split())) for name, words in entries}
-
-
-def _spell_out(text: str, registry: tuple[str, Iterable[str]]) -> str:
-    return text.replace(f"in {registry[0]}", "among " + ", ".join(registry[1]))
+    return {name: spell_out(" ".join(words.split()).replace("in `", "among `")) for name, words in entries}
 
 
 def _flags() -> type:
-    """A dataclass of `TrainConfig`'s options, each None where it is not given."""
-    described = _described()
-    types = {
-        f.name: Annotated[f.type | None, Parameter(help=described[f.name], show_default=False)]
-        for f in fields(TrainConfig)
-        if f.name not in _BY_HAND
-    }
+    """Make a dataclass of both configs' options, each None where it is not given; the help tells their defaults."""
+    kinds = {TrainConfig: "recordings", TableConfig: "tables"}
+    types: dict[str, Any] = {}
+    for config, kind in kinds.items():
+        described = _described(config)
+        for f in fields(config):
+            if f.name in _BY_HAND or f.name in types:
+                continue
+            others = [f2 for c in kinds if c is not config for f2 in fields(c) if f2.name == f.name]
+            if not others:
+                told = f"{described[f.name]} [default: {f.default}; {kind} only]"
+            elif others[0].default == f.default:
+                told = f"{described[f.name]} [default: {f.default}]"
+            else:
+                told = f"{described[f.name]} [default: {f.default}; of a table: {others[0].default}]"
+            types[f.name] = Annotated[f.type | None, Parameter(help=told, show_default=False)]
     body = {"__module__": __name__, "__annotations__": types, **dict.fromkeys(types)}
     return dataclass(frozen=True)(type("Flags", (), body))
 
@@ -47,6 +50,7 @@ Flags = _flags()
 _NOTHING_GIVEN = Flags()
 
 
+@naming_choices
 def train(  # noqa: PLR0913
     data: str | None = None,
     *,
@@ -60,15 +64,16 @@ def train(  # noqa: PLR0913
     logger: Many = None,
     options: Annotated[Flags, Parameter(name="*")] = _NOTHING_GIVEN,
 ) -> None:
-    """Train encoders, fusion and label layer together on a prepared store, from frames and sound.
+    """Train a classifier on a table of numbers, or networks and classifier together on a store of recordings.
 
-    Writes config.json, log.csv, checkpoints, model and result.json into the run's folder. Stopped at any moment, it
-    goes on exactly where it was with --resume.
+    Writes config.json, data.json, model/ and result.json into the run's folder, and for recordings log.csv and
+    checkpoints. Stopped at any moment, it ends with --resume in the model that it would have been.
 
     Parameters
     ----------
     data
-        A store that `elision prepare` made: a folder, or an address such as s3://bucket/store.
+        A table (.csv, .parquet; see `elision compare --help`), "digits", or a store that `elision prepare` made: a
+        folder, or an address such as s3://bucket/store.
     out
         Folder of the run.
     resume
@@ -76,7 +81,8 @@ def train(  # noqa: PLR0913
     config
         A config file, JSON or YAML, such as a run's config.json. Options beside it win.
     encoder
-        MODALITY=NAME, such as visual=resnet18 audio=small-cnn: resnet18, resnet34, resnet50, vgg16, small-cnn, mlp.
+        MODALITY=NAME, such as visual=resnet18 audio=small-cnn, among `NETWORKS`; of a table among `ENCODERS` and auto
+        (kernel and mlp, averaged), and one NAME for all modalities.
     weights
         MODALITY=WEIGHTS, pretrained ones by torchvision's name, such as visual=IMAGENET1K_V2.
     frozen
@@ -86,8 +92,7 @@ def train(  # noqa: PLR0913
     logger
         mlflow, tensorboard: beside log.csv, which is always written.
     """
-    from elision.deep import processes
-    from elision.deep.train import train as run
+    from elision.runs.doors import is_table
 
     if resume is not None and (out is not None or data is not None):
         raise InputError("--resume names the run's folder, which knows its data: leave DATA and --out out")
@@ -97,10 +102,21 @@ def train(  # noqa: PLR0913
         )
     if resume is not None and not (resume / "config.json").is_file():
         raise InputError(f"{resume} holds no run to resume: expected the folder of a training that was begun")
-    chosen = _config(resume / "config.json" if resume and config is None else config)
-    chosen = replace(chosen, **_given(options), **({"loggers": tuple(logger)} if logger else {}))
+    known = json.loads((resume / "data.json").read_text(encoding="utf-8"))["address"] if resume else data
+    path = resume / "config.json" if resume and config is None else config
+    if is_table(known):
+        network = {"--weights": weights, "--frozen": frozen, "--augment": augment, "--logger": logger}
+        wrong = next((flag for flag, value in network.items() if value), None)
+        if wrong:
+            raise InputError(f"{wrong} is for recordings, and {known} is a table")
+        _train_table(known, resume, out, _table_config(path, options, encoder or (), str(known)))
+        return
+    chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, str(known))
+    chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))
     from elision.cli.progress import training
+    from elision.deep import processes
+    from elision.deep.train import train as run
 
     with training() as report:
         result = run(data, resume or out, chosen, resume is not None, report)
@@ -118,12 +134,38 @@ def train(  # noqa: PLR0913
     print(f"Model: {result.folder / 'model'}")
 
 
-def _config(path: Path | None) -> TrainConfig:
-    return TrainConfig() if path is None else TrainConfig.read(path)
+def _train_table(data: str, resume: Path | None, out: Path | None, config: TableConfig) -> None:
+    from elision.cli.tables import show_assessment
+    from elision.runs.table import train_table
+
+    result = train_table(data, resume or out, config, resume is not None)
+    show_assessment(result.values["test"])
+    print(f"Model: {result.folder / 'model'}")
 
 
-def _given(options: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if value is not None}
+def _changed(config: Any, options: Any, data: str) -> Any:
+    """Return a config, or the default of a class, with the options that were given."""
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    names = {f.name for f in fields(config)}
+    wrong = next((name for name in given if name not in names), None)
+    if wrong:
+        kinds = (
+            ("a table", "recordings") if names == {f.name for f in fields(TableConfig)} else ("recordings", "a table")
+        )
+        flag = "--" + wrong.replace("_", "-")
+        raise InputError(f"{flag} is for {kinds[1]}, and {data} is {kinds[0]}: leave it out")
+    return config(**given) if isinstance(config, type) else replace(config, **given)
+
+
+def _table_config(path: Path | None, options: Any, encoders: Iterable[str], data: str) -> TableConfig:
+    config = _changed(TableConfig if path is None else TableConfig.read(path), options, data)
+    chosen = dict(config.encoders) if isinstance(config.encoders, Mapping) else {}
+    for pair in encoders:
+        modality, equals, name = pair.partition("=")
+        if not equals:
+            return replace(config, encoders=pair)
+        chosen[modality] = name
+    return replace(config, encoders=chosen or config.encoders)
 
 
 def _encoders(

@@ -3,7 +3,7 @@
 from elision.lazy import lazily
 
 _HOMES = {
-    "DATASETS": "elision.data.sources",
+    "DATASETS": "elision.registries",
     "Dataset": "elision.data.dataset",
     "Segments": "elision.data.segments",
     "Store": "elision.data.store",
@@ -14,4 +14,4 @@ _HOMES = {
 
 __all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_manifest"]
 
-__getattr__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers
+__getattr__, __dir__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers

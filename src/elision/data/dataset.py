@@ -1,12 +1,16 @@
 """A data set as methods see it: arrays with NaN for what is missing, labels, and what a split must respect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from elision.files import sha256_of
 from elision.inputs import observed_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Dataset:
         labels: class names; "" where there is no label; shape (n,), str.
         groups: samples of one group stay together in a split, shape (n,), or None.
         parts: "train", "val" or "test" where the split is given, shape (n,), or None.
+        ids: a name of each sample, shape (n,), str; None numbers them from 1.
+        columns: modality -> a name of each of its numbers; None makes them of the modality and their positions.
     """
 
     name: str
@@ -26,6 +32,8 @@ class Dataset:
     labels: np.ndarray
     groups: np.ndarray | None = None
     parts: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    columns: Mapping[str, Sequence[str]] | None = None
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
@@ -46,6 +54,30 @@ class Dataset:
     def codes(self) -> np.ndarray:
         """Index of each label in `classes`, -1 where there is none; shape (n,)."""
         return np.where(self.labels == "", -1, np.searchsorted(self.classes, self.labels))
+
+    def frame(self, observed: Mapping[str, np.ndarray] | None = None) -> "pd.DataFrame":
+        """Return the numbers as one table, its index the ids; NaN where ``observed`` hides a modality.
+
+        Args:
+            observed: modality -> which samples may show it, shape (n,); None hides nothing.
+        """
+        import pandas as pd
+
+        names = np.arange(1, len(self.labels) + 1).astype(str) if self.ids is None else self.ids
+        blocks = []
+        for m, values in self.arrays.items():
+            flat = values.reshape(len(values), -1)
+            shown = flat if observed is None else np.where(observed[m][:, None], flat, np.nan)
+            blocks.append(pd.DataFrame(shown, index=names, columns=self.named_columns[m]))
+        return pd.concat(blocks, axis=1)
+
+    @property
+    def named_columns(self) -> dict[str, list[str]]:
+        """modality -> the columns of `frame` that are its numbers."""
+        if self.columns is not None:
+            return {m: list(names) for m, names in self.columns.items()}
+        sizes = {m: a.reshape(len(a), -1).shape[1] for m, a in self.arrays.items()}
+        return {m: [f"{m}.{i}" for i in range(size)] for m, size in sizes.items()}
 
     def features(self) -> Mapping[str, np.ndarray]:
         """Return the numbers of each sample by modality: the arrays themselves."""

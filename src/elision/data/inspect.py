@@ -14,6 +14,7 @@ from PIL import Image
 from elision.data.problems import read_problems
 from elision.data.recording import Problem
 from elision.data.schema import StoreInfo
+from elision.data.splits import PARTS
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.files import Address, local, write_atomically
@@ -55,7 +56,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a store holds and whether it is whole; the fields marked * are empty where shards are damaged.
+    """The content of a store, and whether it is whole; fields marked * are empty where shards are damaged.
 
     Args:
         address: of the store.
@@ -65,7 +66,7 @@ class Inspection:
         unlabelled: samples without a label.
         observed: label -> modality -> samples that show it; "" for those without a label. *
         groups: group -> samples; *, and empty where not given.
-        parts: "train", "val", "test" -> samples; *, and empty where not given.
+        split: "train", "val", "test" -> samples; *, and empty where not given.
         patterns: the modalities that samples show -> how many show just these; the most frequent first. *
         durations: seconds of the samples that were recorded over time, sorted, shape (n,). *
         set_aside: what preparation left out, and why.
@@ -79,7 +80,7 @@ class Inspection:
     unlabelled: int
     observed: Mapping[str, Mapping[str, int]]
     groups: Mapping[str, int]
-    parts: Mapping[str, int]
+    split: Mapping[str, int]
     patterns: Mapping[tuple[str, ...], int]
     durations: np.ndarray
     set_aside: tuple[Problem, ...]
@@ -122,10 +123,10 @@ def inspect(address: Address, page: Path | None = None) -> Inspection:
 def _report(store: Store, damaged: tuple[str, ...]) -> Inspection:
     counts = store.info.counts
     set_aside, lacking = read_problems(store.address)
-    observed, groups, parts, patterns, durations = {}, {}, {}, {}, np.empty(0)
+    observed, groups, split, patterns, durations = {}, {}, {}, {}, np.empty(0)
     if not damaged:
         observed = _observed(store)
-        groups, parts = (dict(Counter([] if v is None else v.tolist())) for v in (store.groups, store.parts))
+        groups, split = (dict(Counter([] if v is None else v.tolist())) for v in (store.groups, store.parts))
         patterns = _patterns(store.observed)
         durations = np.sort(store.durations[~np.isnan(store.durations)])
     return Inspection(
@@ -136,7 +137,7 @@ def _report(store: Store, damaged: tuple[str, ...]) -> Inspection:
         unlabelled=counts["unlabelled"],
         observed=observed,
         groups=dict(sorted(groups.items(), key=lambda item: _as_people_count(item[0]))),
-        parts={part: parts[part] for part in ("train", "val", "test") if part in parts},
+        split={value: split[value] for value in PARTS if value in split},
         patterns=patterns,
         durations=durations,
         set_aside=set_aside,

@@ -1,6 +1,7 @@
 """Manifests: a table with a row per sample, from CSV or Parquet."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,64 @@ def read_manifest(path: Path) -> Dataset:
             raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
     text = {name: parse_text(table[name]) for name in RESERVED if name in table}
     check_samples(path, text, table.index + 2)
-    return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"))
+    ids = text.get("id", (table.index + 2).astype(str).to_numpy())
+    return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"), ids, features)
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Samples of a table for a model that knows its columns.
+
+    Args:
+        ids: of each row; its row number where the table has no column id.
+        frame: the model's columns that the table has; NaN where a cell is blank.
+        labels: "" where there is none, shape (n,); None where the table has no column label.
+        problems: position -> why the row cannot be used.
+        absent: modalities of which the table has no column.
+        ignored: columns that the model does not use.
+    """
+
+    ids: list[str]
+    frame: pd.DataFrame
+    labels: np.ndarray | None
+    problems: Mapping[int, str]
+    absent: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def read_new_rows(path: Path, columns: Mapping[str, Sequence[str]]) -> NewRows:
+    """Read a table of new samples: by the names of the columns, whatever their order.
+
+    Args:
+        path: ends in .csv or .parquet.
+        columns: modality -> its columns, as the model was trained on.
+
+    Raises:
+        InputError: the table lacks some columns of a modality, and not all; or it has none that the model knows.
+    """
+    table = read_table(path, RESERVED, "a table of new samples, .csv or .parquet")
+    present = set(map(str, table.columns))
+    absent = tuple(m for m, names in columns.items() if not present & set(names))
+    lacking = [c for m, names in columns.items() if m not in absent for c in names if c not in present]
+    if lacking or len(absent) == len(columns):
+        expected = lacking or [c for names in columns.values() for c in names]
+        listed = ", ".join(expected[:8]) + (f", ... ({len(expected)} in all)" if len(expected) > 8 else "")
+        raise InputError(
+            f"{path} lacks columns that the model was trained on: {listed}; a modality may be missing as a whole"
+        )
+    wanted = [c for m, names in columns.items() if m not in absent for c in names]
+    values, problems = {}, {}
+    for column in wanted:
+        numbers, wrong = parse_numbers(path, table[column])
+        values[column] = np.where(wrong, np.nan, numbers)
+        for position in np.flatnonzero(wrong).tolist():
+            cell = str(table[column].iloc[position])
+            reason = f"row {table.index[position] + 2}, column {column!r}: {cell!r} is not a finite number"
+            problems.setdefault(position, reason)
+    text = {name: parse_text(table[name]) for name in RESERVED if name in table}
+    ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
+    ignored = tuple(c for c in map(str, table.columns) if c not in wanted and c not in RESERVED)
+    return NewRows(ids, pd.DataFrame(values), text.get("label"), problems, absent, ignored)
 
 
 def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:

@@ -200,7 +200,7 @@ def _finished(dest: Address, parameters: Mapping[str, Any], staging: Path | None
             raise InputError(f"{dest} is a file: expected a folder for the store") from None
         begun = ((staging or folder / STAGING_FOLDER) / SETTINGS_FILE).is_file() if folder else False
         if folder and folder.exists() and not begun and any(path.name != STAGING_FOLDER for path in folder.iterdir()):
-            raise InputError(f"{dest} holds something else than a store: choose another DEST") from None
+            raise InputError(f"{dest} holds something other than a store: choose another DEST") from None
         return False
     refuse_differences(dest, dict(store.info.parameters), parameters, "choose")
     damaged = store.verify()

@@ -93,7 +93,7 @@ class StoreInfo:
 
 
 def shard_name(number: int) -> str:
-    """shard-00000.arrow and so on."""
+    """Return the name of a shard's file: shard-00000.arrow for number 0."""
     return f"shard-{number:05d}.arrow"
 
 
@@ -121,11 +121,11 @@ def read_manifest(folder: Address) -> StoreInfo:
         raise InputError(f"{where} is not the manifest of a store: expected one that Elision wrote; {_MAKE}") from error
     if version != STORE_FORMAT:
         raise InputError(
-            f"{where} has format {version!r}, and this Elision reads {STORE_FORMAT}: install the other's version"
+            f"{where} has format {version!r}, and this Elision reads {STORE_FORMAT}: install the Elision that wrote it"
         )
     if digest != sha256_of_json(content):
         raise InputError(
-            f"{where} was edited or damaged: its content does not give its sha256; prepare the store again"
+            f"{where} was edited or damaged: its content does not match its SHA-256; prepare the store again"
         )
     modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in content["modalities"].items()}
     shards = tuple(Shard(**entry) for entry in content["shards"])

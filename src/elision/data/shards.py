@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from elision.data.schema import Row, Shard
 from elision.errors import InputError
-from elision.files import Address, read_file, sha256_of, write_atomically
+from elision.files import Address, sha256_of, write_atomically
 from elision.kinds import Modality, StoredWindow
 
 TEXT = ("id", "label", "group", "split")
@@ -39,18 +39,9 @@ def write_shard(path: Address, rows: Sequence[Row], modalities: Mapping[str, Mod
         _check(row, modalities)
     content = _encode(rows, modalities)
     write_atomically(path, content)
-    return _entry(path, content, rows, modalities)
-
-
-def describe_shard(path: Address, modalities: Mapping[str, Modality]) -> Shard:
-    """Return the entry of a shard that is there already, as `write_shard` returned it; all of it is read.
-
-    Raises:
-        FileNotFoundError: there is none.
-        InputError: it is cut short, or no shard of these modalities.
-    """
-    content = read_file(path)
-    return _entry(path, content, list(Columns(pa.py_buffer(content), modalities, str(path)).rows()), modalities)
+    labels = dict(sorted(Counter(row.label for row in rows).items()))
+    observed = {m: sum(m in row.values for row in rows) for m in modalities}
+    return Shard(Path(str(path)).name, len(rows), len(content), sha256_of(content), labels, observed)
 
 
 class Columns:
@@ -152,9 +143,3 @@ def _check(row: Row, modalities: Mapping[str, Modality]) -> None:
             raise InputError(f"{where}: expected modalities among {', '.join(modalities)}")
         if fault := modalities[m].form.fault(value, modalities[m]):
             raise InputError(f"{where} {fault}")
-
-
-def _entry(path: Address, content: bytes, rows: Sequence[Row], modalities: Mapping[str, Modality]) -> Shard:
-    labels = dict(sorted(Counter(row.label for row in rows).items()))
-    observed = {m: sum(m in row.values for row in rows) for m in modalities}
-    return Shard(Path(str(path)).name, len(rows), len(content), sha256_of(content), labels, observed)

@@ -1,14 +1,11 @@
 """Where data comes from: a name, a manifest, or a prepared store."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from elision.data.dataset import Dataset
-from elision.data.digits import digits
 from elision.data.manifest import check_samples, read_manifest
 from elision.files import local
-
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+from elision.registries import DATASETS
 
 
 def load(source: str) -> Dataset:

@@ -45,7 +45,7 @@ def stratified_part(
 def split(
     codes: np.ndarray, groups: np.ndarray | None, seed: int, classes: Sequence[object] | None = None
 ) -> np.ndarray:
-    """ "train", "val" or "test" for each sample: 70 / 15 / 15, stratified by class, or by whole groups.
+    """Return "train", "val" or "test" for each sample: 70 / 15 / 15, stratified by class, or by whole groups.
 
     Args:
         codes: class of each sample, -1 where there is no label (such a sample is trained on); shape (n,).

@@ -210,7 +210,7 @@ def refuse_differences(dest: Address, earlier: Mapping, now: Mapping, advice: st
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     if names:
         listed = "; ".join(f"{name} was {before.get(name)}, now {after.get(name)}" for name in names)
-        raise InputError(f"{dest} was prepared otherwise ({listed}): {advice} another DEST")
+        raise InputError(f"{dest} was prepared with other settings ({listed}): {advice} another DEST")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """How good a trained model is: segments to samples, per pattern of observed modalities."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.rows import Reading
 from elision.errors import InputError
-from elision.evaluation import average_segments, confusion, evaluate
+from elision.evaluation import assess_posteriors, average_segments
 from elision.methods import Method
 
 
@@ -85,24 +84,13 @@ def assess(
     classes = store.classes.tolist() if classes is None else list(classes)
     codes = class_codes(store, samples, classes)
     logs = sample_posteriors(method, store, samples, observed, reading, average)
-    patterns = {
-        name: asdict(evaluate(logs[where], codes[where])) for name, where in _patterns(observed, samples).items()
-    }
-    removed = {}
-    for m in observed if len(observed) > 1 else ():
+
+    def without(m: str, rest: np.ndarray) -> np.ndarray:
         others = {**observed, m: np.zeros_like(observed[m])}
-        shows = np.logical_or.reduce([mask[samples] for other, mask in others.items() if other != m])
-        if shows.any():
-            without = sample_posteriors(method, store, samples[shows], others, reading, average)
-            removed[m] = asdict(evaluate(without, codes[shows]))
-    return {
-        "metrics": asdict(evaluate(logs, codes)),
-        "confusion": confusion(logs, codes).tolist(),
-        "classes": classes,
-        "average": average,
-        "patterns": patterns,
-        "removed": removed,
-    }
+        return sample_posteriors(method, store, samples[rest], others, reading, average)
+
+    shown = {m: mask[samples] for m, mask in observed.items()}
+    return assess_posteriors(logs, codes, classes, shown, without) | {"average": average}
 
 
 def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -113,15 +101,6 @@ def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np
             f"class {str(unseen[0])!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
         )
     return np.array([classes.index(label) for label in store.labels[samples]], dtype=np.int64)
-
-
-def _patterns(observed: Mapping[str, np.ndarray], samples: np.ndarray) -> dict[str, np.ndarray]:
-    """ "visual + audio" -> which of the samples show exactly those, for the patterns that occur."""
-    table = np.stack([mask[samples] for mask in observed.values()], axis=1)
-    names = np.array(
-        [" + ".join(m for m, shown in zip(observed, row, strict=True) if shown) or "nothing" for row in table]
-    )
-    return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
 
 
 def _n_classes(method: Method) -> int:

@@ -20,7 +20,7 @@ from elision.deep.rows import Reading
 from elision.errors import InputError
 from elision.kinds import Modality
 from elision.methods import Method
-from elision.models import DESCRIPTION, TENSORS, read_model, write_model
+from elision.models import DESCRIPTION, TENSORS, model_folder, read_model, write_model
 
 KIND = "recordings"
 
@@ -121,8 +121,7 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
     Raises:
         InputError: it is no model, or not what was written.
     """
-    folder = Path(path)
-    folder = folder / "model" if (folder / "model" / DESCRIPTION).exists() else folder
+    folder = model_folder(Path(path))
     saved = read_model(folder)
     if saved.kind != KIND:
         raise InputError(

@@ -1,7 +1,6 @@
 """Class probabilities of what a user has: videos, sound files, images, and lists of recordings."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,10 @@ from elision.evaluation import average_segments
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
+from elision.prediction import Prediction
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _TABLES = (".csv", ".parquet")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A model's answer for one sample: class probabilities, or why there are none.
-
-    Args:
-        id: the file's path, or the id in the list of recordings.
-        label: the most probable class; "" where there is a problem.
-        probabilities: class -> probability; empty where there is a problem.
-        found: modalities that its files show, of those that the model takes.
-        used: of these, those that were not left out on request.
-        problem: why nothing could be said; "" otherwise.
-    """
-
-    id: str
-    label: str
-    probabilities: Mapping[str, float]
-    found: tuple[str, ...]
-    used: tuple[str, ...]
-    problem: str = ""
 
 
 def predict(

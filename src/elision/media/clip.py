@@ -155,7 +155,7 @@ class OpenClip:
         rolls = {s.index: Roll() for s in streams}
         for count, packet in enumerate(self._read(*streams)):
             if count > MAX_PACKETS:
-                raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: it is damaged, or cut it into clips")
+                raise MediaError(self.path, f"has more than {MAX_PACKETS} packets: cut it, unless it is damaged")
             rolls[packet.stream.index].add(packet)
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
         origin = self.container.start_time
@@ -219,5 +219,5 @@ def _reason(path: Path, error: Exception) -> str:
     if head[4:8] == b"ftyp":
         return "is a truncated or damaged mp4: its index (moov) is not there"
     if not any(byte < 9 for byte in head):
-        return "is a text, not a recording"
+        return "is a text file, not a recording"
     return f"is not a recording, or of a format that is not read: {getattr(error, 'strerror', None) or error}"

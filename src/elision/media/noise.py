@@ -1,8 +1,8 @@
 """White noise that is the same for a sample wherever and whenever it is made."""
 
-import hashlib
-
 import numpy as np
+
+from elision.files import sha256_of
 
 _DRAWN_TOGETHER = 2**14  # samples
 
@@ -19,6 +19,6 @@ def white(key: str, first: int, count: int) -> np.ndarray:
 
 
 def _block(key: str, number: int) -> np.ndarray:
-    digest = hashlib.sha256(f"{key}\0{number}".encode()).digest()
+    digest = bytes.fromhex(sha256_of(f"{key}\0{number}".encode()))
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
     return generator.standard_normal(_DRAWN_TOGETHER, dtype=np.float32)

@@ -1,0 +1,25 @@
+"""What a trained model says of one sample, whatever it was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's answer for one sample: class probabilities, or why there are none.
+
+    Args:
+        id: the file's path, or the id in the list of recordings.
+        label: the most probable class; "" where there is a problem.
+        probabilities: class -> probability; empty where there is a problem.
+        found: modalities that its files show, of those that the model takes.
+        used: of these, those that were not left out on request.
+        problem: why nothing could be said; "" otherwise.
+    """
+
+    id: str
+    label: str
+    probabilities: Mapping[str, float]
+    found: tuple[str, ...]
+    used: tuple[str, ...]
+    problem: str = ""

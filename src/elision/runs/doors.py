@@ -1,0 +1,135 @@
+"""The doors that tables and recordings share. What each kind needs is imported once the kind is known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elision.errors import InputError
+from elision.models import kind_of, model_folder
+from elision.registries import DATASETS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from elision.config import TableConfig, TrainConfig
+    from elision.deep.model import DeepModel
+    from elision.estimator import MultimodalClassifier
+
+TABLES = (".csv", ".parquet")
+"""How the name of a table ends."""
+
+
+def is_table(data: str | Path) -> bool:
+    """Return whether data is a table, or a data set that Elision carries, and no store."""
+    return str(data) in DATASETS or str(data).lower().endswith(TABLES)
+
+
+def train(
+    data: str | Path | None,
+    out: str | Path,
+    config: "TableConfig | TrainConfig | None" = None,
+    resume: bool = False,
+    **options: Any,
+) -> Any:
+    """Train a method on a table or on a store of recordings, into the folder of a run.
+
+    Args:
+        data: a .csv or .parquet file, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
+        out: folder of the run.
+        config: `TableConfig` or `TrainConfig`; None is the default of the data's kind, or with ``resume`` the run's.
+        resume: go on with what was begun in ``out``.
+        **options: further ones for recordings, see `elision.deep.train.train`.
+
+    Returns:
+        A `elision.runs.table.TableResult`, or for recordings a `elision.deep.train.Result`.
+
+    Raises:
+        InputError: data, config and folder do not go together.
+        TrainingError: the loss is no longer a number.
+    """
+    from elision.config import TableConfig
+    from elision.deep.folder import DATA
+
+    if resume and data is None and (Path(out) / DATA).is_file():
+        import json
+
+        data = json.loads((Path(out) / DATA).read_text(encoding="utf-8"))["address"]
+    if data is not None and is_table(data):
+        from elision.runs.table import train_table
+
+        if config is not None and not isinstance(config, TableConfig):
+            raise InputError(f"{data} is a table: expected a TableConfig, got a {type(config).__name__}")
+        return train_table(str(data), Path(out), config, resume)
+    if isinstance(config, TableConfig):
+        raise InputError(f"{data} is no table (.csv, .parquet): expected a TrainConfig, got a TableConfig")
+    from elision.deep.train import train as train_recordings
+
+    return train_recordings(data, out, config, resume, **options)
+
+
+def load(
+    path: str | Path, device: str = "cpu", modules: "Mapping[str, nn.Module] | None" = None
+) -> "MultimodalClassifier | DeepModel":
+    """Open any trained run or saved model: a `MultimodalClassifier` of a table, or a `DeepModel` of recordings.
+
+    Args:
+        path: the folder of a run, or of a saved model.
+        device: where it is to compute.
+        modules: modality -> module of the user's own, where the model was trained with some.
+
+    Raises:
+        InputError: there is no model, or it is not what was written.
+    """
+    folder = model_folder(Path(path))
+    if kind_of(folder) == "classifier":
+        from elision.estimator import MultimodalClassifier
+
+        return MultimodalClassifier.load(folder, modules, device)
+    from elision.deep.model import load_model
+
+    return load_model(folder, device, modules)
+
+
+def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Judge a trained run on the test part of its own data, or on all labelled samples of other data.
+
+    Args:
+        run: folder of a run, or with ``data`` of a model.
+        data: a table for a run of a table, a store for one of recordings; None is the run's own.
+        **options: of recordings, see `elision.deep.evaluate.evaluate_run`; a table has no use for them.
+
+    Returns:
+        JSON: "data", "samples", and what `elision.evaluation.assess_posteriors` says.
+    """
+    if kind_of(model_folder(Path(run))) == "classifier":
+        from elision.runs.table import evaluate_table
+
+        return evaluate_table(Path(run), None if data is None else str(data))
+    if data is not None and is_table(data):
+        raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")
+    from elision.deep.evaluate import evaluate_run
+
+    return evaluate_run(run, data, **options)
+
+
+def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], None] = print, **options: Any) -> Any:
+    """Yield what a trained run says of each new sample; one that cannot be used is told in its own prediction.
+
+    Args:
+        run: folder of a run, or of a model.
+        files: tables for a run of a table; videos, sounds, images or lists of them for one of recordings.
+        tell: told once of modalities and columns that are not there, or not used.
+        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds.
+    """
+    if kind_of(model_folder(Path(run))) == "classifier":
+        from elision.runs.table import predict_table
+
+        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())))
+    for file in files:
+        if Path(file).is_dir():
+            raise InputError(f"{file} is a folder: expected videos, sounds, images, or a list of them (.csv, .parquet)")
+    from elision.deep.model import load_model
+    from elision.deep.predict import predict as predict_recordings
+
+    device = options.pop("device", "cpu")
+    return predict_recordings(load_model(run, device), files, **options)

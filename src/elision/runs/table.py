@@ -1,0 +1,264 @@
+"""Runs on tables: `MultimodalClassifier` on the table's own split, in the same kind of folder as runs on recordings."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elision.config import TableConfig
+from elision.data.dataset import Dataset
+from elision.data.manifest import read_new_rows
+from elision.data.partition import Partition, Removal
+from elision.data.sources import load
+from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
+from elision.errors import InputError
+from elision.estimator import MultimodalClassifier
+from elision.evaluation import assess_posteriors
+from elision.files import write_atomically
+from elision.models import model_folder
+from elision.prediction import Prediction
+from elision.registries import DATASETS
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """A finished training on a table.
+
+    Args:
+        folder: of the run.
+        values: what result.json holds.
+    """
+
+    folder: Path
+    values: dict[str, Any]
+
+
+def train_table(address: str, out: Path, config: TableConfig | None, resume: bool) -> TableResult:
+    """Fit a classifier on a table's training part, judge it on the test part, and write the run's folder.
+
+    It holds config.json, data.json, model/ and result.json. A training that was stopped starts anew with ``resume``,
+    and ends in the same model, bit for bit: a fit of a table takes seconds.
+
+    Args:
+        address: a .csv or .parquet file, or a name in `DATASETS`.
+        out: folder of the run, not used before unless ``resume``.
+        config: None is the default, or with ``resume`` that of the run.
+        resume: go on with what was begun in ``out``.
+
+    Raises:
+        InputError: table, config and folder do not go together.
+        TrainingError: the loss is no longer a number.
+    """
+    folder = RunFolder(out)
+    _check_folder(folder, resume)
+    saved = TableConfig.read(out / CONFIG) if resume else None
+    config = config or saved or TableConfig()
+    data = load(address)
+    parts = partition(data, config)
+    parts.check()
+    described = {"address": _lasting(address), "fingerprint": data.fingerprint()}
+    if saved:
+        _check_same(out, saved, config, described)
+    with folder.locked():
+        if saved and (out / RESULT).is_file() and (out / MODEL).is_dir():
+            return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
+        config.write(out / CONFIG)
+        write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
+        model, values = _fit(data, parts, config)
+        model.save(out / MODEL)
+        write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
+    return TableResult(out, values)
+
+
+def partition(data: Dataset, config: TableConfig) -> Partition:
+    """Split a table and remove modalities from its training part, as the config says."""
+    removal = Removal(config.missing, config.rate, config.mechanism)
+    return Partition.of(data, config.seed, config.by_group, removal)
+
+
+def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
+    """Judge a run's classifier on the test part of its own table, or on all labelled rows of another.
+
+    Raises:
+        InputError: there is no table, it lacks columns, or a label is of no class that was trained.
+    """
+    model = MultimodalClassifier.load(model_folder(run), device="cpu")
+    own = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else None
+    if address is None and own is None:
+        raise InputError(f"{run} is no run that knows its data: say which table to evaluate on")
+    if own is not None and (address is None or _is_own(address, own)):
+        data = load(own["address"])
+        if data.fingerprint() != own["fingerprint"]:
+            raise InputError(f"{own['address']} is not what the run was trained on: name the table to evaluate on")
+        parts = partition(data, TableConfig.read(run / CONFIG))
+        frame, codes, name = data.frame().iloc[parts.test], data.codes[parts.test], own["address"]
+        what = "test part of the training data"
+    else:
+        rows = read_new_rows(Path(address), _columns(model))
+        if rows.problems:
+            raise InputError(f"{address}, {next(iter(rows.problems.values()))}: mend it, or leave the cell blank")
+        if rows.labels is None or not (rows.labels != "").any():
+            raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
+        labelled = np.flatnonzero(rows.labels != "")
+        frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
+        codes = _codes(rows.labels[labelled], model, address)
+    return {"data": str(name), "samples": what, **_assess(model, frame, codes)}
+
+
+def predict_table(
+    run: Path, files: Sequence[Path], tell: Callable[[str], None], without: Sequence[str]
+) -> Iterator[Prediction]:
+    """Yield what a run's classifier says of each row of some tables, in their order.
+
+    A row with a cell that is no number is told in its own prediction, and the others are done.
+
+    Raises:
+        InputError: at once, where a file is no table of the model's columns, or no modality is left.
+    """
+    model = MultimodalClassifier.load(model_folder(run), device="cpu")
+    for m in without:
+        if m not in model.modalities_:
+            raise InputError(f"the model has no modality {m!r} to leave out: it takes {', '.join(model.modalities_)}")
+    if set(model.modalities_) <= set(without):
+        raise InputError("every modality is left out: expected one to remain")
+    tables = []
+    for file in files:
+        if file.suffix.lower() not in (".csv", ".parquet"):
+            columns = [c for names in _columns(model).values() for c in names]
+            raise InputError(
+                f"{file} is no table, and {run} was trained on one: expected .csv or .parquet, with columns such as "
+                f"{', '.join(columns[:3])}"
+            )
+        rows = read_new_rows(file, _columns(model))
+        if rows.absent:
+            tell(f"{file} has no column of {', '.join(rows.absent)}: missing in every row")
+        if rows.ignored:
+            tell(f"{file}: columns that the model does not use: {', '.join(rows.ignored)}")
+        tables.append(rows)
+    return _predictions(model, tables, without)
+
+
+def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str]) -> Iterator[Prediction]:
+    classes = [str(c) for c in model.classes_]
+    columns = _columns(model)
+    for rows in tables:
+        frame = _whole(rows.frame, model)
+        found = {m: frame[names].notna().any(axis=1).to_numpy() for m, names in columns.items()}
+        for m in without:
+            frame[columns[m]] = np.nan
+        for start in range(0, len(frame), _ROWS):
+            probabilities = model.predict_proba(frame.iloc[start : start + _ROWS])
+            for position, shares in enumerate(probabilities, start=start):
+                shows = tuple(m for m in columns if found[m][position])
+                used = tuple(m for m in shows if m not in without)
+                problem = rows.problems.get(position, "")
+                if not problem and not used:
+                    rest = f"; it shows {', '.join(shows)}" if shows else ""
+                    problem = f"shows nothing that the model may use ({', '.join(columns)}){rest}"
+                if problem:
+                    yield Prediction(rows.ids[position], "", {}, (), (), problem)
+                    continue
+                told = dict(zip(classes, shares.tolist(), strict=True))
+                yield Prediction(rows.ids[position], classes[int(shares.argmax())], told, shows, used)
+
+
+def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[MultimodalClassifier, dict[str, Any]]:
+    model = MultimodalClassifier(
+        config.method,
+        config.fusion,
+        config.objective,
+        config.encoders if isinstance(config.encoders, str) else dict(config.encoders),
+        data.named_columns,
+        n_features=config.n_features,
+        rank=config.rank,
+        bank=config.bank,
+        method_options=dict(config.options) or None,
+        max_steps=config.max_steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        patience=config.patience,
+        unlabelled="",
+        device=config.device,
+        random_state=config.seed,
+    )
+    frame = data.frame(parts.observed)
+    started = time.perf_counter()
+    held = (frame.iloc[parts.validation], data.labels[parts.validation])
+    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held)
+    seconds = time.perf_counter() - started
+    values = {
+        "test": _assess(model, frame.iloc[parts.test], data.codes[parts.test]),
+        "members": model.members_,
+        "seconds": seconds,
+        "samples": parts.counts(),
+        "config": asdict(config),
+    }
+    return model, json.loads(json.dumps(values, default=float))
+
+
+def _assess(model: MultimodalClassifier, frame: pd.DataFrame, codes: np.ndarray) -> dict[str, Any]:
+    columns = _columns(model)
+    observed = {m: frame[names].notna().any(axis=1).to_numpy() for m, names in columns.items()}
+
+    def without(m: str, rest: np.ndarray) -> np.ndarray:
+        hidden = frame.iloc[rest].copy()
+        hidden[columns[m]] = np.nan
+        return model.predict_log_proba(hidden)
+
+    return assess_posteriors(model.predict_log_proba(frame), codes, model.classes_.tolist(), observed, without)
+
+
+def _columns(model: MultimodalClassifier) -> dict[str, list[str]]:
+    if not isinstance(model.modalities, dict):
+        raise InputError(
+            "the model was fitted on arrays, whose columns have no names: ask it in Python, with arrays like those"
+        )
+    return {m: list(names) for m, names in model.modalities.items()}
+
+
+def _whole(frame: pd.DataFrame, model: MultimodalClassifier) -> pd.DataFrame:
+    """Return the model's columns in its order, NaN where the table has none of a modality."""
+    return frame.reindex(columns=list(model.feature_names_in_))
+
+
+def _codes(labels: np.ndarray, model: MultimodalClassifier, address: str) -> np.ndarray:
+    classes = [str(c) for c in model.classes_]
+    unseen = sorted(set(labels.tolist()) - set(classes))
+    if unseen:
+        raise InputError(f"class {unseen[0]!r} of {address} was not seen in training: it knew {', '.join(classes)}")
+    return np.array([classes.index(label) for label in labels.tolist()], dtype=np.int64)
+
+
+def _is_own(address: str, own: Mapping[str, str]) -> bool:
+    try:
+        return load(address).fingerprint() == own["fingerprint"]
+    except InputError:  # a table that could not be trained on may still be judged
+        return False
+
+
+def _lasting(address: str) -> str:
+    return address if address in DATASETS else str(Path(address).absolute())
+
+
+def _check_folder(folder: RunFolder, resume: bool) -> None:
+    if resume and not folder.is_started:
+        raise InputError(f"{folder.path} holds no run to resume: expected the folder of a training that was begun")
+    if not resume and folder.is_started:
+        raise InputError(f"{folder.path} holds a run already: resume it, or choose another folder")
+
+
+def _check_same(out: Path, saved: TableConfig, config: TableConfig, described: dict[str, str]) -> None:
+    differences = config.differences(saved)
+    if differences:
+        raise InputError(f"{out} was begun with another config: " + "; ".join(differences))
+    earlier = json.loads((out / DATA).read_text(encoding="utf-8"))
+    if earlier["fingerprint"] != described["fingerprint"]:
+        raise InputError(f"{out} was begun on other data: {described['address']} is not what it was")

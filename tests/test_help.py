@@ -1,0 +1,82 @@
+"""What the command says of itself, and what that costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from elision.cli.app import VERBS, spell_out
+from elision.registries import METHODS
+
+HEAVY = {"torch", "sklearn", "scipy", "pandas", "matplotlib", "av", "lightning", "PIL", "pyarrow"}
+
+
+def said(here, *words):
+    code, out, err = here(*words)
+    assert code == 0, err
+    return " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_imports_nothing_heavy(verb):
+    script = (
+        "import sys; from elision.cli import main; sys.argv = ['elision', sys.argv[1], '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('loaded:', *(m for m in sys.modules if '.' not in m))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, verb], capture_output=True, text=True, check=True)
+    loaded = done.stdout.rpartition("loaded:")[2].split()
+    assert "cyclopts" in loaded and not HEAVY & set(loaded)
+
+
+def test_help_is_the_whole_text_with_defaults(here):
+    text = said(here, "train", "--help")
+    assert "it ends with --resume in the model that it would have been" in text
+    assert "[default: 128; of a table: 32]" in text and "[default: 20; recordings only]" in text
+    assert "zenodo" in said(here, "prepare", "--help").lower()
+    assert "4 training failed" in said(here, "--help")
+
+
+def test_choices_come_from_the_registries(monkeypatch):
+    assert "late-fusion" in spell_out("Among `METHODS`.")
+    monkeypatch.setitem(METHODS, "mine", "elision.methods.mle:MaximumLikelihood")
+    assert "late-fusion, mine." in spell_out("Among `METHODS`.")
+
+
+@pytest.mark.parametrize("verb", ["compare", "train"])
+def test_a_verbs_help_lists_every_method(verb, here):
+    text = said(here, verb, "--help")
+    assert all(name in text for name in METHODS)
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(tmp_path):
+    (tmp_path / "clips.csv").write_text("id,label,audio\na,x,a.wav\n")
+    script = (
+        "import sys; sys.modules['av'] = None; from elision.cli import main\n"
+        "sys.argv = ['elision', 'prepare', sys.argv[1], sys.argv[2]]; main()"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / "clips.csv"), str(tmp_path / "store")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, "pip install 'elision[video]'" in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_python_dash_m_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "elision", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = (
+        "import sys; from elision.cli.app import app, main\n"
+        "@app.command\n"
+        "def talk():\n"
+        "    for _ in range(10_000): print('all shards are whole')\n"
+        "sys.argv = ['elision', 'talk']; main()"
+    )
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # as head does, once it has seen enough
+        told = process.stderr.read()
+    assert (process.returncode, told) == (141, "")

@@ -1,0 +1,183 @@
+"""A table through every verb: train, stop, resume, evaluate, predict; and each kind of data told from the other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import elision
+from elision import InputError, TableConfig
+from elision.models import read_model
+
+FAST = ("--encoder", "linear", "--max-steps", "40")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Ninety samples of two classes, with ids, gaps, and a column split."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.arange(90) % 2)
+    frame = pd.DataFrame({"id": [f"p{i:02}" for i in range(90)], "label": np.where(y == 1, "ill", "well")})
+    for m, size in (("lab", 2), ("gait", 3)):
+        for i in range(size):
+            frame[f"{m}.{'abc'[i]}"] = rng.normal(size=90) + 2 * y
+    frame.loc[::3, ["gait.a", "gait.b", "gait.c"]] = np.nan
+    path = tmp_path_factory.mktemp("table") / "patients.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    elision.train(table, out, TableConfig(encoders="linear", max_steps=40, missing="lab", rate=0.5))
+    return out
+
+
+def changed(table, tmp_path, change):
+    frame = pd.read_csv(table)
+    frame = change(frame)
+    path = tmp_path / "new.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def tensors(run):
+    return read_model(run / "model").tensors
+
+
+def test_a_run_holds_its_config_data_model_and_result(run, table):
+    assert {p.name for p in run.iterdir()} >= {"config.json", "data.json", "model", "result.json"}
+    result = json.loads((run / "result.json").read_text())
+    assert result["config"]["missing"] == "lab" and result["samples"]["train"] + result["samples"]["test"] < 90
+    assert set(result["test"]["patterns"]) <= {"lab", "gait", "lab + gait"} and set(result["test"]["removed"])
+    assert json.loads((run / "data.json").read_text())["address"] == str(table)
+
+
+def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
+    out = str(tmp_path / "run")
+    code, said, err = here("train", str(table), "--out", out, *FAST)
+    assert (code, "as they are" in said, f"Model: {out}/model" in said) == (0, True, True), err
+    code, said, _ = here("evaluate", out)
+    assert (code, "test part of the training data" in said) == (0, True)
+    first = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+    assert first["metrics"] == json.loads((tmp_path / "run" / "result.json").read_text())["test"]["metrics"]
+    code, said, _ = here("evaluate", out, str(changed(table, tmp_path, lambda f: f.iloc[::-1].head(30))))
+    assert (code, "all labelled samples" in said) == (0, True)
+    new = changed(table, tmp_path, lambda f: f.drop(columns="label")[sorted(f.columns.drop("label"))].head(7))
+    code, said, _ = here("predict", out, str(new), "--out", str(tmp_path / "p.csv"))
+    assert (code, "7 samples, 0 with a problem" in said) == (0, True)
+    told = pd.read_csv(tmp_path / "p.csv")
+    frame = pd.read_csv(table).head(7)
+    model = elision.load(out)
+    np.testing.assert_allclose(told[["p.ill", "p.well"]], model.predict_proba(frame[model.feature_names_in_]))
+    assert told["id"].tolist() == frame["id"].tolist()
+
+
+def test_a_training_that_was_killed_resumes_to_the_same_bits(table, tmp_path, run):
+    """Killed as soon as its config is there, in mid-training; nothing but the config and the data's name is left."""
+    words = [sys.executable, "-m", "elision", "train", str(table), "--out", str(tmp_path / "run")]
+    words += ["--encoder", "linear", "--max-steps", "100000", "--patience", "100000"]
+    process = subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "data.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "result.json").exists()
+    config = TableConfig.read(tmp_path / "run" / "config.json")
+    assert config.max_steps == 100000
+    with pytest.raises(InputError, match="another config"):
+        elision.train(None, tmp_path / "run", TableConfig(), resume=True)
+    quick = TableConfig.read(run / "config.json")
+    quick.write(tmp_path / "run" / "config.json")
+    elision.train(None, tmp_path / "run", resume=True)
+    ours, theirs = tensors(tmp_path / "run"), tensors(run)
+    assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_path, here):
+    def spoil(frame):
+        frame = frame.head(5).astype(object)
+        frame.loc[1, "lab.a"] = "high"
+        frame.loc[3, [c for c in frame if "." in c]] = np.nan
+        return frame
+
+    code, said, _ = here("predict", str(run), str(changed(table, tmp_path, spoil)), "--out", str(tmp_path / "p.csv"))
+    assert (code, "5 samples, 2 with a problem" in said) == (3, True)
+    told = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    assert "row 3, column 'lab.a': 'high' is not a finite number" in told["problem"][1]
+    assert "shows nothing that the model may use" in told["problem"][3]
+    assert (told["class"][[0, 2, 4]] != "").all() and (told["class"][[1, 3]] == "").all()
+
+
+def test_columns_are_taken_by_name(run, table, tmp_path):
+    plain = list(elision.predict(run, [table]))
+    shuffled = changed(table, tmp_path, lambda f: f[list(reversed(f.columns))].assign(other=1))
+    told = []
+    again = list(elision.predict(run, [shuffled], told.append))
+    assert [p.probabilities for p in again] == [p.probabilities for p in plain]
+    assert told == [f"{shuffled}: columns that the model does not use: other"]
+    whole = changed(table, tmp_path, lambda f: f.drop(columns=["gait.a", "gait.b", "gait.c"]))
+    told.clear()
+    absent = list(elision.predict(run, [whole], told.append))
+    without = list(elision.predict(run, [table], told.append, without=("gait",)))
+    assert [p.probabilities for p in absent] == [p.probabilities for p in without]
+    assert told == [f"{whole} has no column of gait: missing in every row"]
+    with pytest.raises(InputError, match=r"lacks columns that the model was trained on: gait\.b;"):
+        list(elision.predict(run, [changed(table, tmp_path, lambda f: f.drop(columns="gait.b"))]))
+
+
+def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("no clip")
+    other = changed(table, tmp_path, lambda f: f.assign(label="else"))
+    for words, message in {
+        ("predict", str(run), str(clip)): "is no table, and",
+        ("evaluate", str(run), str(other)): "class 'else'",
+        ("train", str(table), "--out", str(run)): "holds a run already",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--epochs", "3"): "--epochs is for recordings",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
+        ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
+        ("predict", str(tmp_path), str(table)): "holds no trained model",
+        ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
+        ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",
+    }.items():
+        code, _, err = here(*words)
+        assert (code, message in err) == (2, True), (words, err)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_diverging_training_has_an_exit_code_of_its_own(table, tmp_path, here):
+    code, _, err = here(
+        "train", str(table), "--out", str(tmp_path / "run"), "--encoder", "linear", "--learning-rate", "1e30"
+    )
+    assert (code, "learning rate" in err, "Traceback" in err) == (4, True, False)
+
+
+def test_class_names_that_were_swapped_are_noticed(run, tmp_path):
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for path in (run / "model").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    text = (copy / "model.json").read_text()
+    description = json.loads(text)
+    description["classes"]["values"].reverse()
+    (copy / "model.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="is not what was saved"):
+        elision.load(copy)
+
+
+def test_the_doors_list_what_they_hold():
+    assert {"MultimodalClassifier", "load", "train", "evaluate", "predict"} <= set(dir(elision))
+    script = "import elision.deep; print(elision.deep.load_model.__name__, 'DeepModel' in dir(elision.deep))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["load_model", "True"]
