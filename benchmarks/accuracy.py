@@ -15,11 +15,11 @@ from pathlib import Path
 from benchmarks.rivals import execute_rival
 from benchmarks.rivals.late_svc import LateSVC
 from elision.data import load
-from elision.experiments.run import Run, execute
-from elision.experiments.runner import run_grid
-from elision.experiments.tables import results_table
-from elision.experiments.watch import watching
 from elision.registries import FUSIONS, METHODS
+from elision.study.run import Run, execute
+from elision.study.runner import run_grid
+from elision.study.tables import results_table
+from elision.study.watch import watching
 
 RATES = (0.8, 0.95)
 RIVALS = {"late-svc C=1": (1.0,), "late-svc": (1.0, 10.0, 100.0)}

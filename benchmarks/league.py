@@ -23,13 +23,13 @@ from benchmarks.league_report import critical_difference, fair, markdown
 from benchmarks.rivals import execute_rival
 from benchmarks.rivals.lines import RIVALS, not_installed
 from elision.data import load
-from elision.experiments import folders
-from elision.experiments.run import UPPER_BOUND, Run, execute
-from elision.experiments.runner import run_grid
-from elision.experiments.tables import METRICS
-from elision.experiments.watch import watching
 from elision.files import write_atomically
 from elision.registries import METHODS
+from elision.study import folders
+from elision.study.run import UPPER_BOUND, Run, execute
+from elision.study.runner import run_grid
+from elision.study.tables import METRICS
+from elision.study.watch import watching
 
 RATES = (0.5, 0.8, 0.95)
 ANY_RATES = (0.5, 0.8)

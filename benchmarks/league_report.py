@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.stats import studentized_range
 from scipy.stats import t as student
 
-from elision.experiments.run import UPPER_BOUND
 from elision.registries import METHODS
+from elision.study.run import UPPER_BOUND
 
 CELL = ["data", "missing", "rate"]
 PAIR = [*CELL, "seed"]

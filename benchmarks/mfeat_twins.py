@@ -25,8 +25,8 @@ from benchmarks.rivals.lines import RIVALS
 from elision import MultimodalClassifier
 from elision.data import load
 from elision.evaluation import evaluate
-from elision.experiments.run import UPPER_BOUND, Partition, Run, partition
 from elision.inputs import Samples
+from elision.study.run import UPPER_BOUND, Parts, Run, partition
 
 SIX, NINE = 6, 9
 SEEDS = (100, 101, 102)
@@ -85,7 +85,7 @@ class _MLE:
     def __init__(self, seed: int) -> None:
         self.model = MultimodalClassifier(random_state=seed)
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """As in the league."""
         train, held = parts.train, parts.validation
         self.model.fit(train.arrays, train.codes, validation=(held.arrays, held.codes))
@@ -110,11 +110,11 @@ def with_and_without(source: str) -> pd.DataFrame:
     return frame.drop(columns="seed").groupby(["classes", "method"]).agg(["mean", "sem"])
 
 
-def _as_one(parts: Partition) -> Partition:
+def _as_one(parts: Parts) -> Parts:
     def merged(samples: Samples) -> Samples:
         return Samples(samples.arrays, np.where(samples.codes == NINE, SIX, samples.codes))
 
-    return Partition(merged(parts.train), merged(parts.validation), merged(parts.test), parts.classes[:NINE])
+    return Parts(merged(parts.train), merged(parts.validation), merged(parts.test), parts.classes[:NINE])
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from benchmarks.accuracy import RIVALS, main
 from benchmarks.rivals.late_svc import LateSVC
 from elision import MultimodalClassifier
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition, Run, assess, partition
 from elision.inputs import Samples
+from elision.study.run import Parts, Run, assess, partition
 
 
 def work(run: Run) -> dict:
@@ -36,7 +36,7 @@ def work(run: Run) -> dict:
             c: evaluate(m.predict_log_proba(validation.arrays), validation.codes).nll for c, m in candidates.items()
         }
         model = LateSVC(min(losses, key=losses.get), run.seed)
-        model.fit(Partition(both, validation, parts.test, parts.classes))
+        model.fit(Parts(both, validation, parts.test, parts.classes))
     else:
         model = MultimodalClassifier(fusion=run.fusion, random_state=run.seed).fit(both.arrays, both.codes)
     return assess(run, parts, model.predict_log_proba, time.perf_counter() - started)

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import machine
-from elision.experiments.run import Run
-from elision.experiments.runner import run_grid
+from elision.study.run import Run
+from elision.study.runner import run_grid
 
 N = 200
 

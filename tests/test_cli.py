@@ -17,7 +17,7 @@ import pytest
 from elision.data import load
 from elision.data.missing import remove
 from elision.errors import InputError
-from elision.experiments.compare import Comparison, plan
+from elision.study.compare import Comparison, plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 COMMAND = str(Path(sys.executable).with_name("elision"))
@@ -362,7 +362,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(tmp_path):
     """Every sample shows one modality of two: ae1, ae2, hgr and lower-bound have nothing to learn from; mle has."""
-    from elision.experiments.compare import Comparison, plan
+    from elision.study.compare import Comparison, plan
 
     rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n" for i in range(30)]
     (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
@@ -376,7 +376,7 @@ def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(t
 
 
 def test_complete_samples_without_a_label_are_of_use_to_autoencoders_alone(tmp_path):
-    from elision.experiments.compare import Comparison, plan
+    from elision.study.compare import Comparison, plan
 
     rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n,{i % 3}.5,{i % 3}.25\n" for i in range(30)]
     (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
@@ -396,8 +396,8 @@ def test_what_is_skipped_is_printed_before_anything_is_trained(tmp_path):
 
 def test_compare_removes_by_a_mechanism_that_depends_on_what_goes_missing(tmp_path):
     """Not at random, the training samples that lose a modality differ from the others in it; at random they do not."""
-    from elision.experiments.compare import Comparison, plan
-    from elision.experiments.run import partition
+    from elision.study.compare import Comparison, plan
+    from elision.study.run import partition
 
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"label": np.arange(600) % 2, "a.x": rng.normal(size=600), "b.x": rng.normal(size=600)})

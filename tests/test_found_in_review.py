@@ -11,9 +11,9 @@ from torch import nn
 
 from elision import FUSIONS, METHODS, InputError, MultimodalClassifier
 from elision.data import load
-from elision.experiments.tables import COLUMNS, ranking
 from elision.fusion import Addition
 from elision.inputs import Standardizer, read_arrays
+from elision.study.tables import COLUMNS, ranking
 
 
 def world(n: int = 80, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -99,6 +99,16 @@ def test_ranks_are_of_what_every_line_has_finished():
     table = pd.DataFrame([row("mle", 0.5, 0.2), row("mle", 0.95, 0.6), row("ae1", 0.5, 0.3)])
     first, second = ranking(table)
     assert (first.line[0], first.nll, second.nll) == ("mle", 0.2, 0.3)
+
+
+def test_rank_one_is_the_least_nll_and_the_greatest_accuracy():
+    def row(method: str, nll: float, accuracy: float) -> dict:
+        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": 0.5}
+        return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": 0, "nll": nll, "accuracy": accuracy}
+
+    first, second = ranking(pd.DataFrame([row("mle", 0.2, 0.7), row("ae1", 0.3, 0.9)]))
+    assert (first.line[0], first.nll_rank, first.accuracy_rank) == ("mle", 1, 2)
+    assert (second.line[0], second.nll_rank, second.accuracy_rank) == ("ae1", 2, 1)
 
 
 def test_a_fusion_needs_one_line_in_its_registry(monkeypatch):

@@ -15,8 +15,8 @@ from benchmarks.rivals.late_svc import LateSVC
 from benchmarks.rivals.lines import RIVALS, not_installed
 from scipy.special import logsumexp
 
-from elision.experiments.run import Partition, Run
 from elision.inputs import Samples
+from elision.study.run import Parts, Run
 
 NLL = {"mle": 0.2, "late-fusion": 0.3, "zero-padding": 0.5, "upper-bound": 0.1}
 SKLEARN = [name for name in RIVALS if "SV" in name or "logistic" in name]
@@ -85,7 +85,7 @@ def test_the_upper_bound_is_fitted_once_a_seed_and_stands_in_every_cell():
 
 
 @pytest.fixture
-def parts() -> Partition:
+def parts() -> Parts:
     """Three classes that either modality tells apart; y is missing in half of the training samples."""
     rng = np.random.default_rng(0)
 
@@ -96,7 +96,7 @@ def parts() -> Partition:
 
     train = samples(60)
     train.arrays["y"][::2] = np.nan
-    return Partition(train, samples(30), samples(30), ("a", "b", "c"))
+    return Parts(train, samples(30), samples(30), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("name", SKLEARN)
@@ -137,7 +137,7 @@ def test_the_candidate_that_makes_the_validation_samples_likeliest_is_assessed(p
         def __init__(self, sure: float) -> None:
             self.sure = sure
 
-        def fit(self, parts: Partition) -> None:
+        def fit(self, parts: Parts) -> None:
             """Nothing."""
 
         def predict_log_proba(self, arrays: dict) -> np.ndarray:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from elision.experiments import paper
 from elision.registries import METHODS
+from elision.study import paper
 
 SOURCE = Path(__file__).parents[2] / "shared" / "MATH.md"
-NAMES = {label: method for (method, objective), label in paper.ROWS.items() if objective != paper.JOINT}
+NAMES = {row.title: method for (method, objective), row in paper.ROWS.items() if objective != paper.JOINT}
 
 
 def printed(table: str) -> dict[str, list[float | None]]:

@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import t as student
 
 from elision.errors import InputError
-from elision.experiments import folders, paper, paper_figures, paper_text
-from elision.experiments.paper_comparisons import comparisons, means_by_split, orders
-from elision.experiments.paper_report import DEMO, SPEAKERS, report
-from elision.experiments.paper_run import PaperRun, Training
-from elision.experiments.paper_tables import fill, runs_table
-from elision.experiments.paper_text import title_of
+from elision.study import folders, paper, paper_figures, paper_text
+from elision.study.paper_comparisons import comparisons, means_by_split, orders
+from elision.study.paper_report import SPEAKERS, WARNING, report
+from elision.study.paper_run import PaperRun, Training
+from elision.study.paper_tables import fill, runs_table
+from elision.study.paper_text import title_of
 
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 
@@ -57,7 +57,7 @@ def test_every_cell_stands_where_the_paper_has_it(whole):
     for filled in fill(whole, "by video"):
         for panel in filled.panels:
             for title, cells in panel.rows.items():
-                method = next(m for (m, o), name in paper.ROWS.items() if name == title)
+                method = next(m for (m, o), row in paper.ROWS.items() if row.title == title)
                 expected = filled.table.accuracy[method][panel.name]
                 assert [c.mean for c in cells] == pytest.approx(expected)
                 assert [c.paper for c in cells] == list(expected)
@@ -142,7 +142,7 @@ def test_the_report_is_whole_escaped_and_needs_nothing_else(tmp_path):
     assert "<script>" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "made &lt;b&gt;" in page and "reproduce &lt;all&gt;" in page and "&lt;32&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,|report-by-speaker\.html")', page)
-    assert SPEAKERS in page and DEMO not in page and 'href="report.html"' in pages[1].read_text()
+    assert SPEAKERS in page and WARNING not in page and 'href="report.html"' in pages[1].read_text()
     assert page.count("<h2>Figure") == 3 and "joint (not in the paper)" in page
     table = pd.read_csv(out / "results.csv")
     assert len(table) == len(results) and set(table["split"]) == {"by video", "by speaker"}
@@ -161,19 +161,19 @@ def test_the_stand_ins_report_says_so_above_everything_else(tmp_path):
     (page,) = report(out)
     html = page.read_text()
     body = html[html.index("<body>") :]
-    assert body.index(DEMO.replace("'", "&#39;")) < body.index("<h1>")
+    assert body.index(WARNING.replace("'", "&#39;")) < body.index("<h1>")
     assert re.search(r"\.loud p \{ font-size: 1\.\d+rem", html)
-    assert all(DEMO in (out / f"tables.{kind}").read_text() for kind in ("md", "tex"))
+    assert all(WARNING in (out / f"tables.{kind}").read_text() for kind in ("md", "tex"))
 
 
 def test_figures_draw_on_the_tables_runs_and_only_where_there_are_some():
     results = as_in_the_paper(paper.figure5())
-    drawn = paper_figures.draw(results, runs_table(results))
+    drawn = paper_figures.draw_figures(results, runs_table(results))
     assert set(drawn) == {"figure5"} and set(drawn["figure5"]) == {"png", "svg"}
     text = drawn["figure5"]["svg"].decode()
     assert all(title in text for title in ("lower bound", "HGR", "zero padding", "ours", *EMOTIONS))
     both = as_in_the_paper(paper.figure4()) + as_in_the_paper(paper.figure6())
-    assert set(paper_figures.draw(both, runs_table(both))) == {"figure4", "figure6"}
+    assert set(paper_figures.draw_figures(both, runs_table(both))) == {"figure4", "figure6"}
 
 
 def test_tex_is_balanced_and_escaped(whole):
@@ -201,3 +201,21 @@ def test_nothing_finished_is_said_with_the_reasons(tmp_path):
     folders.write_failure(out / "runs", "f" * 16, "a title", "InputError: weights are not here", "")
     with pytest.raises(InputError, match="holds no finished run to report: InputError: weights are not here"):
         report(out)
+
+
+@pytest.mark.parametrize(("table", "figure"), [("table1", "figure5"), ("table2", "figure6")])
+def test_a_new_row_of_a_table_takes_one_entry_and_no_published_number(tmp_path, monkeypatch, table, figure):
+    line, before = ("modality-dropout", "conditional"), len(paper.EXPERIMENTS[table]())
+    monkeypatch.setitem(paper.ROWS, line, paper.Row("a new row", (table,), "#123456"))
+    settings = paper.EXPERIMENTS[table]()
+    added = [s for s in settings if s.method == line[0]]
+    assert len(added) == 18 and len(settings) == before + 18 and {paper.published(s) for s in added} == {None}
+    results = [result(s, 0, 0.9 if s.method == line[0] else 0.5) for s in settings]
+    (filled,) = fill(runs_table(results), "by video")
+    assert (filled.done, filled.settings) == (before + 18, before + 18)
+    for panel in filled.panels:
+        assert [(c.mean, c.paper, c.best) for c in panel.rows["a new row"]] == [(90.0, None, True)] * 6
+    drawn = paper_figures.draw_figures(results, runs_table(results))
+    assert "a new row" in drawn[figure]["svg"].decode()
+    (page,) = report(written(tmp_path / "out", results))
+    assert "<td>a new row</td>" in page.read_text() and "a new row" in (tmp_path / "out" / "tables.tex").read_text()

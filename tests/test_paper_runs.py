@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from elision.errors import InputError
-from elision.experiments import commands, features, folders, on_features, paper
-from elision.experiments.paper_run import PaperRun, Training, read_results, visual_name
-from elision.experiments.paper_work import execute
 from elision.inputs import observed_rows
+from elision.study import commands, features, folders, on_features, paper
+from elision.study.paper_run import PaperRun, Training, read_results, visual_name
+from elision.study.paper_work import execute
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 SETTING = paper.Setting("table2", "mle", "conditional", "addition", "given", "visual", 0.8)
@@ -62,15 +62,27 @@ def test_a_run_survives_the_file_of_a_command(tmp_path):
 def test_every_method_sees_the_same_samples_and_only_training_loses_a_modality(tmp_path):
     path = manifest(tmp_path)
     data = features.load_features(str(path))
-    parts, observed = on_features.plan_samples(a_run(path), data)
+    parts = on_features.partition_of(a_run(path), data)
     for other in ("ae1", "ae2"):
-        again, same = on_features.plan_samples(a_run(path, setting=replace(SETTING, method=other)), data)
-        assert (again == parts).all() and all((same[m] == observed[m]).all() for m in observed)
-    train = parts == "train"
-    n_lost = int((~observed["face"][train]).sum())
-    assert n_lost == round(0.8 * train.sum()) and observed["audio"].all() and observed["face"][~train].all()
-    parts, _ = on_features.plan_samples(a_run(path, by_group=True), data)
-    assert all(len(set(parts[data.groups == g])) == 1 for g in np.unique(data.groups))
+        again = on_features.partition_of(a_run(path, setting=replace(SETTING, method=other)), data)
+        assert (again.train == parts.train).all() and (again.test == parts.test).all()
+        assert all((again.observed[m] == mask).all() for m, mask in parts.observed.items())
+    held = np.setdiff1d(np.arange(len(data.labels)), parts.train)
+    assert (~parts.observed["face"][parts.train]).sum() == round(0.8 * len(parts.train))
+    assert parts.observed["audio"].all() and parts.observed["face"][held].all()
+    grouped = on_features.partition_of(a_run(path, by_group=True), data)
+    groups = [set(data.groups[chosen]) for chosen in (grouped.train, grouped.validation, grouped.test)]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_training_samples_without_a_label_are_kept(tmp_path):
+    table = pd.read_csv(manifest(tmp_path))
+    table.loc[::9, "label"] = None
+    table.to_csv(tmp_path / "made.csv", index=False)
+    parts = on_features.partition_of(a_run(tmp_path / "made.csv"), features.load_features(str(tmp_path / "made.csv")))
+    result = execute(a_run(tmp_path / "made.csv", setting=replace(SETTING, objective="joint")))
+    assert (parts.codes[parts.train] < 0).sum() == table["label"].isna().sum() == 12
+    assert result["n_train"] == len(parts.train) and (parts.codes[parts.test] >= 0).all()
 
 
 def test_both_modalities_together_tell_what_neither_can_and_the_result_is_whole(tmp_path):
@@ -98,6 +110,23 @@ def test_the_best_parameters_can_be_kept_instead(tmp_path):
     result = execute(a_run(manifest(tmp_path), training=Training("mlp", 4, max_epochs=120, learning_rate=0.05)))
     ((_, planned, best),) = result["steps"]
     assert planned == 120 and best < 120
+
+
+def test_no_stage_ends_early_even_where_the_best_parameters_are_kept(tmp_path, monkeypatch):
+    kept = []
+
+    def spy(*arguments):
+        members, histories = on_features_fit(*arguments)
+        kept.extend(histories[0])
+        return members, histories
+
+    on_features_fit = on_features.fit_members
+    monkeypatch.setattr(on_features, "fit_members", spy)
+    execute(a_run(manifest(tmp_path), training=Training("mlp", 4, max_epochs=200, learning_rate=0.05)))
+    (history,) = kept
+    last, _ = history.validation[-1]
+    assert sum(step > history.best_step for step, _ in history.validation) > 15  # the default patience would end it
+    assert last == history.n_steps == 200
 
 
 def test_an_unknown_selection_is_refused(tmp_path):

@@ -63,7 +63,7 @@ def test_a_dead_worker_costs_its_own_task_only(cluster, tmp_path):
 
 def test_a_grid_on_a_cluster_though_a_worker_dies(cluster, tmp_path):
     """The log's path goes with the run: the cluster's workers have the environment of its start."""
-    from elision.experiments.runner import run_grid
+    from elision.study.runner import run_grid
 
     def quiet(done: int, total: int, running, seconds_left) -> None:
         pass

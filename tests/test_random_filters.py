@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from elision.experiments.features import RandomFilters
 from elision.kinds import KINDS
+from elision.study.features import RandomFilters
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.planar])

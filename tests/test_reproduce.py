@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from elision.errors import InputError
-from elision.experiments import protocol, reproduce, sources
-from elision.experiments.paper_report import DEMO, report
-from elision.experiments.paper_run import Training
-from elision.experiments.reproduce import Selection
+from elision.study import protocol, reproduce, sources
+from elision.study.paper_report import WARNING, report
+from elision.study.paper_run import Training
+from elision.study.reproduce import Selection
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 QUICK = replace(
@@ -85,7 +85,7 @@ def test_it_goes_on_where_it_stopped_and_its_report_has_what_is_finished(tmp_pat
     assert len(whole.results) == 4 and reproduce.forecast(todo, out).left == []
     assert {p: p.stat().st_mtime_ns for p in done} == done
     page = (out / "report.html").read_text()
-    assert "joint (not in the paper)" in page and "by video, 70 / 15 / 15" in page and DEMO[:30] not in page
+    assert "joint (not in the paper)" in page and "by video, 70 / 15 / 15" in page and WARNING[:30] not in page
     assert len(pd.read_csv(out / "results.csv")) == 4
 
 
@@ -204,7 +204,7 @@ def test_the_whole_way_on_drawn_faces(tmp_path):
     selection = Selection(("all",), "video", only=("outer-product, visual missing 80%", "resnet34, audio missing 50%"),
                           demo_size=(3, 2))  # fmt: skip
     told = []
-    proto = protocol.changed(protocol.DEMO, max_epochs=1)
+    proto = protocol.changed(protocol.STAND_IN, max_epochs=1)
     todo = reproduce.plan(selection, [sources.DEMO], out, proto, workers=1, tell=told.append)
     assert len(todo.runs) == 3 + 1 + 3 + 1
     assert told[:4] == ["drawing clips in the layout enterface05", "preparing enterface05",
@@ -212,7 +212,7 @@ def test_the_whole_way_on_drawn_faces(tmp_path):
     outcome = reproduce.reproduce(todo, out, quiet, workers=1)
     assert outcome.failures == [] and len(outcome.results) == 8
     page = (out / "report.html").read_text()
-    assert page.index(DEMO.replace("'", "&#39;")) < page.index("<h1>")
+    assert page.index(WARNING.replace("'", "&#39;")) < page.index("<h1>")
     assert "random filters" in page and "Table 1 on enterface05 (partial: 3 of 66" in page
     assert not list((out / "training").iterdir())  # the weights of finished runs are not kept
     files = {p.name: p.stat().st_mtime_ns for p in (out / "features").iterdir()}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 
 import grid_work
+from elision.data import load
 from elision.errors import InputError
-from elision.experiments import commands
-from elision.experiments.run import Run
-from elision.experiments.runner import run_grid
+from elision.study import commands
+from elision.study.run import Run, execute
+from elision.study.runner import run_grid
 
 RUN = Run("digits", "digits", "0123456789abcdef", False, "mle", "addition", "all", "linear", "left", 0.5, 0)
-KEY = "1aee037c7b877c33"
+KEY = "bee85c5487ae1e4f"
 
 
 def grid(n: int) -> list[Run]:
@@ -239,3 +241,20 @@ def test_the_estimate_takes_each_kind_of_run_for_itself(tmp_path):
     after_three = [left for done, _, _, left in told if done == 3]  # a zero-padding is left
     assert after_three and after_three[0] < 0.2
     assert next(left for done, _, _, left in told if done == 2) > 0.5
+
+
+def test_the_runner_imports_no_work_of_its_users():
+    script = "import sys, elision.study.runner; print(*(m for m in sys.modules if m.startswith('elision.study')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    rooms = {"commands", "folders", "runner"}
+    assert set(done.stdout.split()) == {"elision.study"} | {f"elision.study.{name}" for name in rooms}
+
+
+def test_a_run_does_not_warn_of_the_samples_without_a_label_that_the_report_counts(tmp_path):
+    rows = "".join(f"{'uv '[i % 3].strip()},{i % 3}.{i},{i % 3}.5\n" for i in range(60))
+    (tmp_path / "some.csv").write_text("label,a.x,b.x\n" + rows)
+    source = str(tmp_path / "some.csv")
+    run = replace(RUN, source=source, fingerprint=load(source).fingerprint(), method="zero-padding", missing="a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert execute(run)["metrics"]["n"] > 0

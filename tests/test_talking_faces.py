@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elision.demo import talking_faces as faces
 from elision.errors import InputError
-from elision.experiments import talking_faces as faces
 
 av = pytest.importorskip("av")
 
@@ -25,9 +25,9 @@ def decoded(path: Path) -> tuple[np.ndarray, np.ndarray, dict]:
     return pictures, waves, facts
 
 
-def clip(emotion: int, seed: int = 0) -> faces.Clip:
+def clip(emotion: int, seed: int = 0) -> faces.DrawnClip:
     speaker = faces.Speaker.draw(np.random.default_rng(seed))
-    return faces.Clip(Path("x"), emotion, (seed, 0, emotion), speaker)
+    return faces.DrawnClip(Path("x"), emotion, (seed, 0, emotion), speaker)
 
 
 @pytest.mark.parametrize(("layout", "first", "codecs"), [
@@ -40,9 +40,9 @@ def test_clips_have_the_layouts_names_and_codecs_and_show_what_was_drawn(tmp_pat
     pictures, waves, facts = decoded(files[0])
     assert facts == {"video": codecs[0], "audio": codecs[1], "rate": 48_000, "fps": 12}
     assert pictures.shape == (15, 96, 96, 3)
-    naming = faces.LAYOUTS[layout]
+    naming = faces.NAMINGS[layout]
     speaker = faces.Speaker.draw(np.random.default_rng([0, naming.code, 0]))
-    made = faces.Clip(Path("x"), 0, (0, naming.code, 0, 0, 0), speaker)
+    made = faces.DrawnClip(Path("x"), 0, (0, naming.code, 0, 0, 0), speaker)
     drawn = np.stack(list(faces.frames(made))).astype(float)
     assert np.abs(pictures - drawn).mean() < 8  # of 255: what the codec and its halved colours cost
     tone = faces.sound(made)
@@ -71,11 +71,11 @@ def test_what_is_there_is_kept(tmp_path):
 
 def test_ravdess_numbers_emotions_as_its_authors_do():
     """03 happy, 04 sad, 05 angry, 06 fearful, 07 disgust, 08 surprised (Livingstone and Russo 2018)."""
-    codes = [faces.LAYOUTS["ravdess"].path(0, e, 0).name.split("-")[2] for e in range(6)]
+    codes = [faces.NAMINGS["ravdess"].path(0, e, 0).name.split("-")[2] for e in range(6)]
     assert dict(zip(faces.EMOTIONS, codes, strict=True)) == {
         "happiness": "03", "sadness": "04", "anger": "05", "fear": "06", "disgust": "07", "surprise": "08",
     }  # fmt: skip
-    for naming in faces.LAYOUTS.values():
+    for naming in faces.NAMINGS.values():
         paths = [naming.path(s, e, r) for s in range(naming.subjects) for e in range(6) for r in range(naming.repeats)]
         assert len(set(paths)) == len(paths)
 

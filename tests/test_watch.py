@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from elision.experiments import watch as module
-from elision.experiments.watch import watching
+from elision.study import watch as module
+from elision.study.watch import watching
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition, Run, assess, partition
 from elision.inputs import Arrays
+from elision.study.run import Parts, Run, assess, partition
 
 FLOOR = 1e-6
 """Least probability of a class, so that a rival that rules a class out is not infinitely wrong."""
@@ -21,7 +21,7 @@ FLOOR = 1e-6
 class Candidate(Protocol):
     """One setting of a rival."""
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """On the training part; the validation part may serve to stop early."""
 
     def predict_log_proba(self, arrays: Arrays) -> np.ndarray:
@@ -37,7 +37,7 @@ def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> di
     return result | {"chosen": losses.index(min(losses)), "validation_nll": losses}
 
 
-def fit_and_choose(candidates: Sequence[Callable[[], Candidate]], parts: Partition) -> tuple[Candidate, list[float]]:
+def fit_and_choose(candidates: Sequence[Callable[[], Candidate]], parts: Parts) -> tuple[Candidate, list[float]]:
     """The candidate of the least validation NLL, fitted, and that NLL of each."""
     fitted = [build() for build in candidates]
     losses = []

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.rivals import log_floored
 from elision.evaluation import evaluate
-from elision.experiments.run import Partition
 from elision.inputs import Arrays, Samples, Standardizer
+from elision.study.run import Parts
 
 EPOCHS, BATCH, PATIENCE = 150, 64, 12
 
@@ -25,7 +25,7 @@ class IMML:
     def __init__(self, name: str, learning_rate: float, seed: int) -> None:
         self.name, self.learning_rate, self.seed = name, learning_rate, seed
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """Train, and keep the epoch of the best validation NLL."""
         torch.manual_seed(self.seed)
         self.standardizer = Standardizer.fit(parts.train.arrays)

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.rivals import log_floored
-from elision.experiments.run import Partition
 from elision.inputs import Arrays, observed_rows
+from elision.study.run import Parts
 
 
 class LateSVC:
@@ -20,7 +20,7 @@ class LateSVC:
     def __init__(self, c: float, seed: int) -> None:
         self.c, self.seed = c, seed
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """One SVC per modality, standardised on its own rows."""
         arrays, codes = parts.train.arrays, parts.train.codes
         counts = np.bincount(codes[codes >= 0], minlength=len(parts.classes))

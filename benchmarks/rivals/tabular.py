@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.rivals import log_floored
-from elision.experiments.run import Partition
 from elision.inputs import Arrays
+from elision.study.run import Parts
 
 
 class Tabular:
@@ -23,11 +23,11 @@ class Tabular:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """On the labelled training rows."""
         self._fit(parts)
 
-    def _fit(self, parts: Partition, **options: Any) -> None:
+    def _fit(self, parts: Parts, **options: Any) -> None:
         self.widths = {m: a.shape[1] for m, a in parts.train.arrays.items()}
         self.n_classes = len(parts.classes)
         known = parts.train.codes >= 0
@@ -79,7 +79,7 @@ class Booster(Tabular):
         super().__init__(model)
         self.trees, self.name = trees, name
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """Grow twenty trees at a time; keep what the validation part likes best, stop after twice without gain."""
         codes = parts.validation.codes
         best, since = (math.inf, None), 0
@@ -106,7 +106,7 @@ def hist_gradient_boosting(rate: float, leaves: int, seed: int) -> Tabular:
 class LightGBM(Tabular):
     """LightGBM, which takes NaN; it stops itself by the validation part."""
 
-    def fit(self, parts: Partition) -> None:
+    def fit(self, parts: Parts) -> None:
         """Up to 200 trees; stop after 50 without gain."""
         from lightgbm import early_stopping
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elision.experiments.run import Run
+from elision.study.run import Run
 
 LOG = "ELISION_TEST_LOG"
 """The environment variable with the log's path."""

@@ -64,11 +64,11 @@ def compare(  # noqa: PLR0913
     workers
         Parallel processes, of one thread each.
     """
-    from elision.experiments import compare as comparing
-    from elision.experiments.report import write_report
-    from elision.experiments.run import UPPER_BOUND
-    from elision.experiments.runner import run_grid
-    from elision.experiments.watch import watching
+    from elision.study import compare as comparing
+    from elision.study.report import write_report
+    from elision.study.run import UPPER_BOUND, execute
+    from elision.study.runner import run_grid
+    from elision.study.watch import watching
 
     chosen = {
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
@@ -85,7 +85,7 @@ def compare(  # noqa: PLR0913
     for what, why in plan.skipped:
         print(f"skipped: {what}: {why}", file=sys.stderr)
     with watching(len(plan.runs)) as watch:
-        results, failures = run_grid(plan.runs, out, workers, watch)
+        results, failures = run_grid(plan.runs, out, workers, watch, execute)
     if all(result["run"]["method"] == UPPER_BOUND for result in results):
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])
@@ -98,7 +98,7 @@ def _summarise(out: Path, results: list, failures: list) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from elision.experiments.tables import ranking, results_table
+    from elision.study.tables import ranking, results_table
 
     table = Table(box=SIMPLE_HEAD)
     for heading in ("method", "fusion", "objective"):

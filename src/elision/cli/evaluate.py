@@ -35,9 +35,9 @@ def evaluate(
         Processes that read data.
     """
     from elision.cli.tables import show_assessment
-    from elision.experiments.figures import confusion_of
     from elision.files import write_atomically
     from elision.runs.doors import evaluate as judge
+    from elision.study.figures import confusion_of
 
     values = judge(run, data, average=average, device=device, workers=workers)
     out = out or run / "evaluation"

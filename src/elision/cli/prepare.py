@@ -73,8 +73,8 @@ def prepare(  # noqa: PLR0913
     from elision.data.layouts import LayoutOptions
     from elision.data.preparation import Preparation
     from elision.data.prepare import prepare as make
-    from elision.experiments.watch import watching
     from elision.media.extract import MediaSettings, Mel
+    from elision.study.watch import watching
 
     if layout is None:
         if source.suffix.lower() not in (".csv", ".parquet"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from elision.experiments.watch import duration
+from elision.study.watch import duration
 
 if TYPE_CHECKING:
     from elision.deep.module import Report

@@ -13,7 +13,7 @@ def report(folder: Path) -> None:
     folder
         That `elision reproduce` wrote into.
     """
-    from elision.experiments.paper_report import report as write
+    from elision.study.paper_report import report as write
 
     for page in write(folder, shlex.join(["elision", *sys.argv[1:]])):
         print(f"Report: {page}")

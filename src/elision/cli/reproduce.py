@@ -76,9 +76,9 @@ def reproduce(  # noqa: PLR0913
     retry_failed
         Try runs that failed before again.
     """
-    from elision.experiments import protocol
-    from elision.experiments import reproduce as reproducing
-    from elision.experiments.watch import watching
+    from elision.study import protocol
+    from elision.study import reproduce as reproducing
+    from elision.study.watch import watching
 
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
@@ -86,7 +86,7 @@ def reproduce(  # noqa: PLR0913
     selection = reproducing.Selection(
         what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats)
     )
-    proto = protocol.changed(protocol.DEMO if demo else protocol.PAPER, max_epochs, encoder, weights)
+    proto = protocol.changed(protocol.STAND_IN if demo else protocol.PAPER, max_epochs, encoder, weights)
     todo = reproducing.plan(selection, data, out, proto, workers, tell=lambda text: print(text, file=sys.stderr))
     if dry_run:
         _list(todo, reproducing.forecast(todo, out, workers))
@@ -106,7 +106,7 @@ def reproduce(  # noqa: PLR0913
 
 
 def _list(todo, forecast) -> None:
-    from elision.experiments.watch import duration
+    from elision.study.watch import duration
 
     for title in forecast.left:
         print(title)

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.experiments.run import UPPER_BOUND
+from elision.study.run import UPPER_BOUND
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -104,7 +104,7 @@ def confusions(results: Sequence[dict[str, Any]]) -> bytes:
         for axis in axes.flat[len(shown) :]:
             axis.set_visible(False)
         for axis, line in zip(axes.flat, shown, strict=False):
-            _matrix(axis, counts[line] / counts[line].sum(1, keepdims=True).clip(1), classes)
+            draw_matrix(axis, counts[line] / counts[line].sum(1, keepdims=True).clip(1), classes)
             axis.set_title(short_name(line, shown))
         for axis in axes[:, 0]:
             axis.set_ylabel("true class")
@@ -123,13 +123,14 @@ def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> byt
     size = max(3.6, 0.3 * len(classes) + 1.4)
     with plt.rc_context(STYLE | {"axes.grid": False}):
         figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
-        _matrix(axis, table / table.sum(1, keepdims=True).clip(1), classes)
+        draw_matrix(axis, table / table.sum(1, keepdims=True).clip(1), classes)
         axis.set_ylabel("true class")
         axis.set_xlabel("predicted class (rows in per cent)")
         return _png(figure)
 
 
-def _matrix(axis: Any, shares: np.ndarray, classes: Sequence[str]) -> None:
+def draw_matrix(axis: Any, shares: np.ndarray, classes: Sequence[str]) -> None:
+    """Draw shares (K, K) of each true class by predicted class, in per cent where there is room."""
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [c if len(c) <= 12 else c[:11] + "…" for c in classes]
     axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=8)

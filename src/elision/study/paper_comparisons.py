@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from elision.experiments.paper import ROWS
-from elision.experiments.paper_tables import LINE, Filled
+from elision.study.paper import ROWS
+from elision.study.paper_tables import LINE, Filled
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,17 @@ def _versus(table: str, ours: tuple, theirs: tuple, differences: pd.Series, over
     close = differences.abs() < 1e-9
     wins = int(((differences > 0) & ~close).sum())
     ties, losses = int(close.sum()), int(((differences < 0) & ~close).sum())
-    return Versus(table, ROWS[ours], ROWS[theirs], float(differences.mean()), wins, ties, losses, p, n)
+    return Versus(table, ROWS[ours].title, ROWS[theirs].title, float(differences.mean()), wins, ties, losses, p, n)
 
 
 def means_by_split(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
     """(table, row title) -> split -> mean accuracy in per cent over all its cells and seeds."""
     means = frame.groupby(["table", *LINE, "split"])["accuracy"].mean() * 100
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for line, title in ROWS.items():
+    for line, row in ROWS.items():
         for (table, *rest, split), mean in means.items():
             if tuple(rest) == line:
-                found.setdefault((table, title), {})[split] = mean
+                found.setdefault((table, row.title), {})[split] = mean
     return dict(sorted(found.items(), key=lambda item: item[0][0]))
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from elision.data.store import Store
+from elision.demo import talking_faces
 from elision.errors import InputError
-from elision.experiments import talking_faces
-from elision.experiments.features import GIVEN, extract, fingerprint, load_features
-from elision.experiments.paper import TABLES
-from elision.experiments.paper_run import visual_name
-from elision.experiments.protocol import Protocol
+from elision.study.features import extract, fingerprint, load_features
+from elision.study.paper import GIVEN, TABLES
+from elision.study.paper_run import visual_name
+from elision.study.protocol import Protocol
 
 DEMO = "demo"
 CLASSES = 6

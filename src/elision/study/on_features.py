@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from elision.data.dataset import Dataset
-from elision.data.missing import remove
-from elision.data.splits import PARTS, split
+from elision.data.partition import Partition, Removal
 from elision.ensemble import Member, Specification, fit_members, log_posteriors
 from elision.errors import InputError, check_choice
 from elision.evaluation import average_segments, confusion, evaluate
-from elision.experiments.features import fingerprint as fingerprint_of
-from elision.experiments.features import load_features
-from elision.experiments.paper_run import PaperRun
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
+from elision.study.features import fingerprint as fingerprint_of
+from elision.study.features import load_features
+from elision.study.paper_run import PaperRun
 from elision.training import History, Schedule
 
 SELECTIONS = ("best", "last")
@@ -34,12 +33,11 @@ def train_and_assess(run: PaperRun) -> dict[str, Any]:
     the lowest validation value.
     """
     data = _load_once(run.address, run.fingerprint)
-    parts, observed = plan_samples(run, data)
+    parts = partition_of(run, data)
+    parts.check()
     samples = Samples({m: data.arrays[m] for m in run.modalities}, data.codes)
-    train, validation, test = (samples.take(np.flatnonzero((parts == name) & (data.codes >= 0))) for name in PARTS)
-    if len(np.unique(train.codes)) < len(data.classes):
-        raise InputError("a class has no training sample in this split: add samples of it, or remove it")
-    kept = {m: mask[(parts == "train") & (data.codes >= 0)] for m, mask in observed.items()}
+    train, validation, test = (samples.take(chosen) for chosen in (parts.train, parts.validation, parts.test))
+    kept = {m: parts.observed[m][parts.train] for m in run.modalities}
     train = Samples({m: np.where(_like(kept[m], a), a, np.nan) for m, a in train.arrays.items()}, train.codes)
     windows = windows_of(train.arrays)
     started = time.perf_counter()
@@ -51,7 +49,7 @@ def train_and_assess(run: PaperRun) -> dict[str, Any]:
     logs = average_segments(logs.reshape(len(test.codes), windows, -1))
     return {
         "n_train": len(train.codes),
-        "n_complete": int(np.logical_and.reduce(list(kept.values())).sum()),
+        "n_complete": int(parts.complete.sum()),
         "metrics": asdict(evaluate(logs, test.codes)),
         "confusion": confusion(logs, test.codes).tolist(),
         "classes": data.classes.tolist(),
@@ -60,26 +58,10 @@ def train_and_assess(run: PaperRun) -> dict[str, Any]:
     }
 
 
-def plan_samples(run: PaperRun, data: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(part of each sample, modality -> which samples show it after removal from the training part).
-
-    Keyed on the seed alone, so the same for every method.
-
-    Args:
-        run: its split, rate and seed count.
-        data: a `Dataset`, or a `Store`.
-    """
-    if run.by_group and data.groups is None:
-        raise InputError(f"{run.data} names no groups, such as speakers: it can be split by video only")
-    parts = data.parts
-    if parts is None:
-        parts = split(data.codes, data.groups if run.by_group else None, run.seed, data.classes)
-    training = np.flatnonzero(parts == "train")
-    observed = {m: mask.copy() for m, mask in data.observed.items() if m in run.modalities}
-    kept = remove({m: mask[training] for m, mask in observed.items()}, run.missing, run.setting.rate, run.seed)
-    for m, mask in kept.items():
-        observed[m][training] = mask
-    return parts, observed
+def partition_of(run: PaperRun, data: Dataset) -> Partition:
+    """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
+    shown = replace(data, arrays={m: data.arrays[m] for m in run.modalities})
+    return Partition.of(shown, run.seed, run.by_group, Removal(run.missing, run.setting.rate))
 
 
 def windows_of(arrays: Arrays) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -11,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from elision.data.dataset import Dataset
-from elision.data.missing import MECHANISMS, remove
+from elision.data.partition import NONE, Partition, Removal
 from elision.data.sources import load
-from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import confusion, evaluate
@@ -21,7 +21,6 @@ from elision.inputs import Arrays, Samples, observed_rows
 from elision.methods import Claims
 from elision.registries import METHODS
 
-NONE = "none"
 UPPER_BOUND = "upper-bound"
 """No method: the reference that a comparison can show beside them."""
 CLAIMS: dict[str, Claims] = {name: method.claims for name, method in METHODS.items()} | {
@@ -75,10 +74,8 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The same on every machine and in every version that runs the same thing."""
+        """Return a name that is the same on every machine: a hash of all that decides the result."""
         identity = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "source"}
-        if self.mechanism == "mcar":
-            del identity["mechanism"]  # runs from before there were others
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -89,8 +86,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Partition:
-    """The samples of a run, after the split and after modalities were removed from the training part.
+class Parts:
+    """The arrays and codes of a partition, modalities that were removed from training samples NaN.
 
     Args:
         train: training samples; -1 where there is no label.
@@ -110,25 +107,18 @@ class Partition:
         return np.logical_and.reduce([observed_rows(a) for a in self.train.arrays.values()])
 
 
-def partition(run: Run) -> Partition:
-    """Split and remove, keyed on the seed alone: the same for every method."""
+def partition(run: Run) -> Parts:
+    """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
     data = _load_once(run.source)
     if data.fingerprint() != run.fingerprint:
         raise InputError(f"{run.source} changed while the comparison ran: start it again with another --out")
-    parts = data.parts
-    if parts is None:
-        parts = split(data.codes, data.groups if run.by_group else None, run.seed, data.classes)
-    labelled = data.codes >= 0
+    removal = Removal() if run.method == UPPER_BOUND else Removal(run.missing, run.rate, run.mechanism)
+    found = Partition.of(data, run.seed, run.by_group, removal)
     samples = Samples(data.arrays, data.codes)
-    train, validation, test = (
-        samples.take(np.flatnonzero((parts == part) & (labelled | (part == "train")))) for part in PARTS
-    )
-    if run.missing != NONE and run.method != UPPER_BOUND:
-        observed = {m: observed_rows(a) for m, a in train.arrays.items()}
-        drive = MECHANISMS[run.mechanism](train.arrays, run.missing, run.seed)
-        kept = remove(observed, run.missing, run.rate, run.seed, drive)
-        train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
-    return Partition(train, validation, test, tuple(data.classes.tolist()))
+    train, validation, test = (samples.take(chosen) for chosen in (found.train, found.validation, found.test))
+    kept = {m: mask[found.train] for m, mask in found.observed.items()}
+    train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
+    return Parts(train, validation, test, tuple(data.classes.tolist()))
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -137,14 +127,16 @@ def execute(run: Run) -> dict[str, Any]:
     method = "mle" if run.method == UPPER_BOUND else run.method
     model = MultimodalClassifier(method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed)
     started = time.perf_counter()
-    model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
+    with warnings.catch_warnings():  # the report says how many samples have no label; each run need not say it again
+        warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
+        model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
     seconds = time.perf_counter() - started
     if len(model.classes_) < len(parts.classes):
         raise InputError("a class has no labelled training sample in this split: add samples of it, or remove it")
     return assess(run, parts, model.predict_log_proba, seconds) | {"members": model.members_}
 
 
-def assess(run: Run, parts: Partition, predict: Callable[[Arrays], np.ndarray], seconds: float) -> dict[str, Any]:
+def assess(run: Run, parts: Parts, predict: Callable[[Arrays], np.ndarray], seconds: float) -> dict[str, Any]:
     """Evaluate on the test samples as they are, and with each modality taken away.
 
     Args:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from elision import __version__
-from elision.experiments import figures
-from elision.experiments.compare import Plan
-from elision.experiments.run import CLAIMS
-from elision.experiments.tables import (
+from elision.files import write_atomically
+from elision.pages import render
+from elision.study import figures
+from elision.study.compare import Plan
+from elision.study.run import CLAIMS
+from elision.study.tables import (
     COMPLETE,
     Grid,
     markdown,
@@ -22,10 +24,8 @@ from elision.experiments.tables import (
     ranking,
     results_table,
 )
-from elision.files import write_atomically
-from elision.pages import render
 
-PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
+_PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
 
 def write_report(
@@ -57,7 +57,7 @@ def write_report(
         "n_planned": len(plan.runs),
         "seconds": table["seconds"].sum(),
         "command": command,
-        "versions": versions(),
+        "versions": environment(),
     }
     write_atomically(out / "report.html", render("report.html", content))
 
@@ -95,8 +95,8 @@ def _removed(patterns: Any) -> dict[str, Any]:
     return {test: tests[test] for test in sorted(tests, key=lambda t: (t != COMPLETE, t))}
 
 
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Elision's, Python's and those of the ``packages`` that are installed, and the machine."""
+def environment(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of Elision, Python and those of the ``packages`` that are installed, and the machine."""
     found = {}
     for package in packages:
         try:

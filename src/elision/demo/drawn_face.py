@@ -11,7 +11,7 @@ SIZE = 96
 
 @dataclass(frozen=True)
 class Speaker:
-    """What belongs to a person and says nothing of an emotion.
+    """A person: what belongs to a face and a voice and says nothing of an emotion.
 
     Args:
         skin, hair, shirt, background: RGB.
@@ -33,7 +33,7 @@ class Speaker:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Speaker":
-        """Someone."""
+        """Draw a person at random: looks, place in the picture and voice."""
         light, dark = rng.uniform(0.42, 0.95), rng.uniform(0.15, 0.75)
         skin = tuple(int(c * light) for c in (250, 205, 172))
         hair = tuple(int(c * dark) for c in rng.uniform((150, 100, 50), (225, 165, 120)))
@@ -43,7 +43,7 @@ class Speaker:
         return cls(skin, hair, shirt, background, x, y, size, pitch, volume)
 
 
-def draw(speaker: Speaker, face: np.ndarray, moved: np.ndarray, talking: float, closed: bool) -> np.ndarray:
+def draw_face(speaker: Speaker, face: np.ndarray, moved: np.ndarray, talking: float, closed: bool) -> np.ndarray:
     """One picture, drawn four times as large and reduced.
 
     Args:

@@ -9,14 +9,15 @@ from pathlib import Path
 from elision import __version__
 from elision.data.dataset import Dataset
 from elision.data.missing import ANY, MECHANISMS
+from elision.data.partition import NONE
 from elision.data.sources import load
 from elision.data.splits import split
 from elision.errors import InputError, check_choice
-from elision.experiments.run import CLAIMS, NONE, UPPER_BOUND, Run, partition
 from elision.files import write_atomically
 from elision.registries import ENCODERS, FUSIONS, METHODS
+from elision.study.run import CLAIMS, UPPER_BOUND, Run, partition
 
-SETTINGS = "settings.json"
+COMPARISON = "settings.json"
 EACH = "each"
 ALL = "all"
 
@@ -130,7 +131,7 @@ def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
     settings = json.loads(
         json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint(), "elision": __version__})
     )
-    path = out / SETTINGS
+    path = out / COMPARISON
     if path.is_file():
         try:
             earlier = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -9,22 +9,20 @@ from typing import Any
 
 from elision import __version__
 from elision.errors import InputError, check_choice
-from elision.experiments import folders, paper, protocol
-from elision.experiments.paper import Setting
-from elision.experiments.paper_report import SETTINGS, read_settings, report
-from elision.experiments.paper_run import RUNS, PaperRun, kind
-from elision.experiments.paper_work import execute
-from elision.experiments.protocol import Protocol
-from elision.experiments.runner import run_grid
-from elision.experiments.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 from elision.files import write_atomically
 from elision.parallel import Watcher
+from elision.study import folders, paper, protocol
+from elision.study.paper import Setting
+from elision.study.paper_report import REPRODUCTION, read_settings, report
+from elision.study.paper_run import RUNS, PaperRun, kind
+from elision.study.paper_work import execute
+from elision.study.protocol import Protocol
+from elision.study.runner import run_grid
+from elision.study.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
 
 FORMAT = 1
-LAYOUTS = {"table1": "enterface05", "table2": "ravdess"}
-"""The paper's data of each table, and its stand-in's layout."""
 _BY_KEY = ("data", "fingerprints", "training")
-SPLITS = {"video": (False,), "speaker": (True,), "both": (False, True)}
+_BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Selection:
     def __post_init__(self) -> None:
         for name in self.what:
             check_choice("table or figure", name, paper.EXPERIMENTS)
-        check_choice("split", self.split, SPLITS)
+        check_choice("split", self.split, _BY_GROUP)
         for name, value in (("seeds", self.seeds), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
@@ -128,7 +126,7 @@ def plan(
 
     Args:
         selection: which runs.
-        data: see `elision.experiments.sources.table_addresses`; ("demo",) is the stand-in, which is made.
+        data: see `elision.study.sources.table_addresses`; ("demo",) is the stand-in, which is made.
         out: the folder of results; features and the stand-in are kept there too.
         proto: how they are trained; None is the paper's, or the stand-in's.
         workers: for the stand-in.
@@ -138,10 +136,12 @@ def plan(
         InputError: the data cannot serve.
     """
     demo = list(data) == [DEMO]
-    proto = proto or (protocol.DEMO if demo else protocol.PAPER)
+    proto = proto or (protocol.STAND_IN if demo else protocol.PAPER)
     tables = sorted({s.table for s in selection.settings})
     if demo:
-        addresses = {t: make_demo(LAYOUTS[t], out / DEMO, selection.demo_size, workers, tell) for t in tables}
+        addresses = {
+            t: make_demo(paper.TABLES[t].layout, out / DEMO, selection.demo_size, workers, tell) for t in tables
+        }
     else:
         addresses = table_addresses(data, tables)
     sources = _sources(selection, addresses, proto, out, tell)
@@ -171,7 +171,7 @@ def reproduce(  # noqa: PLR0913
         todo: what to do.
         out: the folder; one that holds runs of other data, another training or version is refused.
         watch: told of progress.
-        workers, engine, devices, gpus, retry_failed: see `elision.experiments.runner.run_grid`; the engine "list"
+        workers, engine, devices, gpus, retry_failed: see `elision.study.runner.run_grid`; the engine "list"
             writes ``out/commands.txt`` and trains nothing.
         command: to be shown in the report.
     """
@@ -208,7 +208,7 @@ def forecast(todo: Plan, out: Path, workers: int = 2) -> Forecast:
 def prepare_folder(todo: Plan, out: Path) -> None:
     """Make ``out`` the folder of this reproduction, or check that it is: results of other settings are not mixed in."""
     settings = json.loads(json.dumps(todo.settings))
-    path = out / SETTINGS
+    path = out / REPRODUCTION
     if path.is_file():
         earlier = read_settings(out)
         differences = [
@@ -251,7 +251,7 @@ def _sources(
         features = feature_sources(addresses["table2"], proto, list(extractors), out / "features", tell)
         found |= {("table2", name): source for name, source in features.items()}
     for (table, _), source in found.items():
-        if True in SPLITS[selection.split] and not source.grouped:
+        if True in _BY_GROUP[selection.split] and not source.grouped:
             raise InputError(f"{addresses[table]} names no speakers (groups): use --split video")
     return found
 
@@ -264,7 +264,7 @@ def _runs(selection: Selection, sources: dict[tuple[str, str], Source], proto: P
             source.visual, source.address, str((out / "training").absolute()),
         )
         for seed in range(selection.seeds or proto.seeds)
-        for by_group in SPLITS[selection.split]
+        for by_group in _BY_GROUP[selection.split]
         for setting in settings
         for source in [sources[setting.table, setting.extractor]]
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from elision.experiments.paper_run import PaperRun
+from elision.study.paper_run import PaperRun
 
 
 def execute(run: PaperRun) -> dict[str, Any]:
@@ -13,13 +13,13 @@ def execute(run: PaperRun) -> dict[str, Any]:
 
 
 def _end_to_end(run: PaperRun) -> dict[str, Any]:
-    from elision.experiments import end_to_end
+    from elision.study import end_to_end
 
     return end_to_end.train_and_assess(run)
 
 
 def _on_features(run: PaperRun) -> dict[str, Any]:
-    from elision.experiments import on_features
+    from elision.study import on_features
 
     return on_features.train_and_assess(run)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from elision.errors import InputError
-from elision.experiments import folders
-from elision.experiments.paper import Setting
+from elision.study import folders
+from elision.study.paper import Setting
 
 SPLITS = {False: "by video", True: "by speaker"}
 """Whether the split keeps groups together -> what it is called."""

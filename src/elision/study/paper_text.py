@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from elision.experiments.paper import SEEDS
-from elision.experiments.paper_tables import Cell, Filled, Panel
-from elision.experiments.tables import counts, row
+from elision.study.paper import SEEDS
+from elision.study.paper_tables import Cell, Filled, Panel
+from elision.study.tables import counts, row
 
 
 def markdown(tables: Sequence[Filled], split: str, warning: str) -> str:

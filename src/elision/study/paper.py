@@ -7,9 +7,13 @@ arXiv 2108.10513 (2021). Seeds, data and training are not part of a setting: the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from elision.registries import METHODS
+
 END_TO_END = "end-to-end"
 MISSING = ("visual", "audio")
 """Which modality is missing, in the order of the tables' columns."""
+GIVEN = "given"
+"""The extractor of data that holds features already."""
 SEEDS = 5
 """The paper's runs per setting."""
 JOINT = "joint"
@@ -52,14 +56,17 @@ class Table:
     Args:
         name: "table1" or "table2".
         data: the paper's data set.
+        layout: how its clips are named, and those of its stand-in.
         heading: over the blocks of columns: what differs between them.
         blocks: fusion (Table 1) or extractor (Table 2) -> its heading.
         rates: of each half of a block, the visual modality missing and then the audio.
-        accuracy: method -> block -> accuracies in per cent, in the order of `columns`.
+        accuracy: method -> block -> published accuracies in per cent, in the order of `columns`; a row that the paper
+            does not have needs none.
     """
 
     name: str
     data: str
+    layout: str
     heading: str
     blocks: Mapping[str, str]
     rates: tuple[float, ...]
@@ -70,21 +77,43 @@ class Table:
         """(missing, rate) of the six columns of each block."""
         return [(missing, rate) for missing in MISSING for rate in self.rates]
 
+    @property
+    def methods(self) -> list[str]:
+        """The methods of its rows, of those with the paper's objective."""
+        return [m for (m, objective), row in ROWS.items() if objective != JOINT and self.name in row.tables]
 
-ROWS: dict[tuple[str, str], str] = {
-    ("lower-bound", "conditional"): "lower bound",
-    ("hgr", "conditional"): "HGR",
-    ("zero-padding", "conditional"): "zero padding",
-    ("ae1", "conditional"): "AE1",
-    ("ae2", "conditional"): "AE2",
-    ("mle", "conditional"): "ours",
-    ("mle", JOINT): "joint (not in the paper)",
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Args:
+        title: what it is called.
+        tables: names of the tables that it stands in.
+        colour: of its lines and bars in the figures.
+    """
+
+    title: str
+    tables: tuple[str, ...]
+    colour: str
+
+
+ROWS: dict[tuple[str, str], Row] = {
+    ("lower-bound", "conditional"): Row("lower bound", ("table1",), "#8d6a4f"),
+    ("hgr", "conditional"): Row("HGR", ("table1",), "#edae49"),
+    ("zero-padding", "conditional"): Row("zero padding", ("table1",), "#d1495b"),
+    ("ae1", "conditional"): Row("AE1", ("table2",), "#edae49"),
+    ("ae2", "conditional"): Row("AE2", ("table2",), "#d1495b"),
+    ("mle", "conditional"): Row("ours", ("table1", "table2"), "#0b6e99"),
+    ("mle", JOINT): Row("joint (not in the paper)", ("table1", "table2"), "#66a182"),
 }
-"""(method, objective) -> what a row is called, in the order of the rows."""
+"""(method, objective) -> its row, in the order of the rows. A new one takes an entry here: its runs, and its places in
+the tables, the figures and the report follow."""
 
 TABLE1 = Table(
     "table1",
     "eNTERFACE'05",
+    "enterface05",
     "fusion",
     {"addition": "+", "concatenation": "concat", "outer-product": "outer"},
     (0.8, 0.9, 0.95),
@@ -115,6 +144,7 @@ TABLE1 = Table(
 TABLE2 = Table(
     "table2",
     "RAVDESS",
+    "ravdess",
     "extractor",
     {"vgg16": "VGG-16", "resnet34": "ResNet-34", "resnet50": "ResNet-50"},
     (0.5, 0.8, 0.9),
@@ -144,23 +174,23 @@ TABLE2_FUSION = "addition"
 
 
 def table1() -> list[Setting]:
-    """The 66 settings of Table 1."""
+    """List the settings of Table 1, 66 in the paper: every row under every fusion that its method can use."""
     return [
         Setting("table1", method, "conditional", fusion, END_TO_END, missing, rate)
         for fusion in TABLE1.blocks
         for missing, rate in TABLE1.columns
-        for method, rows in TABLE1.accuracy.items()
-        if fusion in rows
+        for method in TABLE1.methods
+        if fusion not in METHODS[method].claims.refusals
     ]
 
 
 def table2(extractors: Sequence[str] = tuple(TABLE2.blocks)) -> list[Setting]:
-    """The 54 settings of Table 2, or those of other ``extractors``."""
+    """List the settings of Table 2, 54 in the paper, or those of other ``extractors``."""
     return [
         Setting("table2", method, "conditional", TABLE2_FUSION, extractor, missing, rate)
         for extractor in extractors
         for missing, rate in TABLE2.columns
-        for method in TABLE2.accuracy
+        for method in TABLE2.methods
     ]
 
 
@@ -171,12 +201,12 @@ def figure4() -> list[Setting]:
 
 def figure5() -> list[Setting]:
     """Confusion matrices of the four methods under addition, visual missing 95 %."""
-    return [s for s in table1() if _is(s, "visual", TABLE1.accuracy, 0.95) and s.fusion == "addition"]
+    return [s for s in table1() if _is(s, "visual", TABLE1.methods, 0.95) and s.fusion == "addition"]
 
 
 def figure6() -> list[Setting]:
     """AE1, AE2 and ours per extractor, audio missing 50 %."""
-    return [s for s in table2() if _is(s, "audio", TABLE2.accuracy, 0.5)]
+    return [s for s in table2() if _is(s, "audio", TABLE2.methods, 0.5)]
 
 
 def everything() -> list[Setting]:
@@ -196,8 +226,8 @@ EXPERIMENTS: dict[str, Callable[[], list[Setting]]] = {
 
 
 def beyond(settings: Sequence[Setting]) -> list[Setting]:
-    """The same with the joint objective, which the paper does not have, for each that is ours."""
-    return [replace(s, objective=JOINT) for s in settings if s.method == "mle"]
+    """The same with the joint objective, which the paper does not have, for each whose method has such a row."""
+    return [replace(s, objective=JOINT) for s in settings if (s.method, JOINT) in ROWS]
 
 
 def published(setting: Setting) -> float | None:
@@ -209,9 +239,10 @@ def published(setting: Setting) -> float | None:
     """
     table = TABLES[setting.table]
     block = block_of(setting)
-    if setting.objective == JOINT or block not in table.accuracy[setting.method]:
+    values = table.accuracy.get(setting.method, {}).get(block)
+    if setting.objective == JOINT or values is None:
         return None
-    return table.accuracy[setting.method][block][table.columns.index((setting.missing, setting.rate))]
+    return values[table.columns.index((setting.missing, setting.rate))]
 
 
 def block_of(setting: Setting) -> str:

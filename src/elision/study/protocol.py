@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elision.experiments.features import EXTRACTORS, STAND_INS, Extractor
-from elision.experiments.paper_run import Training
+from elision.study.features import EXTRACTORS, STAND_INS, Extractor
+from elision.study.paper_run import Training
 
 NO_WEIGHTS = "none"
 _KEPT = {
@@ -44,7 +44,7 @@ PAPER = Protocol(
 )
 """For the paper's data."""
 
-DEMO = Protocol(
+STAND_IN = Protocol(
     training={
         "table1": Training(
             "small-cnn", 32, max_epochs=12, batch_size=32, learning_rate=2e-3,

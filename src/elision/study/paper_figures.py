@@ -9,19 +9,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from elision.experiments.figures import STYLE
-from elision.experiments.paper import JOINT, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
-from elision.experiments.paper_tables import GIVEN
+from elision.study.figures import STYLE, draw_matrix
+from elision.study.paper import GIVEN, ROWS, TABLE1, TABLE2, Setting, beyond, figure4, figure5, figure6, published
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
-_COLOURS = {
-    "lower bound": "#8d6a4f", "HGR": "#edae49", "zero padding": "#d1495b", "AE1": "#edae49", "AE2": "#d1495b",
-    "ours": "#0b6e99", ROWS["mle", JOINT]: "#66a182",
-}  # fmt: skip
 _STYLE = STYLE | {
     "svg.hashsalt": "elision",  # the same figure gives the same file
     "svg.fonttype": "none",
@@ -29,7 +24,7 @@ _STYLE = STYLE | {
 _PAPER = {"color": "#777777", "linestyle": "none", "marker": "_", "markersize": 13, "markeredgewidth": 2}
 
 
-def draw(results: Sequence[dict[str, Any]], frame: pd.DataFrame) -> dict[str, dict[str, bytes]]:
+def draw_figures(results: Sequence[dict[str, Any]], frame: pd.DataFrame) -> dict[str, dict[str, bytes]]:
     """name -> format -> file, of the figures that have runs; all of one split.
 
     Args:
@@ -62,14 +57,14 @@ def lines(frame: pd.DataFrame) -> Figure | None:
     figure, axes = plt.subplots(1, len(fusions), figsize=(width, 3.9), sharey=True, squeeze=False, layout="constrained")
     for axis, fusion in zip(axes[0], fusions, strict=True):
         part = found[found["block"] == fusion]
-        for line, title in ROWS.items():
+        for line, row in ROWS.items():
             mine = part[(part["method"] == line[0]) & (part["objective"] == line[1])].groupby("rate")
             if len(mine):
                 mean, error = 100 * mine["accuracy"].mean(), 100 * mine["accuracy"].std().fillna(0)
-                axis.errorbar(mean.index, mean, error, label=title, color=_COLOURS[title], marker="o", capsize=2)
+                axis.errorbar(mean.index, mean, error, label=row.title, color=row.colour, marker="o", capsize=2)
                 paper = mine["paper"].first()
                 if paper.notna().all():
-                    axis.plot(paper.index, paper, "--", color=_COLOURS[title], alpha=0.6, label=f"{title}, paper")
+                    axis.plot(paper.index, paper, "--", color=row.colour, alpha=0.6, label=f"{row.title}, paper")
         rates = sorted(part["rate"].unique())
         axis.set_xticks(rates, [f"{r:.0%}" for r in rates])
         axis.set_title(f"fusion {TABLE1.blocks[fusion]}")
@@ -84,11 +79,11 @@ def matrices(results: Sequence[dict[str, Any]]) -> Figure | None:
     wanted = [asdict(s) for s in figure5()]
     found: dict[str, np.ndarray] = {}
     classes: list[str] = []
-    for line, title in ROWS.items():
+    for line, row in ROWS.items():
         for result in results:
             setting = result["run"]["setting"]
             if setting in wanted and (setting["method"], setting["objective"]) == line:
-                found[title] = found.get(title, 0) + np.array(result["confusion"])
+                found[row.title] = found.get(row.title, 0) + np.array(result["confusion"])
                 classes = result["classes"]
     if not found:
         return None
@@ -97,15 +92,9 @@ def matrices(results: Sequence[dict[str, Any]]) -> Figure | None:
     )
     for axis, (title, counts) in zip(axes[0], found.items(), strict=True):
         shares = counts / counts.sum(1, keepdims=True).clip(1)
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        draw_matrix(axis, shares, classes)
         axis.grid(visible=False)
         axis.set_title(title)
-        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-        axis.set_yticks(range(len(classes)), classes, fontsize=8)
-        for (i, j), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                ink = "white" if share > 0.55 else "#333333"
-                axis.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=ink)
     axes[0, 0].set_ylabel("true emotion")
     figure.supxlabel("predicted emotion", fontsize=10)
     return figure
@@ -125,7 +114,7 @@ def bars(frame: pd.DataFrame) -> Figure | None:
         mine = found[(found["method"] == line[0]) & (found["objective"] == line[1])].groupby("extractor")["accuracy"]
         x = np.arange(len(known)) + (i - (len(rows) - 1) / 2) * width
         mean, error = (100 * values.reindex(known) for values in (mine.mean(), mine.std().fillna(0)))
-        axes.bar(x, mean, 0.92 * width, yerr=error, label=ROWS[line], color=_COLOURS[ROWS[line]], capsize=2)
+        axes.bar(x, mean, 0.92 * width, yerr=error, label=ROWS[line].title, color=ROWS[line].colour, capsize=2)
         paper = [published(Setting("table2", *line, "addition", e, "audio", 0.5)) for e in known]
         shown = [(a, b) for a, b in zip(x, paper, strict=True) if b is not None]
         if shown:

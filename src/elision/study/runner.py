@@ -1,6 +1,6 @@
 """The runner of grids: a list of runs in, a folder of results out; what is finished is never done again.
 
-``python -m elision.experiments.runner OUT KEY`` carries out one run that the engine "list" has written down.
+``python -m elision.study.runner OUT KEY`` carries out one run that the engine "list" has written down.
 """
 
 import sys
@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elision.errors import InputError, check_choice
-from elision.experiments import commands, folders
-from elision.experiments.folders import FAILURE, RESULT
-from elision.experiments.run import execute
 from elision.parallel import ENGINES, Placing, Watcher, work_through
 from elision.parallel.tasks import carry_out
+from elision.study import commands, folders
+from elision.study.folders import FAILURE, RESULT
 
 LIST = "list"
 """The engine that carries nothing out, but writes a command for each run."""
@@ -46,7 +45,7 @@ def run_grid(  # noqa: PLR0913
     out: Path,
     workers: int,
     watch: Watcher,
-    work: Work = execute,
+    work: Work,
     *,
     engine: str = "local",
     retry_failed: bool = True,

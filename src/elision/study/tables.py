@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elision.experiments.run import UPPER_BOUND
+from elision.study.run import UPPER_BOUND
 
 COLUMNS = (
     "data", "method", "fusion", "objective", "missing", "rate", "seed", "n_train", "n_complete", "n_test",

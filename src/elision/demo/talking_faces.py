@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from elision.demo.drawn_face import SIZE, Speaker, draw_face
 from elision.errors import InputError, check_choice
-from elision.experiments.drawn_face import SIZE, Speaker, draw
 
 FPS, RATE, FRAMES = 12, 48_000, 15
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -48,7 +48,7 @@ of faces, 68 of voices, and 93 of both together."""
 
 
 @dataclass(frozen=True)
-class Clip:
+class DrawnClip:
     """One clip to be made.
 
     Args:
@@ -77,7 +77,7 @@ def make(dest: Path, layout: str, n_subjects: int = 8, repeats: int = 4, seed: i
 
     Args:
         dest: folder to make; what it holds already is kept.
-        layout: a name in `LAYOUTS`.
+        layout: a name in `NAMINGS`.
         n_subjects: people, at most what the layout can name.
         repeats: clips of a person and emotion, at most what the layout can name.
         seed: of everything random.
@@ -86,23 +86,26 @@ def make(dest: Path, layout: str, n_subjects: int = 8, repeats: int = 4, seed: i
     Returns:
         The files, in the layout's order.
     """
-    check_choice("layout", layout, LAYOUTS)
-    naming = LAYOUTS[layout]
+    check_choice("layout", layout, NAMINGS)
+    naming = NAMINGS[layout]
     for what, value, most in (("n_subjects", n_subjects, naming.subjects), ("repeats", repeats, naming.repeats)):
         if not 1 <= value <= most:
             raise InputError(f"{what} is {value}: expected 1 to {most}, which the layout {layout} can name")
     clips = [
-        Clip(naming.path(subject, emotion, repeat), emotion, (seed, naming.code, subject, emotion, repeat), speaker)
+        DrawnClip(
+            naming.path(subject, emotion, repeat), emotion, (seed, naming.code, subject, emotion, repeat), speaker
+        )
         for subject in range(n_subjects)
         for speaker in [Speaker.draw(np.random.default_rng([seed, naming.code, subject]))]
         for emotion in range(len(EMOTIONS))
         for repeat in range(repeats)
+        for which in [(subject, emotion, repeat)]
     ]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda clip: _write(dest, clip, naming), clips))
 
 
-def _write(dest: Path, clip: Clip, naming: "Naming") -> Path:
+def _write(dest: Path, clip: DrawnClip, naming: "Naming") -> Path:
     path = dest / clip.path
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +115,7 @@ def _write(dest: Path, clip: Clip, naming: "Naming") -> Path:
     return path
 
 
-def frames(clip: Clip) -> Iterator[np.ndarray]:
+def frames(clip: DrawnClip) -> Iterator[np.ndarray]:
     """The pictures, uint8, shape (96, 96, 3) each."""
     rng = np.random.default_rng([*clip.seed, 2])
     face, voice = clip.expression()
@@ -122,12 +125,12 @@ def frames(clip: Clip) -> Iterator[np.ndarray]:
     for i in range(FRAMES):
         moved = sway * math.sin(2 * math.pi * i / FRAMES + phase)
         talking = _syllables(np.array([i / FPS]), _pace(voice), phase)[0]
-        picture = draw(clip.speaker, face, moved, talking, closed=i == blink)
+        picture = draw_face(clip.speaker, face, moved, talking, closed=i == blink)
         grain = rng.normal(0, 5, picture.shape)
         yield (picture + grain).clip(0, 255).astype(np.uint8)
 
 
-def sound(clip: Clip) -> np.ndarray:
+def sound(clip: DrawnClip) -> np.ndarray:
     """The voice, float32 within [-1, 1], shape (60,000,) at 48 kHz: a harmonic tone in syllables, and breath."""
     rng = np.random.default_rng([*clip.seed, 3])
     _, voice = clip.expression()
@@ -212,14 +215,14 @@ def _enterface05(subject: int, emotion: int, repeat: int) -> Path:
     return Path(f"subject {number}", name, f"sentence {sentence}", f"s{number}_{name[:2]}_{sentence}.avi")
 
 
-LAYOUTS = {
+NAMINGS = {
     "ravdess": Naming(_ravdess, 24, 8, 1, "mp4", "libx264", "aac", {"preset": "veryfast", "qp": "25"}),
     "enterface05": Naming(_enterface05, 42, 5, 2, "avi", "mpeg4", "pcm_s16le", {"qscale": "4", "flags": "+qscale"}),
 }
 """layout -> how its clips are named and packed. The quantiser is constant: x264's lookahead differs from run to run."""
 
 
-def contact_sheet(clips: list[Clip], columns: int = 6) -> bytes:
+def contact_sheet(clips: list[DrawnClip], columns: int = 6) -> bytes:
     """PNG: the middle frame of each clip, side by side."""
     from PIL import Image
 

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from elision.errors import InputError
-from elision.experiments import paper_figures, paper_text
-from elision.experiments.paper import ROWS, SEEDS
-from elision.experiments.paper_comparisons import comparisons, means_by_split, orders
-from elision.experiments.paper_run import SPLITS, read_results
-from elision.experiments.paper_tables import COLUMNS, fill, runs_table
-from elision.experiments.report import versions
 from elision.files import write_atomically
 from elision.pages import render
+from elision.study import paper_figures, paper_text
+from elision.study.paper import ROWS, SEEDS
+from elision.study.paper_comparisons import comparisons, means_by_split, orders
+from elision.study.paper_run import SPLITS, read_results
+from elision.study.paper_tables import COLUMNS, fill, runs_table
+from elision.study.report import environment
 
-SETTINGS = "reproduction.json"
-DEMO = (
+REPRODUCTION = "reproduction.json"
+WARNING = (
     "These are not the paper's data. A computer drew the faces and made the voices; the numbers show that the way from "
     "clips to tables works, and nothing about the methods."
 )
@@ -28,7 +28,7 @@ SPEAKERS = (
     "all test videos are of people it has never met, which is what accuracy on new people means."
 )
 _NAMES = ("format", "elision", "demo", "data", "fingerprints", "training", "choices")
-PACKAGES = ("torch", "torchvision", "lightning", "av", "numpy", "scikit-learn")
+_PACKAGES = ("torch", "torchvision", "lightning", "av", "numpy", "scikit-learn")
 
 
 def report(out: Path, command: str = "") -> list[Path]:
@@ -55,14 +55,14 @@ def report(out: Path, command: str = "") -> list[Path]:
     frame = runs_table(results)
     present = [split for split in SPLITS.values() if split in set(frame["split"])]
     names = [page_name(split, present) for split in present]
-    warning = DEMO if settings["demo"] else ""
+    warning = WARNING if settings["demo"] else ""
     write_atomically(out / "results.csv", frame[list(COLUMNS)].to_csv(index=False))
     for kind, text in (("md", paper_text.markdown), ("tex", paper_text.tex)):
         content = "\n".join(text(fill(frame, split), split, warning) for split in present)
         write_atomically(out / f"tables.{kind}", content)
     for split, name in zip(present, names, strict=True):
         own = [r for r in results if SPLITS[r["run"]["by_group"]] == split]
-        figures = paper_figures.draw(own, frame[frame["split"] == split])
+        figures = paper_figures.draw_figures(own, frame[frame["split"] == split])
         suffix = name.removeprefix("report").removesuffix(".html")
         for figure, files in figures.items():
             for kind, content in files.items():
@@ -88,12 +88,12 @@ def read_settings(out: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, it is damaged, or a later Elision wrote it.
     """
-    path = out / SETTINGS
+    path = out / REPRODUCTION
     try:
         settings = dict(json.loads(path.read_text(encoding="utf-8")))
         return {name: settings[name] for name in _NAMES}
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{out} has no {SETTINGS}: expected a folder that `elision reproduce` made") from error
+        raise InputError(f"{out} has no {REPRODUCTION}: expected a folder that `elision reproduce` made") from error
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not what `elision reproduce` wrote: start again with another --out") from error
 
@@ -103,20 +103,20 @@ def _content(settings: dict, frame: pd.DataFrame, split: str, failures: Sequence
     mine = frame[frame["split"] == split]
     return {
         "split": split,
-        "demo": DEMO if settings["demo"] else "",
+        "demo": WARNING if settings["demo"] else "",
         "tables": [(filled, paper_text.title_of(filled), orders(filled)) for filled in tables],
         "facts": _facts(settings, mine),
         "versus": comparisons(frame, split),
         "splits": means_by_split(frame),
         "split_names": [s for s in SPLITS.values() if s in set(frame["split"])],
         "speakers": SPEAKERS,
-        "joint": ROWS["mle", "joint"],
+        "joint": ROWS["mle", "joint"].title,
         "paper_seeds": SEEDS,
         "choices": settings["choices"],
         "failures": failures,
         "seconds": mine["seconds"].sum(),
         "n_runs": len(mine),
-        "versions": versions(PACKAGES),
+        "versions": environment(_PACKAGES),
     }
 
 

@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elision.experiments.paper import END_TO_END, ROWS, SEEDS, TABLES, Setting, Table, published
-from elision.experiments.paper_run import SPLITS
+from elision.study.paper import (
+    END_TO_END,
+    EXPERIMENTS,
+    ROWS,
+    SEEDS,
+    TABLES,
+    Setting,
+    Table,
+    block_of,
+    published,
+    table2,
+)
+from elision.study.paper_run import SPLITS
 
-GIVEN = "given"
-"""The extractor of data that holds features already."""
 REFERENCE = "resnet50"
 """Whose columns stand beside features that the paper does not know."""
 COLUMNS = (
@@ -35,7 +44,7 @@ def runs_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def block_of_row(row: dict[str, Any]) -> str:
-    """See `elision.experiments.paper.block_of`."""
+    """See `elision.study.paper.block_of`."""
     return row["fusion"] if row["extractor"] == END_TO_END else row["extractor"]
 
 
@@ -128,9 +137,7 @@ def _fill(table: Table, frame: pd.DataFrame) -> Filled:
     panels = [_panel(table, block, frame[frame["block"] == block]) for block in blocks]
     own = frame[frame["objective"] != "joint"]
     counts = own.groupby([*LINE, "block", "missing", "rate"]).size()
-    settings = sum(
-        len(table.columns) for block in shown for rows in table.accuracy.values() if block in rows or not known
-    )
+    settings = sum(block_of(s) in shown for s in (EXPERIMENTS[table.name]() if known else table2(shown)))
     seeds = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
     return Filled(table, sorted(frame["data"].unique()), panels, len(counts), settings, seeds)
 
@@ -140,10 +147,10 @@ def _panel(table: Table, block: str, frame: pd.DataFrame) -> Panel:
     means = {key: 100 * mean for key, mean in stats["mean"].items()}
     best = {c: max((v for k, v in means.items() if k[2:] == c), default=None) for c in table.columns}
     rows: dict[str, list[Cell | None]] = {}
-    for (method, objective), title in ROWS.items():
+    for (method, objective), row in ROWS.items():
         keys = [(method, objective, *column) for column in table.columns]
         if any(key in means for key in keys):
-            rows[title] = [
+            rows[row.title] = [
                 Cell(means[k], 100 * stats.loc[k, "std"], int(stats.loc[k, "count"]), _paper(table, block, k),
                      means[k] == best[k[2:]])
                 if k in means else None

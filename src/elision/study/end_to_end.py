@@ -8,7 +8,7 @@ from elision.config import EncoderConfig, TrainConfig
 from elision.deep.folder import CONFIG
 from elision.deep.train import train
 from elision.errors import TrainingError
-from elision.experiments.paper_run import PaperRun
+from elision.study.paper_run import PaperRun
 
 
 def config_of(run: PaperRun) -> TrainConfig:

@@ -17,11 +17,9 @@ from elision.data.dataset import Dataset
 from elision.data.sources import load
 from elision.data.store import Store
 from elision.errors import InputError
-from elision.experiments.paper_run import visual_name
 from elision.files import write_atomically
+from elision.study.paper_run import visual_name
 
-GIVEN = "given"
-"""The extractor of data that holds features already."""
 SUFFIX = ".safetensors"
 WEIGHTS = "IMAGENET1K_V1"
 _ROWS_AT_ONCE = 64
