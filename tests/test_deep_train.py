@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from safetensors.torch import load_file
 
 import deep_work
 from deep_work import CONFIG, MODALITIES, sample
+from elision import MultimodalClassifier
 from elision.config import EncoderConfig, TrainConfig
 from elision.data.missing import remove
+from elision.data.sources import load
 from elision.data.store import Store
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
@@ -22,7 +25,10 @@ from elision.deep.train import train
 from elision.errors import InputError, TrainingError
 from elision.evaluation import average_segments
 from elision.kinds import Modality
+from elision.likelihood import negative_log_likelihood
+from elision.methods import Claims, Method, Stage
 from elision.registries import METHODS
+from elision.study.run import Run, execute
 from stores import row, written
 
 FAST = replace(CONFIG, epochs=2)
@@ -420,7 +426,8 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
     model.save(tmp_path / "model")
     again = MultimodalClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    run = Run("digits", "digits", load("digits").fingerprint(), False, "foreign", "addition", "all", "linear", "left", 0.5, 0)
+    known = ("digits", "digits", load("digits").fingerprint(), False)
+    run = Run(*known, "foreign", "addition", "all", "linear", "left", 0.5, 0)
     monkeypatch.setattr(MultimodalClassifier, "fit", partialmethod(_briefly, MultimodalClassifier.fit))
     assert 0 <= execute(run)["metrics"]["accuracy"] <= 1
 
