@@ -97,7 +97,7 @@ def test_labels_come_back(tmp_path, y):
     {"n_features": np.int64(4)}, {"learning_rate": np.float32(0.01)}, {"random_state": np.random.RandomState(0)},
     {"fusion": "outer-product", "rank": 3}, {"method": METHODS["mle"], "fusion": FUSIONS["addition"]},
     {"unlabelled": np.int64(7)}, {"batch_size": 16},
-], ids=str)  # fmt: skip
+], ids=["int64", "float32", "RandomState", "rank", "classes", "unlabelled", "batch_size"])  # fmt: skip
 def test_parameters_as_searches_and_scripts_give_them_are_saved(tmp_path, changes):
     model = fitted(**changes)
     model.save(tmp_path / "model")

@@ -59,7 +59,7 @@ class _LogMeanExpDot(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore
         queries, keys, log_sums = ctx.saved_tensors
         wants_queries, wants_keys = ctx.needs_input_grad
         grad_queries = torch.zeros_like(queries)
@@ -188,7 +188,7 @@ class BatchBank(BankEstimate):
         return features, features
 
 
-BANKS: dict[str, type[BankEstimate]] = {"exact": ExactBank, "bank": MemoryBank, "batch": BatchBank}
+BANKS: dict[str, Callable[..., BankEstimate]] = {"exact": ExactBank, "bank": MemoryBank, "batch": BatchBank}
 
 
 def choose_bank(n_samples: int, n_numbers: int) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,7 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 NONE = "none"
 
 
+@dataclass(frozen=True)
 class Config:
     """What the configurations of both kinds of run can do: they are written beside the run, and can be given back."""
 
@@ -262,7 +263,7 @@ def _check(config: TrainConfig) -> None:
     for name in config.loggers:
         check_choice("logger", name, LOGGERS)
     claims = METHODS[config.method].claims
-    claims.check(config.method, config.fusion, config.objective)
+    claims.check(config.method, config.fusion, config.objective or claims.objectives[0])
     if claims.needs_features:
         raise InputError(f"method {config.method!r} is not trained end to end: {claims.needs_features}")
     for name in (*_COUNTS, *(n for n in ("segments_per_epoch", "parts") if getattr(config, n) is not None)):
@@ -289,7 +290,5 @@ def _parse(path: Path, text: str) -> Any:
         raise InputError(f"{path} is neither JSON nor (.yaml) YAML: {error}") from error
 
 
-DEFAULTS: dict[str, Any] = {
-    f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(TrainConfig)
-}
+DEFAULTS: dict[str, Any] = {f.name: getattr(TrainConfig(), f.name) for f in fields(TrainConfig)}
 """What each option is where it is not given."""

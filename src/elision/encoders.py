@@ -65,6 +65,10 @@ class NystroemFeatures(Frozen):
         n_landmarks: L.
     """
 
+    landmarks: Tensor
+    normalization: Tensor
+    gamma: Tensor
+
     def __init__(self, n_columns: int, n_landmarks: int) -> None:
         super().__init__()
         self.register_buffer("landmarks", torch.zeros(n_landmarks, n_columns, dtype=torch.float64))

@@ -109,20 +109,21 @@ class AdditiveFusion(Fusion, ABC):
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
         """Return c = log sum_i N_i exp(c_i) - log sum_i N_i; 0 if all parts are empty."""
         if not sizes.sum():
-            return sum(parts)
+            return reduce(torch.add, parts)
         shares = sizes.to(parts[0]).log() - sizes.sum().to(parts[0]).log()
         return torch.logsumexp(torch.stack(list(parts)) + shares[:, None], dim=0)
 
     def scores(self, features: Packed, rows: Packed, n_samples: int, marginals: Packed) -> Tensor:
         """Sum over m: f_m . h_m(z) where m was observed, and c_m(z) where it was not."""
-        return sum(
+        parts = [
             marginals[m].expand(n_samples, -1).index_copy(0, rows[m], features[m] @ embedding.T)
             for m, embedding in self.embeddings().items()
-        )
+        ]
+        return reduce(torch.add, parts)
 
     def empty_scores(self, marginals: Packed) -> Tensor:
         """Return sum_m c_m."""
-        return sum(marginals[m] for m in self.modalities)
+        return reduce(torch.add, [marginals[m] for m in self.modalities])
 
     def remember(self, bank: Packed) -> dict[str, Tensor]:
         """Return f_m . h_m(z) of each row; modality -> (N_m, K)."""
@@ -134,8 +135,8 @@ class AdditiveFusion(Fusion, ABC):
     ) -> Outlook:
         """Return the sum of what is known and of each row's part, in place of the c_m of what is measured."""
         scores = self.scores(features, rows, n_samples, marginals)
-        averaged = sum(marginals[m] for m in measured)
-        return Factored(log_prior + scores - averaged, sum(measured.values()))
+        averaged = reduce(torch.add, [marginals[m] for m in measured])
+        return Factored(log_prior + scores - averaged, reduce(torch.add, measured.values()))
 
 
 class Addition(AdditiveFusion):

@@ -16,8 +16,9 @@ the paper.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -112,12 +113,12 @@ def expected_value(outlooks: Sequence[Outlook], weights: Tensor) -> Value:
         Exact for the bank that the outlooks hold; rounding below 0 is cut off.
     """
     n, n_rows = weights.shape[1], outlooks[0].n_rows
-    marginal = sum(w[:, None] * outlook.marginal for w, outlook in zip(weights, outlooks, strict=True))
+    marginal = _total(w[:, None] * outlook.marginal for w, outlook in zip(weights, outlooks, strict=True))
     after, certainty = torch.zeros_like(weights[0]), torch.zeros_like(weights[0])
     for samples in _slices(n, HEIGHT):
         share = weights[:, samples, None]
         for rows in _slices(n_rows, WIDTH):
-            joint = sum(w * outlook.block(samples, rows) for w, outlook in zip(share, outlooks, strict=True))
+            joint = _total(w * outlook.block(samples, rows) for w, outlook in zip(share, outlooks, strict=True))
             after[samples] += torch.special.entr(joint).sum((0, 2)) - torch.special.entr(joint.sum(0)).sum(1)
             certainty[samples] += joint.amax(0).sum(1)
     nats = torch.special.entr(marginal).sum(1) - after
@@ -131,7 +132,11 @@ def bank_posterior(outlooks: Sequence[Outlook], weights: Tensor) -> Tensor:
         outlooks, weights: as `expected_value` takes them.
     """
     whole = slice(None)
-    return sum(w[:, None] * o.block(whole, whole).sum(0) for w, o in zip(weights, outlooks, strict=True))
+    return _total(w[:, None] * o.block(whole, whole).sum(0) for w, o in zip(weights, outlooks, strict=True))
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

@@ -22,29 +22,36 @@ class Data(Protocol):
     @property
     def name(self) -> str:
         """Its name, for messages, tables and figures."""
+        ...
 
     @property
     def classes(self) -> np.ndarray:
         """The distinct labels, sorted; shape (K,)."""
+        ...
 
     @property
     def codes(self) -> np.ndarray:
         """Index of each label in ``classes``, -1 where there is none; shape (n,)."""
+        ...
 
     @property
     def groups(self) -> np.ndarray | None:
         """Samples of one group stay together in a split; shape (n,), or None."""
+        ...
 
     @property
     def parts(self) -> np.ndarray | None:
         """The part that the data itself puts each sample into, "train", "val" or "test"; shape (n,), or None."""
+        ...
 
     @property
     def observed(self) -> Mapping[str, np.ndarray]:
         """modality -> which samples show it; shape (n,), bool."""
+        ...
 
     def features(self) -> Mapping[str, np.ndarray]:
         """modality -> numbers of each sample, shape (n, d), NaN where it is missing: what mechanisms look at."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Partition:
         if parts is None:
             if by_group and data.groups is None:
                 raise InputError(f"{data.name} names no groups, such as speakers: split it sample by sample")
-            parts = split(codes, data.groups if by_group else None, seed, data.classes)
+            parts = split(codes, data.groups if by_group else None, seed, data.classes.tolist())
         kept = (codes != UNLABELLED) | (parts == "train")
         train, validation, test = (np.flatnonzero((parts == part) & kept) for part in PARTS)
         observed = {m: mask.copy() for m, mask in data.observed.items()}

@@ -119,10 +119,11 @@ def _over_subsets(log_posterior: LogPosterior, batch: Batch) -> np.ndarray:
 
 def _over_orders(log_posterior: LogPosterior, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     rng, names = np.random.default_rng(0), batch.modalities
-    total = squares = 0.0
     nothing = log_posterior(_hidden(batch, names))
+    total = np.zeros((len(batch), len(names), nothing.shape[1]))
+    squares = np.zeros_like(total)
     for _ in range(ORDERS):
-        gains = np.zeros((len(batch), len(names), nothing.shape[1]))
+        gains = np.zeros_like(total)
         before, hidden = nothing, list(names)
         for m in rng.permutation(len(names)).tolist():
             hidden.remove(names[m])

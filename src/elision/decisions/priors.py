@@ -6,7 +6,7 @@ R_Z stands in the likelihood, so another one takes its place exactly: Q'(z | x_S
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 from scipy.stats import chi2
 
 from elision.errors import InputError
@@ -85,16 +85,18 @@ def estimate_prior(
     if not len(log_posteriors):
         raise InputError("a prior needs samples to be estimated from, and there are none")
     ratios = log_posteriors - log_prior
-    log_estimate = log_prior
+    log_estimate: np.ndarray = log_prior
     for _ in range(iterations):
         shares = log_softmax(ratios + log_estimate, axis=1)
-        updated = logsumexp(shares, axis=0) - np.log(len(shares))
+        updated = np.logaddexp.reduce(shares, axis=0) - np.log(len(shares))
         change = np.abs(np.exp(updated) - np.exp(log_estimate)).max()
         log_estimate = updated
         if change < 1e-10:
             break
-    gain = logsumexp(ratios + log_estimate, axis=1).sum() - logsumexp(ratios + log_prior, axis=1).sum()
+    fits = [np.logaddexp.reduce(ratios + prior, axis=1).sum() for prior in (log_estimate, log_prior)]
+    gain = fits[0] - fits[1]
     p_value = float(chi2.sf(2 * max(gain, 0.0), len(log_prior) - 1))
-    likeliest = np.exp(log_estimate) / np.exp(log_estimate).sum()
+    likeliest = np.exp(log_estimate)
+    likeliest /= likeliest.sum()
     shifted = p_value < level
     return PriorEstimate(likeliest if shifted else np.exp(log_prior), shifted, p_value, likeliest)

@@ -51,6 +51,7 @@ class Calibration:
         for index, pattern in enumerate(patterns):
             distance = (patterns != pattern).sum(1)
             own[tuple(pattern.tolist())] = int((which == index).sum())
+            near = which == index
             for reach in range(observed.shape[1] + 1):
                 near = np.isin(which, np.flatnonzero(distance <= reach))
                 if near.sum() >= ENOUGH:

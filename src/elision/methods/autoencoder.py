@@ -52,6 +52,8 @@ class Imputer(nn.Module):
 class ImputeThenClassify(nn.Module):
     """An imputer, and Eq. (4) on what it completes."""
 
+    variance: Tensor
+
     def __init__(self, ingredients: Ingredients) -> None:
         super().__init__()
         self.model = ScoreModel(ingredients)

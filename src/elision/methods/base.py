@@ -12,6 +12,7 @@ from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Fusion
 from elision.likelihood import negative_log_likelihood
+from elision.measuring import Outlook
 from elision.methods.across import ALONE, Across
 
 ADDITIVE = "use addition or concatenation"
@@ -130,6 +131,21 @@ class Method(nn.Module, ABC):
             InputError: the method says nothing of what was observed; those that can be trained jointly do.
         """
         raise InputError(f"{type(self).__name__} has no evidence: fit method 'mle' with objective 'joint'")
+
+    @property
+    def remembered(self) -> Mapping[str, Tensor]:
+        """modality -> what is kept of rows of its bank for `outlook`; {} where the method cannot say."""
+        return {}
+
+    def outlook(self, batch: Batch, measured: Mapping[str, Tensor]) -> Outlook:
+        """Return Q(y, z | x_S) of every sample, y running over rows of what is `remembered` of missing modalities.
+
+        Raises:
+            InputError: the method says nothing of what would be observed.
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot say what would be measured: fit method 'mle', objective 'joint'"
+        )
 
     def validate(self, batch: Batch) -> float | None:
         """Mean negative log-likelihood of the labelled samples, in nats; None if there are none."""

@@ -39,6 +39,8 @@ class HGR(Method):
         needs_labels=True,
     )
 
+    means: Tensor
+
     def __init__(self, ingredients: Ingredients, rule: str = "cross-entropy") -> None:
         super().__init__()
         check_choice("rule of hgr", rule, ("cross-entropy", "correlation"))

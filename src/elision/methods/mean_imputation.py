@@ -46,7 +46,7 @@ class MeanImputation(Method):
         means = {m: getattr(self, f"mean_{i}") for i, m in enumerate(self.model.modalities)}
         return self.model.scores(batch.fill({m: mean.expand(len(batch), *mean.shape) for m, mean in means.items()}))
 
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for i in range(len(self.model.modalities)):
             if prefix + f"mean_{i}" in state_dict:
                 setattr(self, f"mean_{i}", torch.empty_like(state_dict[prefix + f"mean_{i}"]))

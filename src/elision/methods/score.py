@@ -22,6 +22,8 @@ class ScoreModel(nn.Module):
     needs of up to 10,000 rows of its bank, K numbers a row under addition. A trained model needs no training data.
     """
 
+    log_prior: Tensor
+
     def __init__(self, ingredients: Ingredients) -> None:
         super().__init__()
         self.modalities = tuple(ingredients.encoders)
@@ -85,7 +87,7 @@ class ScoreModel(nn.Module):
         """log Q(z | x_S) with the stored marginals, shape (n, K)."""
         return log_posterior(self.scores(batch), self.log_prior)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         indices = range(len(self.modalities))
         for name in [f"{kept}_{i}" for kept in ("marginal", "remembered") for i in indices]:
             if prefix + name in state_dict:  # a stored bank has as many rows as its training set had
