@@ -122,7 +122,7 @@ def test_all_forms_of_the_same_data_give_the_same_predictions():
         np.testing.assert_allclose(other, predictions[0], rtol=1e-6)  # sums over rows depend on the memory layout
 
 
-@pytest.mark.parametrize("single", [{"a": "a1", "b": ["b1"]}, {"a": 0, "b": [2]}], ids=["name", "position"])
+@pytest.mark.parametrize("single", [{"a": "a1", "b": ["b1"]}, {"a": slice(0, 1), "b": ["b1"]}], ids=["name", "slice"])
 def test_a_single_column_needs_no_list(single):
     frame = pd.DataFrame(table(X), columns=NAMES)
     expected = quick(modalities={"a": ["a1"], "b": ["b1"]}).fit(frame, Y).predict_proba(frame)

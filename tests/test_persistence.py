@@ -79,7 +79,7 @@ def test_columns_come_back(tmp_path, data, modalities):
     model.save(tmp_path / "model")
     loaded = MultimodalClassifier.load(tmp_path / "model")
     assert_same(model, loaded, data)
-    assert loaded.n_features_in_ == 5
+    assert loaded.n_features_in_ == model.n_features_in_
     refit = loaded.fit(data, NAMES)  # the parameters came back too
     np.testing.assert_array_equal(refit.predict_proba(data), model.predict_proba(data))
 

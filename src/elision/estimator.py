@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from elision import choices, persistence
+from elision.alignment import by_name, check_rows, frame_numbers, known_columns
 from elision.batch import Batch
 from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
@@ -174,6 +175,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         choices.check(self.get_params(deep=False))
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        check_rows((dict(X) if isinstance(X, dict) else {"X": X}) | {"y": y})
         arrays = self._read(X, reset=True)
         labels = read_labels(y, self.unlabelled)
         self.classes_ = labels.classes
@@ -442,10 +444,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             return self._read_table(X, reset)
         if self.modalities is not None:
             raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
+        check_rows({f"modality {m!r}": values for m, values in X.items()})
+        frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
+        if not reset:
+            known = {m: self._columns[m] for m in frames if m in self._columns}
+            X = X | {m: by_name(frames[m], names, f"modality {m!r}") for m, names in known.items()}
         arrays = read_arrays(X)
         if reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(self).pop(name, None)
+            self._columns = {m: list(frame.columns) for m, frame in frames.items()}
             self.modalities_ = tuple(arrays)
             self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
         return self._complete(arrays)
@@ -456,14 +464,41 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 f"X is a {type(X).__name__}, and the model was fitted on a dict of arrays: "
                 f"give a dict, such as {dict.fromkeys(self.modalities_, '...')}"
             )
+        named = isinstance(X, pd.DataFrame) and self.modalities is not None
+        if named:
+            X = self._named_table(X, reset)
+        elif reset:
+            self._columns = {}
         table = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
         names = list(getattr(self, "feature_names_in_", range(table.shape[1])))
         check_finite(table, "X", names)
-        columns = resolve_columns(self.modalities, names)
+        if self._columns:
+            columns = {m: np.array([self._table_names.index(c) for c in own]) for m, own in self._columns.items()}
+        else:
+            columns = resolve_columns(self.modalities, names)
         if reset:
             self.modalities_ = tuple(columns)
             self._shapes = {m: (len(c),) for m, c in columns.items()}
         return {m: table[:, c] for m, c in columns.items()}
+
+    @property
+    def _table_names(self) -> list:
+        """The columns of a table that modalities name, each once, in the order in which they are read."""
+        return list(dict.fromkeys(c for names in self._columns.values() for c in names))
+
+    def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
+        """Return the columns of a frame that the modalities name, as numbers; ``reset`` learns which they are."""
+        if not X.columns.is_unique:
+            twice = X.columns[X.columns.duplicated()][0]
+            raise InputError(f"X has column {twice!r} twice: give every column a name of its own")
+        if reset:
+            positions = resolve_columns(self.modalities, list(X.columns), unnamed=False)
+            self._columns = {m: X.columns[chosen].tolist() for m, chosen in positions.items()}
+        if not self._columns:  # fitted on a table without names
+            return X
+        wanted = known_columns(X, self._columns) if not reset else X[self._table_names]
+        wanted = wanted.loc[:, ~wanted.columns.duplicated()][self._table_names]
+        return pd.DataFrame(frame_numbers(wanted, "X"), index=X.index, columns=list(map(str, self._table_names)))
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The known modalities in order, those that are not there missing everywhere."""

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from elision.alignment import frame_numbers
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
@@ -31,6 +32,10 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
             raise InputError(f"modality {m!r} holds complex numbers: expected real ones")
         if isinstance(values, np.ma.MaskedArray):
             values = values.astype(np.float64).filled(np.nan)
+        if isinstance(values, (pd.DataFrame, pd.Series)):
+            values = frame_numbers(values, f"modality {m!r}")
+        if getattr(values, "dtype", np.dtype(float)).kind in "mM":
+            raise InputError(f"modality {m!r} holds dates: expected numbers, such as days since a date")
         try:
             arrays[m] = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -61,12 +66,15 @@ def check_finite(values: np.ndarray, where: str, columns: Sequence[Any] | None =
         )
 
 
-def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashable]) -> dict[str, np.ndarray]:
+def resolve_columns(
+    modalities: Mapping[str, Any] | None, names: Sequence[Hashable], unnamed: bool = True
+) -> dict[str, np.ndarray]:
     """modality -> the positions of its columns.
 
     Args:
         modalities: name -> a slice, column positions, names, or a mask; None makes one modality "x" of all columns.
         names: the table's column names (0, 1, ... where it has none).
+        unnamed: the table has no names, so that whole numbers are positions; else they are names like any other.
     """
     if modalities is None:
         return {"x": np.arange(len(names))}
@@ -83,7 +91,7 @@ def resolve_columns(modalities: Mapping[str, Any] | None, names: Sequence[Hashab
                 if len(wanted) != len(names):
                     raise InputError(f"modality {m!r} has a mask of {len(wanted)}: X has n_features = {len(names)}")
                 wanted = np.flatnonzero(wanted).tolist()
-            unknown = [c for c in wanted if c not in positions and not _is_position(c, len(names))]
+            unknown = [c for c in wanted if c not in positions and not (unnamed and _is_position(c, len(names)))]
             if unknown:
                 raise InputError(
                     f"modality {m!r} names column {unknown[0]!r}, which X does not have: n_features = {len(names)}, "
@@ -118,7 +126,11 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     """
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
         y = np.array(y, dtype=object)  # numpy would make strings of them all
+    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
+        y = y.astype(object)  # numpy would make floats of nullable booleans and whole numbers
     y = column_or_1d(y, warn=True)
+    if y.dtype.kind in "mM":
+        raise InputError("the labels are dates: expected classes; make them text with .astype(str), or bins")
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise InputError(f"Input y contains infinity at row {np.isinf(y).argmax()}: expected class labels")
     absent = np.asarray(pd.isna(y))

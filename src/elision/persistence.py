@@ -57,6 +57,7 @@ def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
         "class_prior": estimator.class_prior_.tolist(),
         "modalities": list(estimator.modalities_),
         "columns": {name: np.asarray(value).tolist() for name, value in columns.items()},
+        "names": {m: list(names) for m, names in estimator._columns.items()},
         "shapes": {m: list(shape) for m, shape in estimator._shapes.items()},
         "rows": extent.rows,
         "partial_rows": estimator.partial_rows_,
@@ -152,6 +153,7 @@ def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
     estimator.modalities_ = tuple(description["modalities"])
     for name, value in description["columns"].items():
         setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)
+    estimator._columns = description["names"]
     estimator._shapes = {m: tuple(shape) for m, shape in description["shapes"].items()}
     estimator.partial_rows_, estimator.n_unlabelled_ = description["partial_rows"], description["n_unlabelled"]
     weights = description["weights"]

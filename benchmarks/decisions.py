@@ -1,0 +1,198 @@
+"""Measure what the decisions are worth on real data: order of acquisition, coverage of sets, other populations.
+
+    python -m benchmarks.decisions ../shared/data --out results/decisions --seeds 5
+
+Each modality of a training sample is missing with probability .5, of a calibration and a test sample too where sets are
+measured. A default fit on 50 % of the samples, 25 % calibrate, 25 % test. Finished (data, seed) pairs are kept.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from benchmarks.manifests import ravdess
+from elision import MultimodalClassifier
+from elision.decisions.sets import ENOUGH
+
+COVERAGE = 0.9
+
+
+def digits() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Quarters of handwritten digits."""
+    images, target = load_digits(return_X_y=True)
+    images = images.reshape(-1, 8, 8)
+    halves = {"upper": slice(4), "lower": slice(4, 8)}, {"left": slice(4), "right": slice(4, 8)}
+    quarters = {
+        f"{u} {s}": images[:, v, w].reshape(len(images), -1) for u, v in halves[0].items() for s, w in halves[1].items()
+    }
+    return quarters, target
+
+
+def load(name: str, source: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    if name == "digits":
+        return digits()
+    if name == "mfeat":
+        arrays = np.load(source / "mfeat" / "mfeat.npz")
+        return {m: arrays[m].astype(float) for m in ("fac", "fou", "kar", "mor", "pix", "zer")}, arrays["label"]
+    table = ravdess(source / "ravdess")
+    columns = [c for c in table if "." in c]
+    names = dict.fromkeys(c.partition(".")[0] for c in columns)
+    return {m: table[[c for c in columns if c.startswith(m + ".")]].to_numpy() for m in names}, table[
+        "label"
+    ].to_numpy()
+
+
+def hide(X: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Each modality missing with probability .5, none of a sample's last."""
+    n = len(next(iter(X.values())))
+    shown = rng.random((n, len(X))) < 0.5
+    empty = ~shown.any(1)
+    shown[empty, rng.integers(len(X), size=empty.sum())] = True
+    return {m: np.where(shown[:, i, None], values, np.nan) for i, (m, values) in enumerate(X.items())}
+
+
+def rows(X: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray]:
+    return {m: values[index] for m, values in X.items()}
+
+
+def acquire(model, X, y, order) -> list[float]:
+    """Accuracy of samples that show nothing at first, after each modality that ``order`` measures."""
+    n, names = len(y), list(X)
+    shown = np.zeros((n, len(names)), dtype=bool)
+    curve = []
+    for step in range(len(names) + 1):
+        seen = {m: np.where(shown[:, i, None], X[m], np.nan) for i, m in enumerate(names)}
+        curve.append(float((model.predict(seen) == y).mean()))
+        if step < len(names):
+            shown[np.arange(n), order(model, seen, shown, step)] = True
+    return curve
+
+
+def by_value(model, seen, shown, step):
+    best = model.value_of(seen).groupby("sample").first()["modality"]
+    return [list(seen).index(m) for m in best]
+
+
+def one(name: str, source: Path, seed: int) -> dict:
+    X, y = load(name, source)
+    index = np.arange(len(y))
+    train, rest = train_test_split(index, test_size=0.5, random_state=seed, stratify=y)
+    calibration, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=y[rest])
+    rng = np.random.default_rng([seed, 9])
+    started = time.perf_counter()
+    model = MultimodalClassifier(random_state=seed).fit(hide(rows(X, train), rng), y[train])
+    seconds = time.perf_counter() - started
+    whole, names = rows(X, test), list(X)
+    fixed = (
+        model.importance(hide(rows(X, calibration), rng), y[calibration])["alone_nll"]
+        .sort_values(ascending=False)
+        .index
+    )
+    draws = np.stack([rng.permutation(len(names)) for _ in test])
+    curves = {
+        "value": acquire(model, whole, y[test], by_value),
+        "fixed": acquire(model, whole, y[test], lambda m, s, shown, step: [names.index(fixed[step])] * len(test)),
+        "random": acquire(model, whole, y[test], lambda m, s, shown, step: draws[:, step]),
+    }
+    model.calibrate_sets(hide(rows(X, calibration), rng), y[calibration])
+    judged = hide(whole, rng)
+    sets = model.predict_set(judged, COVERAGE)
+    hits = np.array([label in held for label, held in zip(y[test], sets["classes"], strict=True)])
+    shown = sum(~np.isnan(values).all(1) for values in judged.values())
+    own = ~sets["pooled"].to_numpy()
+    sizes = {
+        str(k): (float(hits[shown == k].mean()), float(sets["size"][shown == k].mean()), int((shown == k).sum()))
+        for k in np.unique(shown)
+    }
+    shifted = shift(model, judged, y[test], rng)
+    return {
+        "curves": curves,
+        "coverage": float(hits.mean()),
+        "by_number": sizes,
+        "own": int(own.sum()),
+        "shift": shifted,
+        "seconds": seconds,
+    }
+
+
+def shift(model, X, y, rng) -> dict[str, float]:
+    """NLL where classes are drawn with weights 1, 1/2, 1/4, ...: training prior, true prior, estimated prior."""
+    codes = np.searchsorted(model.classes_, y)
+    weights = 0.5 ** np.arange(len(model.classes_))
+    drawn = rng.choice(len(y), size=len(y), p=weights[codes] / weights[codes].sum())
+    sample, codes = rows(X, drawn), codes[drawn]
+    prior = np.bincount(codes, minlength=len(weights)) / len(codes)
+    estimated = model.estimate_prior(sample)["prior"].to_numpy()
+    same = model.estimate_prior(X)
+    found = {"training": None, "known": np.maximum(prior, 1e-9) / np.maximum(prior, 1e-9).sum(), "estimated": estimated}
+    nll = {k: float(-model.predict_log_proba(sample, p)[np.arange(len(codes)), codes].mean()) for k, p in found.items()}
+    return nll | {"acts_without_shift": float((same["p_value"] < 0.01).all())}
+
+
+def needed(curve: list[float]) -> float:
+    """How many modalities reach 95 % of the gain from nothing to everything, by linear interpolation."""
+    goal = curve[0] + 0.95 * (curve[-1] - curve[0])
+    step = next(i for i, value in enumerate(curve) if value >= goal)
+    before = curve[step - 1]
+    return step - 1 + (goal - before) / (curve[step] - before)
+
+
+def show(found: dict[str, list[dict]]) -> None:
+    def cell(values) -> str:
+        values = np.array(values, dtype=float)
+        error = f" ± {values.std(ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
+        return f"{values.mean():.3f}{error}"
+
+    print("| data | seeds | modalities for 95 % of the gain: value | fixed | random | value / random | coverage |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, runs in found.items():
+        reach = {k: np.array([needed(r["curves"][k]) for r in runs]) for k in ("value", "fixed", "random")}
+        cells = [cell(v) for v in reach.values()] + [
+            cell(reach["value"] / reach["random"]),
+            cell([r["coverage"] for r in runs]),
+        ]
+        print(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
+    print(
+        f"\n| data | modalities shown | coverage ({COVERAGE} asked) | set size | samples a seed |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    for name, runs in found.items():
+        for k in sorted({k for r in runs for k in r["by_number"]}, key=int):
+            parts = np.array([r["by_number"][k] for r in runs if k in r["by_number"]])
+            print(f"| {name} | {k} | {cell(parts[:, 0])} | {parts[:, 1].mean():.2f} | {parts[:, 2].mean():.0f} |")
+    print(
+        "\n| data | NLL, training prior | known prior | estimated prior | share of seeds that act without a shift |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    for name, runs in found.items():
+        cells = [cell([r["shift"][k] for r in runs]) for k in ("training", "known", "estimated", "acts_without_shift")]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(f"\nPatterns with fewer than {ENOUGH} calibration samples borrow those of their neighbours.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--data", nargs="+", default=["digits", "mfeat", "ravdess"])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[dict]] = {name: [] for name in options.data}
+    for seed in range(options.seeds):
+        for name in options.data:
+            file = options.out / f"{name}-{seed}.json"
+            if not file.is_file():
+                file.write_text(json.dumps(one(name, options.source, seed)))
+                print(f"{name}, seed {seed}: done", flush=True)
+            found[name].append(json.loads(file.read_text()))
+    show(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Frames at the door: any order of rows, columns and dict gives the same probabilities, any renaming is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elision import InputError, MultimodalClassifier
+from elision.alignment import frame_numbers
+
+N = 60
+IDS = [f"p{i:02}" for i in range(N)]
+
+
+def make():
+    rng = np.random.default_rng(0)
+    y = rng.choice(["a", "b"], N)
+    shift = np.where(y == "a", 1.5, 0.0)[:, None]
+    v = pd.DataFrame(rng.normal(size=(N, 3)) * [1, 1, 5] + shift * [1, 0, 0], columns=["v1", "v2", "v3"], index=IDS)
+    p = pd.DataFrame(rng.normal(size=(N, 2)) - shift, columns=["p1", "p2"], index=IDS)
+    p.iloc[::4] = np.nan
+    return v, p, pd.Series(y, index=IDS)
+
+
+V, P, Y = make()
+TABLE = pd.concat([V, P], axis=1)
+
+
+def quick(**changes):
+    return MultimodalClassifier(encoders="linear", objective="joint", max_steps=20, random_state=0, **changes)
+
+
+@pytest.fixture(scope="module")
+def of_dict():
+    return quick().fit({"v": V, "p": P}, Y)
+
+
+@pytest.fixture(scope="module")
+def of_table():
+    return quick(modalities={"v": ["v1", "v2", "v3"], "p": ["p1", "p2"]}).fit(TABLE, Y)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.permutations(range(N)), columns=st.permutations(range(3)), swap=st.booleans())
+def test_any_order_gives_the_same_probabilities(of_dict, of_table, rows, columns, swap):
+    v, p = V.iloc[rows, columns], P.iloc[rows, [1, 0]]
+    frames = {"p": p, "v": v} if swap else {"v": v, "p": p}
+    expected = of_dict.predict_proba({"v": V, "p": P})[rows]
+    np.testing.assert_allclose(of_dict.predict_proba(frames), expected, atol=1e-10)
+    table = pd.concat(list(frames.values()), axis=1).assign(other=1.0)
+    np.testing.assert_allclose(of_table.predict_proba(table), of_table.predict_proba(TABLE)[rows], atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    column=st.sampled_from(["v1", "v2", "v3", "p1", "p2"]), name=st.text(min_size=1).filter(lambda n: n not in TABLE)
+)
+def test_any_renaming_is_refused(of_dict, of_table, column, name):
+    with pytest.raises(InputError, match=f"lacks column '{column}'"):
+        of_table.predict_proba(TABLE.rename(columns={column: name}))
+    frames = {"v": V.rename(columns={column: name}), "p": P.rename(columns={column: name})}
+    with pytest.raises(InputError, match=f"lacks column '{column}'"):
+        of_dict.predict_proba(frames)
+
+
+@pytest.mark.parametrize("where", ["fit", "predict", "labels"])
+def test_rows_in_another_order_are_refused(of_dict, where):
+    """One frame sorted by another key pairs different people; labels in another order are noise."""
+    turned = P.iloc[::-1]
+    with pytest.raises(InputError, match=r"row 0 is 'p59' there and 'p00' here"):
+        if where == "fit":
+            quick().fit({"v": V, "p": turned}, Y)
+        elif where == "predict":
+            of_dict.predict_proba({"v": V, "p": turned})
+        else:
+            quick().fit({"v": V, "p": P}, Y.iloc[::-1])
+
+
+def test_rows_that_are_only_counted_go_with_any_names(of_dict):
+    counted = P.reset_index(drop=True)
+    same = of_dict.predict_proba({"v": V, "p": counted})
+    np.testing.assert_array_equal(same, of_dict.predict_proba({"v": V, "p": P}))
+    with pytest.raises(InputError, match="the rows of modality 'p' are not those of modality 'v'"):
+        of_dict.predict_proba({"v": V.reset_index(drop=True), "p": counted.iloc[::-1]})
+
+
+def test_a_modality_whose_columns_are_all_absent_is_missing(of_table):
+    absent = of_table.predict_proba(TABLE[["v3", "v1", "v2"]])
+    hidden = of_table.predict_proba(TABLE.assign(p1=np.nan, p2=np.nan))
+    np.testing.assert_array_equal(absent, hidden)
+
+
+def test_whole_numbers_are_names_where_a_table_has_names():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(N, 5)) + 2 * (Y.to_numpy() == "a")[:, None] * [0, 0, 0, 1, 1]
+    named = pd.DataFrame(values, columns=[4, 3, 2, 1, 0])
+    modalities = {"a": [3, 4, 2], "b": [0, 1]}
+    model = quick(modalities=modalities).fit(named, Y.to_numpy())
+    plain = quick().fit({"a": values[:, [1, 0, 2]], "b": values[:, [4, 3]]}, Y.to_numpy())
+    expected = plain.predict_proba({"a": values[:, [1, 0, 2]], "b": values[:, [4, 3]]})
+    np.testing.assert_allclose(model.predict_proba(named[[0, 1, 2, 3, 4]]), expected, atol=1e-6)
+    with pytest.raises(InputError, match="names column 0, which X does not have"):
+        quick(modalities={"a": [0]}).fit(TABLE, Y)
+
+
+def test_a_saved_model_remembers_the_names(of_dict, tmp_path):
+    of_dict.save(tmp_path / "model")
+    loaded = MultimodalClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(
+        loaded.predict_proba({"v": V[["v3", "v1", "v2"]], "p": P}), of_dict.predict_proba({"v": V, "p": P})
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "dict"])
+def test_values_of_pandas_that_are_missing_are_missing(form):
+    hole = TABLE.astype(object)
+    hole.iloc[3, 0] = pd.NA
+    plain = TABLE.copy()
+    plain.iloc[3, 0] = np.nan
+    if form == "table":
+        model = quick(modalities={"v": ["v1", "v2", "v3"], "p": ["p1", "p2"]})
+        forms = hole, plain, plain.convert_dtypes()
+    else:
+        model = quick()
+        forms = [{"v": t[["v1", "v2", "v3"]], "p": t[["p1", "p2"]]} for t in (hole, plain, plain.convert_dtypes())]
+    first, *others = (model.fit(form, Y).predict_proba(form) for form in forms)
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-6)
+
+
+def test_dates_and_text_are_refused_by_name():
+    frame = V.assign(born=pd.Timestamp("2020-01-01"), sex="f", site="x")
+    with pytest.raises(InputError, match="dates in column 'born'"):
+        quick().fit({"v": frame}, Y)
+    with pytest.raises(InputError, match="no number in columns 'sex', 'site'"):
+        quick().fit({"v": frame.drop(columns="born")}, Y)
+    with pytest.raises(InputError, match="modality 'v' holds dates"):
+        quick().fit({"v": np.full((N, 2), np.datetime64("NaT"))}, Y)
+    assert frame_numbers(pd.DataFrame({"a": [True, None]}, dtype="boolean"), "x")[0, 0] == 1
+
+
+def test_labels_keep_their_type():
+    for labels, classes in {
+        "boolean": (pd.array(Y == "a", dtype="boolean"), [False, True]),
+        "Int64": (pd.array(np.where(Y == "a", 2**60, 2**60 + 1), dtype="Int64"), [2**60, 2**60 + 1]),
+    }.values():
+        y = pd.Series(labels, index=IDS)
+        y.iloc[:3] = pd.NA
+        assert quick().fit({"v": V, "p": P}, y).classes_.tolist() == classes
+    with pytest.raises(InputError, match="the labels are dates"):
+        quick().fit({"v": V, "p": P}, pd.Series(pd.Timestamp("2020-01-01"), index=IDS))
