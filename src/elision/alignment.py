@@ -26,7 +26,7 @@ def frame_numbers(frame: pd.DataFrame | pd.Series, where: str) -> np.ndarray:
             dates.append(name)
             continue
         try:
-            columns.append(pd.to_numeric(column.where(column.notna(), np.nan)).to_numpy(np.float64, na_value=np.nan))
+            columns.append(np.asarray(column.astype(object).where(column.notna(), np.nan), dtype=np.float64))
         except (TypeError, ValueError):
             texts.append(name)
     if dates:

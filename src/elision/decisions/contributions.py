@@ -41,7 +41,7 @@ def shapley(log_posterior: LogPosterior, batch: Batch) -> tuple[np.ndarray, np.n
     return _over_orders(log_posterior, batch)
 
 
-def contribution_table(log_posterior: LogPosterior, batch: Batch, classes: Sequence) -> pd.DataFrame:
+def contribution_table(log_posterior: LogPosterior, batch: Batch, classes: np.ndarray) -> pd.DataFrame:
     """Return a row per sample, modality that it shows, and class: sample, modality, class, nats, standard_error."""
     values, errors = shapley(log_posterior, batch)
     shown = batch.observed.cpu().numpy()
@@ -51,7 +51,7 @@ def contribution_table(log_posterior: LogPosterior, batch: Batch, classes: Seque
         {
             "sample": sample.repeat(n_classes),
             "modality": np.array(batch.modalities, dtype=object)[modality].repeat(n_classes),
-            "class": np.tile(np.asarray(classes), len(sample)),
+            "class": np.tile(classes, len(sample)),
             "nats": values[sample, modality].ravel(),
             "standard_error": errors[sample, modality].ravel(),
         }

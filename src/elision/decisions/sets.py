@@ -6,7 +6,7 @@ random part of its own. A set holds every class whose score is at most the quant
 Among exchangeable samples of one pattern it holds the truth with at least the asked probability, whatever the model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -123,7 +123,7 @@ def prediction_sets(
     return held
 
 
-def listed(held: np.ndarray, log_posteriors: np.ndarray, classes: Sequence) -> list[tuple]:
+def listed(held: np.ndarray, log_posteriors: np.ndarray, classes: np.ndarray) -> list[tuple]:
     """Return each set as the classes in it, the most probable first."""
     order = np.argsort(-log_posteriors, axis=1, kind="stable")
     return [tuple(classes[c] for c in row if inside[c]) for row, inside in zip(order, held, strict=True)]

@@ -81,16 +81,16 @@ def assess(
     Returns:
         JSON: "metrics", "confusion" (counts, rows the true class), "patterns" and "removed" (by name, metrics).
     """
-    classes = store.classes.tolist() if classes is None else list(classes)
-    codes = class_codes(store, samples, classes)
-    logs = sample_posteriors(method, store, samples, observed, reading, len(classes), average)
+    known: list[str] = store.classes.tolist() if classes is None else list(classes)
+    codes = class_codes(store, samples, known)
+    logs = sample_posteriors(method, store, samples, observed, reading, len(known), average)
 
     def without(m: str, rest: np.ndarray) -> np.ndarray:
         others = {**observed, m: np.zeros_like(observed[m])}
-        return sample_posteriors(method, store, samples[rest], others, reading, len(classes), average)
+        return sample_posteriors(method, store, samples[rest], others, reading, len(known), average)
 
     shown = {m: mask[samples] for m, mask in observed.items()}
-    return assess_posteriors(logs, codes, classes, shown, without) | {"average": average}
+    return assess_posteriors(logs, codes, known, shown, without) | {"average": average}
 
 
 def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np.ndarray:
