@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -290,5 +290,10 @@ def _parse(path: Path, text: str) -> Any:
         raise InputError(f"{path} is neither JSON nor (.yaml) YAML: {error}") from error
 
 
-DEFAULTS: dict[str, Any] = {f.name: getattr(TrainConfig(), f.name) for f in fields(TrainConfig)}
+def _default(option: Field) -> Any:
+    factory: Any = option.default_factory
+    return option.default if option.default is not MISSING else factory()
+
+
+DEFAULTS: dict[str, Any] = {f.name: _default(f) for f in fields(TrainConfig)}
 """What each option is where it is not given."""

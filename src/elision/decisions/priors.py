@@ -72,9 +72,10 @@ def estimate_prior(
 ) -> PriorEstimate:
     """Estimate the class prior of unlabelled samples by EM (Saerens, Latinne, Decaestecker 2002).
 
-    It maximises sum_i log sum_z Q(z | x_i) R'(z) / R(z). Errors of the model look like a shift, so the estimate takes
-    the place of the training prior only where twice the gain in log-likelihood exceeds the chi-squared quantile of
-    K - 1 degrees of freedom.
+    It maximises sum_i log sum_z Q(z | x_i) R'(z) / R(z), K imaginary samples of the training prior beside the n real
+    ones: without them a class that few samples show is ruled out. Errors of the model look like a shift, so the
+    estimate takes the place of the training prior only where twice the gain in log-likelihood exceeds the chi-squared
+    quantile of K - 1 degrees of freedom.
 
     Args:
         log_posteriors: of the samples, shape (n, K).
@@ -88,7 +89,8 @@ def estimate_prior(
     log_estimate: np.ndarray = log_prior
     for _ in range(iterations):
         shares = log_softmax(ratios + log_estimate, axis=1)
-        updated = np.logaddexp.reduce(shares, axis=0) - np.log(len(shares))
+        counts = np.exp(np.logaddexp.reduce(shares, axis=0)) + len(log_prior) * np.exp(log_prior)
+        updated = np.log(counts / counts.sum())
         change = np.abs(np.exp(updated) - np.exp(log_estimate)).max()
         log_estimate = updated
         if change < 1e-10:
