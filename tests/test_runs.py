@@ -118,6 +118,14 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_
     assert (told["class"][[0, 2, 4]] != "").all() and (told["class"][[1, 3]] == "").all()
 
 
+def test_piped_tables_are_not_wrapped(run, table):
+    words = [sys.executable, "-m", "elision", "predict", str(run), str(table), "--without", "gait"]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"COLUMNS": "20"}, check=True)
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("p")]
+    assert len(rows) == 90
+    assert all(len(row) >= 6 for row in rows), "id, class, two probabilities, found, used"
+
+
 def test_columns_are_taken_by_name(run, table, tmp_path):
     plain = list(elision.predict(run, [table]))
     shuffled = changed(table, tmp_path, lambda f: f[list(reversed(f.columns))].assign(other=1))

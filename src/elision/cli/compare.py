@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, naming_choices
+from elision.cli.tables import console
 from elision.errors import InputError
 
 
@@ -95,7 +96,6 @@ def compare(  # noqa: PLR0913
 
 def _summarise(out: Path, results: list, failures: list) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     from elision.study.tables import ranking, results_table
@@ -107,8 +107,8 @@ def _summarise(out: Path, results: list, failures: list) -> None:
         table.add_column(heading, justify="right")
     for r in ranking(results_table(results)):
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     for failure in failures:
-        console.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
-    console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
+        screen.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
+    screen.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)

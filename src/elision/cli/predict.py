@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from elision.cli.app import SOME_FAILED, Many
+from elision.cli.tables import console
 from elision.errors import InputError
 
 
@@ -64,7 +65,6 @@ def _watched(predictions: Iterator) -> Iterator:
 
 def _show(predictions: Sequence, classes: Sequence[str]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -75,13 +75,13 @@ def _show(predictions: Sequence, classes: Sequence[str]) -> None:
         if not p.problem:
             shares = [f"{p.probabilities[c]:.3f}" for c in classes]
             table.add_row(escape(p.id), escape(p.label), *shares, ", ".join(p.found), ", ".join(p.used))
-    console = Console()
+    screen = console()
     if table.row_count:
-        console.print(table)
+        screen.print(table)
     for p in predictions:
         if p.problem:
             told = p.problem if p.id in p.problem else f"{p.id}: {p.problem}"
-            console.print(told, style="red", markup=False, soft_wrap=True)
+            screen.print(told, style="red", markup=False, soft_wrap=True)
 
 
 def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> None:

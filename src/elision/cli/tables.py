@@ -1,13 +1,26 @@
 """Results on the screen."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+_WIDE = 10_000
+
+
+def console() -> "Console":
+    """Return where tables go: as wide as the terminal, and unwrapped where there is none, as in a pipe or a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
 def show_assessment(values: Mapping[str, Any]) -> None:
     """Accuracy, NLL, ECE and Brier score of the samples as they are, per pattern, and with each modality removed."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
@@ -20,4 +33,4 @@ def show_assessment(values: Mapping[str, Any]) -> None:
     rows |= {f"without {m}": metrics for m, metrics in values["removed"].items()}
     for name, m in rows.items():
         table.add_row(name, str(m["n"]), f"{m['accuracy']:.1%}", *(f"{m[k]:.3f}" for k in ("nll", "ece", "brier")))
-    Console().print(table)
+    console().print(table)
