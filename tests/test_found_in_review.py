@@ -111,6 +111,19 @@ def test_rank_one_is_the_least_nll_and_the_greatest_accuracy():
     assert (second.line[0], second.nll_rank, second.accuracy_rank) == ("ae1", 2, 1)
 
 
+def test_a_tie_in_rank_goes_to_the_lesser_nll():
+    """One cell each way: the order of the lines decided, and crowned the worse."""
+
+    def row(method: str, seed: int, nll: float) -> dict:
+        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": 0.5}
+        return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": seed, "nll": nll, "accuracy": 0.5}
+
+    rows = [row("mle", 0, 0.9), row("hgr", 0, 0.8), row("mle", 1, 0.98), row("hgr", 1, 1.0)]
+    first, second = ranking(pd.DataFrame(rows))
+    assert (first.nll_rank, second.nll_rank) == (1.5, 1.5)
+    assert first.line[0] == "hgr"
+
+
 def test_a_fusion_needs_one_line_in_its_registry(monkeypatch):
     class Gated(Addition):
         """As good as any."""

@@ -107,7 +107,7 @@ class Rank:
 
 
 def ranking(table: pd.DataFrame) -> list[Rank]:
-    """Lines by mean rank in NLL; ties share their ranks. The upper bound, no method, has no rank.
+    """Return lines by mean rank in NLL, ties by NLL; ties share their ranks. The upper bound, no method, has no rank.
 
     Where runs failed, only the (missing, rate, seed) that every line has finished count, if there are any.
     """
@@ -119,7 +119,7 @@ def ranking(table: pd.DataFrame) -> list[Rank]:
     cell = table.groupby(["missing", "rate", "seed"], sort=False)
     ranked = table.assign(nll_rank=cell["nll"].rank(), accuracy_rank=cell["accuracy"].rank(ascending=False))
     means = ranked.groupby(lines, sort=False)[["nll_rank", "accuracy_rank", "nll", "accuracy", "seconds"]].mean()
-    return [Rank(line, *values) for line, *values in means.sort_values("nll_rank").itertuples()]
+    return [Rank(line, *values) for line, *values in means.sort_values(["nll_rank", "nll"]).itertuples()]
 
 
 def column_title(missing: str, rate: float) -> str:
