@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import partialmethod
 
@@ -17,6 +18,8 @@ from elision.config import EncoderConfig, TrainConfig
 from elision.data.missing import remove
 from elision.data.sources import load
 from elision.data.store import Store
+from elision.deep import processes
+from elision.deep.assess import sample_posteriors
 from elision.deep.evaluate import evaluate_run
 from elision.deep.model import load_model
 from elision.deep.partition import StorePartition
@@ -435,3 +438,21 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
 def _briefly(self, fit, X, y, validation=None):
     self.max_steps = 5
     return fit(self, X, y, validation)
+
+
+def test_what_several_processes_say_comes_back_in_the_order_of_the_samples(run, data, monkeypatch):
+    """Three processes, played one after the other: what each would send is what all get."""
+    model = load_model(run.folder)
+    samples = np.flatnonzero(data.codes >= 0)[:20]
+    arguments = (model.method, data, samples, data.observed, Reading(torch.device("cpu"), 0), len(model.classes))
+    alone = sample_posteriors(*arguments)
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    sent = []
+    monkeypatch.setattr(processes, "gather_rows", lambda rows: sent.append(rows) or torch.zeros(20, *rows.shape[1:]))
+    for rank in range(3):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        with suppress(IndexError):
+            sample_posteriors(*arguments)
+    answers = iter([torch.cat(sent[0::2]), torch.cat(sent[1::2])])
+    monkeypatch.setattr(processes, "gather_rows", lambda rows: next(answers))
+    np.testing.assert_allclose(sample_posteriors(*arguments), alone, atol=1e-6)
