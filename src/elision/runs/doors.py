@@ -41,7 +41,7 @@ def train(
         **options: further ones for recordings, see `elision.deep.train.train`.
 
     Returns:
-        A `elision.runs.table.TableResult`, or for recordings a `elision.deep.train.Result`.
+        A `TableResult` (`elision.runs.table`), or for recordings a `Result` (`elision.deep.train`).
 
     Raises:
         InputError: data, config and folder do not go together.
