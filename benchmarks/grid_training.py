@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.grid_mouth import mouth
 from elision.config import TrainConfig
-from elision.data.layouts import LayoutOptions
+from elision.data.layouts.found import LayoutOptions
 from elision.data.preparation import Preparation
 from elision.data.prepare import prepare
 from elision.deep.train import train

@@ -17,7 +17,7 @@ from elision.data.prepare import prepare
 from elision.data.schema import Row
 from elision.errors import InputError
 from elision.kinds import Modality
-from elision.parallel import ENGINES
+from elision.registries import ENGINES
 from stores import written
 
 EVIL = "<script>alert(1)</script>"

@@ -104,6 +104,19 @@ def test_an_unknown_name_is_an_attribute_error():
         elision.Classifier  # noqa: B018
 
 
+@pytest.mark.parametrize("package", ["elision", "elision.data", "elision.deep"])
+def test_doors_list_what_they_have(package):
+    """`dir` and completion show every public name; a module is found before anything has imported it."""
+    script = (
+        "import sys; from importlib import import_module\n"
+        "door = import_module(sys.argv[1])\n"
+        "assert door.__all__ and set(door.__all__) <= set(dir(door)), dir(door)\n"
+        "import elision; print(elision.deep.train.__name__, elision.data.store.__name__, elision.estimator.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, package], capture_output=True, text=True)
+    assert done.stdout.strip() == "elision.deep.train elision.data.store elision.estimator", done.stderr
+
+
 def test_importing_elision_imports_nothing_heavy():
     script = "import sys, elision; print(*{'torch', 'sklearn', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

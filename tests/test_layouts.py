@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elision.data.layouts import LAYOUTS, Found, LayoutOptions
+from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.errors import InputError
+from elision.registries import LAYOUTS
 
 
 def placed(root: Path, *names: str) -> Path:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from elision.data.missing import MECHANISMS, STRENGTH, depends_on, remove
+from elision.data.missing import STRENGTH, depends_on, remove
 from elision.errors import InputError
+from elision.registries import MECHANISMS
 
 N = 400
 

@@ -19,7 +19,7 @@ from elision.data.problems import read_problems
 from elision.data.staging import Staging
 from elision.data.store import Store
 from elision.errors import InputError
-from elision.parallel import ENGINES
+from elision.registries import ENGINES
 
 MUTE, DARK = Take(seconds=0.6, sound=False), Take(seconds=0.6, picture=False)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import prepare_work as work
-from elision.data.layouts import LayoutOptions
+from elision.data.layouts.found import LayoutOptions
 from elision.data.prepare import Preparation, prepare
 from elision.data.store import Store
-from elision.parallel import ENGINES
+from elision.registries import ENGINES
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 N = 8

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elision.data.layouts import Found, LayoutOptions
+from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.preparation import Preparation, modalities, parameters
 from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
 from elision.data.recording import Problem, Recording

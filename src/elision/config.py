@@ -7,11 +7,10 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from elision.data.missing import MECHANISMS
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
 from elision.kinds import KINDS
-from elision.registries import FUSIONS, METHODS, NETWORKS
+from elision.registries import FUSIONS, MECHANISMS, METHODS, NETWORKS
 
 OWN = "own"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")

@@ -4,15 +4,22 @@ A new part takes one line here. The command's help, the checks of a choice, the 
 README and the reports come from these mappings.
 """
 
+import ast
+import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from elision.data.dataset import Dataset
+    from elision.data.layouts.found import Layout
+    from elision.data.missing import Mechanism
     from elision.encoders import Encoder
     from elision.fusion import Fusion
     from elision.methods.base import Method
+    from elision.parallel import Engine
 
 Part = TypeVar("Part")
 
@@ -49,6 +56,19 @@ class Registry(MutableMapping[str, Part], Generic[Part]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+    def doc(self, name: str) -> str:
+        """Return the docstring of a part, read from its file where it is not imported yet."""
+        entry = self._entries[name]
+        if not isinstance(entry, str):
+            return inspect.getdoc(entry) or ""
+        module, _, attribute = entry.partition(":")
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"no module named {module!r}, where {name!r} should be", name=module)
+        body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+        parts = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == attribute]
+        return (ast.get_docstring(parts[0]) or "") if parts else ""
 
     def __repr__(self) -> str:
         return f"Registry({', '.join(self._entries)})"
@@ -98,3 +118,27 @@ row, channels, weights) that gives the backbone."""
 
 DATASETS: Registry["Callable[[], Dataset]"] = Registry({"digits": "elision.data.digits:digits"})
 """Data sets that Elision carries: name -> a function that returns a `Dataset`."""
+
+LAYOUTS: Registry["Layout"] = Registry(
+    {
+        "ravdess": "elision.data.layouts.ravdess:ravdess",
+        "enterface05": "elision.data.layouts.enterface05:enterface05",
+        "manifest": "elision.data.layouts.listed:listed",
+    }
+)
+"""How recordings lie in a folder or are listed in a table: name -> a function of (source, options). Its docstring is
+its part of `elision prepare --help`: which names it reads, where the data comes from."""
+
+MECHANISMS: Registry["Mechanism"] = Registry(
+    {
+        "mcar": "elision.data.missing:at_random",
+        "mar": "elision.data.missing:on_the_others",
+        "mnar": "elision.data.missing:on_itself",
+    }
+)
+"""Which training samples lose a modality: name -> a function that says how readily each sample loses it."""
+
+ENGINES: Registry["Engine"] = Registry(
+    {"local": "elision.parallel.processes:locally", "ray": "elision.parallel.cluster:on_ray"}
+)
+"""How tasks are carried out: name -> a function of (tasks, function, placing, tell)."""

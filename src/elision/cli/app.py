@@ -1,5 +1,6 @@
 """The command itself, which every verb joins, and what happens to errors."""
 
+import inspect
 import signal
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from elision import __version__
 from elision.errors import InputError, TrainingError
-from elision.registries import DATASETS, ENCODERS, FUSIONS, METHODS, NETWORKS
+from elision.registries import DATASETS, ENCODERS, ENGINES, FUSIONS, LAYOUTS, MECHANISMS, METHODS, NETWORKS
 
 app = App(
     name="elision",
@@ -31,19 +32,28 @@ SOME_FAILED, TRAINING_FAILED = 3, 4
 EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
 """A package that is not installed with Elision -> the extra that brings it."""
 
-_NAMED = {"METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS}
+_NAMED = {
+    "METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS,
+    "LAYOUTS": LAYOUTS, "MECHANISMS": MECHANISMS, "ENGINES": ENGINES,
+}  # fmt: skip
 
 
 def spell_out(text: str) -> str:
-    """Put the names of a registry in the place of its own name, such as `METHODS`."""
+    """Put the names of a registry in the place of its own name, such as `METHODS`.
+
+    `LAYOUTS.doc` becomes a paragraph, or more, for each layout: the docstring without what it raises.
+    """
     for name, registry in _NAMED.items():
         text = text.replace(f"`{name}`", ", ".join(registry))
+        if f"`{name}.doc`" in text:
+            docs = [f"--layout {entry}: {registry.doc(entry).partition('Raises:')[0].strip()}" for entry in registry]
+            text = text.replace(f"`{name}.doc`", "\n\n".join(docs))
     return text
 
 
 def naming_choices(verb: Callable) -> Callable:
     """Spell out the registries that a verb's docstring names, which is its help."""
-    verb.__doc__ = spell_out(verb.__doc__ or "")
+    verb.__doc__ = spell_out(inspect.cleandoc(verb.__doc__ or ""))
     return verb
 
 

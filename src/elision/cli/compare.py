@@ -36,34 +36,37 @@ def compare(  # noqa: PLR0913
     Parameters
     ----------
     data
-        "digits" (carried along: the left and right halves of handwritten digits), a manifest: a CSV or Parquet file
-        with a row per sample, columns label, optionally id, group, split, and modality.feature for each number; or a
-        store that `elision prepare` made, of which pooled features are compared.
+        A table (CSV or Parquet) with a row per sample: a column label, a column modality.feature for each number, and
+        optionally id, group and split. Or a store that `elision prepare` made, of which pooled features are compared.
+        Or a data set that comes with Elision, by name: `DATASETS` (digits: the left and right halves of handwritten
+        digits).
     out
-        Folder of the results; by default elision-DATA.
+        Folder in which the results are written. Default: elision-DATA.
     methods
-        Among `METHODS`, and upper-bound (no method but a reference: mle on complete training data); or all. By default
-        mle, lower-bound and zero-padding.
+        Some of `METHODS` and upper-bound (a reference: mle on complete training data), or all. Default: mle,
+        lower-bound and zero-padding.
     fusions
-        Among `FUSIONS`; addition by default.
+        Some of `FUSIONS`. Default: addition.
     objectives
-        Among all (the default: every objective that a method has, averaged), joint, conditional.
+        Some of all (every objective that a method has, averaged), joint and conditional. Default: all.
     encoders
-        Among `ENCODERS`, or auto: kernel and mlp, averaged.
+        One of `ENCODERS`, or auto: kernel and mlp, averaged.
     missing
-        Modalities to remove from training samples, one at a time; each, any (a random part of each sample's), none.
-        By default each for complete data, none for data that lacks modalities by itself.
+        Modalities to remove from training samples, one at a time; or each (every modality in turn), any (from each
+        sample a random part of its modalities), none. Default: each if the data is complete, none if it lacks
+        modalities by itself.
     rates
-        Shares of the training samples to remove them from; 0.5, 0.8 and 0.95 by default.
+        Shares of the training samples that lose the modality, above 0 and below 1. Default: 0.5, 0.8 and 0.95.
     seeds
-        Repetitions: each has its own split, missing samples and model.
+        Number of repetitions, each with its own split, removed modalities and model.
     by_group
-        Keep the samples of a group together when splitting. Default: if the manifest has a column group.
+        Keep the samples of a group together when splitting. Default: yes if the data has groups, such as a column
+        group.
     mechanism
-        Which training samples lose a modality: mcar (at random), mar (depending on what remains observed), mnar
-        (depending on what goes missing).
+        Which training samples lose a modality: `MECHANISMS`. mcar is at random, mar depends on what remains observed,
+        mnar on what goes missing.
     workers
-        Parallel processes, of one thread each.
+        Number of runs at once, each in a process of one thread.
     """
     from elision.study import compare as comparing
     from elision.study.report import write_report

@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+from elision.cli.app import naming_choices
 from elision.errors import InputError
 
 
+@naming_choices
 def prepare(  # noqa: PLR0913
     source: Path,
     dest: str,
@@ -30,55 +32,54 @@ def prepare(  # noqa: PLR0913
     Each recording is cut into windows: the frame in the middle of each, and its log-mel spectrogram. What cannot be
     used is set aside with its reason in problems.csv. Started again after an interruption, it goes on.
 
-    Layouts: "ravdess" (Actor_NN/MM-VV-EE-II-SS-RR-AA.mp4; from Zenodo, record 1188976, CC BY-NC-SA 4.0), "enterface05"
-    (subject N/EMOTION/sentence K/*.avi; from the project's page, free for research), "manifest" (a CSV or Parquet file
-    with columns id, label, group, split, the files video, audio, image, seconds start and end, and numbers
-    modality.feature, whichever there are).
+    `LAYOUTS.doc`
 
     Parameters
     ----------
     source
-        The folder, or the manifest.
+        The folder of recordings, or the table that lists them.
     dest
-        Folder of the data set, or an address such as s3://bucket/store.
+        Folder in which the data set is made, or an address such as s3://bucket/store.
     layout
-        ravdess, enterface05 or manifest; by default manifest where SOURCE is a table.
+        How SOURCE is organised: `LAYOUTS`, see above. Default: manifest if SOURCE is a table.
     label
         Column of a manifest that holds the label.
     all_emotions
-        RAVDESS: neutral and calm too, beside the six emotions of the paper.
+        For ravdess: keep neutral and calm as well as the six emotions of the paper.
     windows
-        How many a recording is cut into, evenly spread; they overlap in a short one.
+        Number of windows per recording, spread evenly over it; in a short recording they overlap.
     seconds
-        Of each window.
+        Length of a window, in seconds.
     size
-        Pixels a side of the frames: the short side is resized to it, the middle is cut out.
+        Side of the square frames, in pixels: the short side is resized to it and the middle is cut out.
     jpeg_quality
-        Of the frames, 1 to 95.
+        JPEG quality of the frames, 1 to 95.
     sample_rate
-        Of the sound, in Hz.
+        Sampling rate to which the sound is converted, in Hz.
     mel_bands
-        Of the spectrograms.
+        Number of mel bands of the spectrograms.
     noise_db
         Add white noise to the sound at this signal-to-noise ratio, in dB, for experiments.
     workers
-        Recordings at once, each in a process of its own.
+        Number of recordings processed at once, each in a process of its own.
     engine
-        local, or ray: the cluster of RAY_ADDRESS, or one on this machine.
+        Where the work is done: `ENGINES`. "local" is this machine; "ray" is the cluster at RAY_ADDRESS, or one that is
+        started here.
     staging
-        Folder of what is finished so far; by default in DEST.
+        Folder that keeps what is finished so far. Default: inside DEST.
     strict
-        Exit code 2 if anything was set aside.
+        Exit with code 2 if anything was set aside.
     """
-    from elision.data.layouts import LayoutOptions
+    from elision.data.layouts.found import LayoutOptions
     from elision.data.preparation import Preparation
     from elision.data.prepare import prepare as make
     from elision.media.extract import MediaSettings, Mel
+    from elision.registries import LAYOUTS
     from elision.study.watch import watching
 
     if layout is None:
         if source.suffix.lower() not in (".csv", ".parquet"):
-            raise InputError(f"{source} is no table (.csv or .parquet): say --layout ravdess, enterface05 or manifest")
+            raise InputError(f"{source} is no table (.csv or .parquet): say --layout, one of {', '.join(LAYOUTS)}")
         layout = "manifest"
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
     settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)

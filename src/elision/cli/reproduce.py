@@ -4,10 +4,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from elision.cli.app import Many
+from elision.cli.app import Many, naming_choices
 from elision.errors import InputError
 
 
+@naming_choices
 def reproduce(  # noqa: PLR0913
     *what: str,
     data: Many = None,
@@ -42,39 +43,41 @@ def reproduce(  # noqa: PLR0913
         Stores that `elision prepare` made: one, or TABLE=STORE for each table, such as table1=enterface
         table2=ravdess; a manifest of features may serve Table 2. "demo" makes synthetic talking faces.
     out
-        Folder of the results.
+        Folder in which the results are written.
     dry_run
-        List the runs, and how long they will take by those that are finished.
+        Only list the runs, with the time left as estimated from those that are finished.
     split
-        video (the paper's), speaker (new people in the test), or both.
+        How the data is split: video (as in the paper), speaker (no person of the test is in training), or both.
     seeds
-        Runs of each setting; the paper's are five.
+        Number of runs of each setting, each with its own seed. Default: 5 as in the paper, 1 for the demo.
     only
         Only runs whose title contains one of these.
     limit
-        At most so many runs of each table.
+        Largest number of runs of each table. Default: all.
     max_epochs
-        Of every training.
+        Largest number of epochs of every training. Default: the protocol's, see the report.
     encoder
-        Of Table 1, in place of resnet50.
+        Network of Table 1: one of `NETWORKS`. Default: resnet50 as in the paper, small-cnn for the demo.
     weights
-        That it starts from, by torchvision's name; none for random ones.
+        Pretrained weights from which the network starts, by torchvision's name; none for random weights. Default:
+        IMAGENET1K_V2 for resnet50, none for other networks.
     joint
-        The joint objective's rows too, which the paper does not have.
+        Also run the rows of the joint objective, which the paper does not have.
     demo_people
-        Of the synthetic data.
+        Number of people in the demo.
     demo_repeats
-        Clips of each of its people and emotions.
+        Number of clips of each person and emotion in the demo.
     workers
-        Runs at once.
+        Number of runs at once.
     engine
-        local, ray (a cluster), or list (write a list of shell commands, for a scheduler of your own).
+        Where the runs are done: one of `ENGINES`; or list, which only writes the shell commands, for a scheduler of
+        your own.
     devices
-        GPUs to deal the runs out to, by number, such as 0 1.
+        Numbers of the GPUs among which the runs are shared, such as 0 1. Default: every run sees all GPUs.
     gpus
-        Of each run on a Ray cluster.
+        Number of GPUs that each run takes on a Ray cluster; 0.5 puts two runs on one GPU.
     retry_failed
-        Try runs that failed before again.
+        Repeat the runs that failed before.
     """
     from elision.study import protocol
     from elision.study import reproduce as reproducing

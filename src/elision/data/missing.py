@@ -105,9 +105,6 @@ def on_itself(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.n
     return depends_on(arrays[missing], seed)
 
 
-MECHANISMS: dict[str, Mechanism] = {"mcar": at_random, "mar": on_the_others, "mnar": on_itself}
-
-
 def _standard(columns: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Return (x - mean) / standard deviation per column over the rows shown, 0 where blank or constant."""
     with np.errstate(invalid="ignore"):

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elision.data.layouts import LAYOUTS, Found, LayoutOptions
-from elision.data.layouts.found import relative
+from elision.data.layouts.found import Found, LayoutOptions, relative
 from elision.errors import InputError, check_choice
 from elision.files import sha256_of
 from elision.kinds import Modality
 from elision.media.extract import MediaSettings
+from elision.registries import LAYOUTS
 
 PREPARED_BY = ("av", "numpy", "pillow", "pyarrow", "torch")
 """Packages whose versions decide a store's bytes beside its parameters."""

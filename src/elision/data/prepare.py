@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elision.data.layouts import LAYOUTS, Found
+from elision.data.layouts.found import Found
 from elision.data.preparation import PREPARED_BY, Preparation, modalities, parameters, root
 from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
 from elision.data.reading import CRASHED, read_recording
@@ -28,7 +28,8 @@ from elision.data.staging import (
 from elision.data.store import Store
 from elision.errors import InputError, check_choice
 from elision.files import Address, join, local, read_file, write_atomically
-from elision.parallel import ENGINES, Placing, Watcher, work_through
+from elision.parallel import Placing, Watcher, work_through
+from elision.registries import ENGINES, LAYOUTS
 from elision.versions import versions
 
 _MOST_BYTES = 32 << 20  # of a shard's rows; several copies are in memory while it is written

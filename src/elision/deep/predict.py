@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.data.layouts import LAYOUTS, LayoutOptions
+from elision.data.layouts.found import LayoutOptions
 from elision.data.recording import Recording
 from elision.deep.model import DeepModel
 from elision.errors import InputError
@@ -17,6 +17,7 @@ from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction
+from elision.registries import LAYOUTS
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _TABLES = (".csv", ".parquet")

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from elision.errors import check_choice
-from elision.parallel.cluster import on_ray
-from elision.parallel.processes import DIED, locally
+from elision.parallel.processes import DIED
 from elision.parallel.tasks import Done, Failure, Placing, Watcher
+from elision.registries import ENGINES
 
 Engine = Callable[[deque, Callable, Placing, Callable], Iterator[Done]]
-
-ENGINES: dict[str, Engine] = {"local": locally, "ray": on_ray}
-"""How tasks can be carried out."""
+"""How tasks are carried out: (tasks, function, placing, tell) -> each as it ends, as `work_through` says."""
 
 
 def work_through(
@@ -48,4 +46,4 @@ def work_through(
     return ENGINES[engine](deque(tasks), function, placing, tell)
 
 
-__all__ = ["DIED", "ENGINES", "Done", "Failure", "Placing", "Watcher", "work_through"]
+__all__ = ["DIED", "Done", "Engine", "Failure", "Placing", "Watcher", "work_through"]

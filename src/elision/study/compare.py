@@ -8,13 +8,13 @@ from pathlib import Path
 
 from elision import __version__
 from elision.data.dataset import Dataset
-from elision.data.missing import ANY, MECHANISMS
+from elision.data.missing import ANY
 from elision.data.partition import NONE
 from elision.data.sources import load
 from elision.data.splits import split
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
-from elision.registries import ENCODERS, FUSIONS, METHODS
+from elision.registries import ENCODERS, FUSIONS, MECHANISMS, METHODS
 from elision.study.run import CLAIMS, UPPER_BOUND, Run, partition
 
 COMPARISON = "settings.json"

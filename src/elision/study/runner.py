@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elision.errors import InputError, check_choice
-from elision.parallel import ENGINES, Placing, Watcher, work_through
+from elision.parallel import Placing, Watcher, work_through
 from elision.parallel.tasks import carry_out
+from elision.registries import ENGINES
 from elision.study import commands, folders
 from elision.study.folders import FAILURE, RESULT
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,10 @@ class Found:
     problems: tuple[Problem, ...] = ()
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+Layout = Callable[[Path, LayoutOptions], Found]
+"""(source, options) -> what it holds."""
 
 
 @dataclass(frozen=True)
