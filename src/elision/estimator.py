@@ -352,7 +352,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             path: a folder that does not exist yet, or holds a saved model and nothing else, which is replaced.
         """
         check_is_fitted(self)
-        persistence.save(self, Path(path))
+        learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
+        own = self._columns, self._shapes, self._standardizer, self._members, self._weights
+        persistence.save(persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path))
 
     @classmethod
     def load(
@@ -365,7 +367,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             encoders: modality -> module of the same architecture, where the model was fitted with the user's own.
             device: to predict on; None is the one that the model was fitted with.
         """
-        return persistence.load(cls, Path(path), encoders or {}, device)
+        fitted = persistence.load(Path(path), encoders or {}, device)
+        model = cls(**fitted.parameters)
+        vars(model).update(fitted.learnt)
+        model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)
+        model._standardizer, model._members, model._weights = fitted.standardizer, list(fitted.members), fitted.weights
+        return model
 
     def _members_of_a_fit(self) -> list:
         check_is_fitted(self)
