@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_class_names_that_were_swapped_are_noticed(run, tmp_path):
         (copy / path.name).write_bytes(path.read_bytes())
     text = (copy / "model.json").read_text()
     description = json.loads(text)
-    description["classes"]["values"].reverse()
+    description["learnt"]["classes_"]["values"].reverse()
     (copy / "model.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="is not what was saved"):
         elision.load(copy)
@@ -189,3 +190,22 @@ def test_the_doors_list_what_they_hold():
     script = "import elision.deep; print(elision.deep.load_model.__name__, 'DeepModel' in dir(elision.deep))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["load_model", "True"]
+
+
+def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table, tmp_path, here):
+    odd = changed(table, tmp_path, lambda f: f.assign(label=f["label"].where(f["label"] == "well", "<b>ill</b>")))
+    out = tmp_path / "run"
+    code, said, err = here("train", str(odd), "--out", str(out), *FAST)
+    assert (code, f"Report: {out}/report.html" in said) == (0, True), err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    values = json.loads((out / "result.json").read_text())["test"]
+    assert "<b>ill</b>" not in page and "&lt;b&gt;ill&lt;/b&gt;" in page
+    assert f"{100 * values['metrics']['accuracy']:.1f} %" in page and f"{values['metrics']['nll']:.3f}" in page
+    assert all(f"<td>without {m}</td>" in page for m in values["removed"])
+    shown = [[int(n) for n in re.findall(r'<td class="n(?: hit)?">(\d+)</td>', row)] for row in page.split("<tr>")]
+    assert all(row in shown for row in values["confusion"])
+    assert '"max_steps": 40' in page and str(odd) in page
+    few = changed(table, tmp_path, lambda f: f[f["label"] == "well"].head(6))
+    assert here("evaluate", str(out), str(few), "--out", str(tmp_path / "judged"))[0] == 0
+    page = (tmp_path / "judged" / "report.html").read_text(encoding="utf-8")
+    assert "6 samples (all labelled samples)" in page
