@@ -104,6 +104,37 @@ def test_a_training_that_was_killed_resumes_to_the_same_bits(table, tmp_path, ru
     assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_members_that_were_trained_are_not_trained_again(table, tmp_path, run, monkeypatch, damage):
+    """Stopped in the second of two members; the first comes back from its folder, or is trained anew if damaged."""
+    from elision import ensemble
+
+    trained, whole = [], ensemble.train
+
+    def stops(method, *args):
+        trained.append(method)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return whole(method, *args)
+
+    config, out = TableConfig.read(run / "config.json"), tmp_path / "run"
+    monkeypatch.setattr(ensemble, "train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        elision.train(table, out, config)
+    assert {p.name for p in (out / "checkpoints").iterdir()} == {"member-0"}
+    if damage:
+        path = out / "checkpoints" / "member-0" / "tensors.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 1
+        path.write_bytes(content)
+    result = elision.train(None, out, resume=True)
+    assert len(trained) == 3 + damage
+    ours, theirs = tensors(out), tensors(run)
+    assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
+    assert result.values["members"] == json.loads((run / "result.json").read_text())["members"]
+    assert not (out / "checkpoints").exists()
+
+
 def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_path, here):
     def spoil(frame):
         frame = frame.head(5).astype(object)

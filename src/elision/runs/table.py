@@ -1,6 +1,7 @@
 """Runs on tables: `MultimodalClassifier` on the table's own split, in the same kind of folder as runs on recordings."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -43,8 +44,8 @@ class TableResult:
 def train_table(address: str, out: Path, config: TableConfig | None, resume: bool) -> TableResult:
     """Fit a classifier on a table's training part, judge it on the test part, and write the run's folder.
 
-    It holds config.json, data.json, model/ and result.json. A training that was stopped starts anew with ``resume``,
-    and ends in the same model, bit for bit: a fit of a table takes seconds.
+    It holds config.json, data.json, model/ and result.json, and while it trains checkpoints/, with each member of the
+    average that is trained. With ``resume`` these are not trained again, and the model is the same, bit for bit.
 
     Args:
         address: a .csv or .parquet file, or a name in `DATASETS`.
@@ -68,12 +69,14 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
         _check_same(out, saved, config, described)
     with folder.locked():
         if saved and (out / RESULT).is_file() and (out / MODEL).is_dir():
+            shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
             return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
         config.write(out / CONFIG)
         write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
-        model, values = _fit(data, parts, config)
+        model, values = _fit(data, parts, config, folder.checkpoints.folder)
         model.save(out / MODEL)
         write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
+        shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
     return TableResult(out, values)
 
 
@@ -169,7 +172,9 @@ def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Se
                 yield Prediction(rows.ids[position], classes[int(shares.argmax())], told, shows, used)
 
 
-def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[MultimodalClassifier, dict[str, Any]]:
+def _fit(
+    data: Dataset, parts: Partition, config: TableConfig, checkpoints: Path
+) -> tuple[MultimodalClassifier, dict[str, Any]]:
     model = MultimodalClassifier(
         config.method,
         config.fusion,
@@ -192,7 +197,7 @@ def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[Multimod
     frame = data.frame(parts.observed)
     started = time.perf_counter()
     held = (frame.iloc[parts.validation], data.labels[parts.validation])
-    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held)
+    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     values = {
         "test": _assess(model, frame.iloc[parts.test], data.codes[parts.test]),
