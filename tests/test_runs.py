@@ -153,6 +153,17 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_
     assert (told["class"][[0, 2, 4]] != "").all() and (told["class"][[1, 3]] == "").all()
 
 
+def test_ids_that_are_blank_or_occur_twice_are_problems_of_their_rows(run, table, tmp_path):
+    new = changed(table, tmp_path, lambda f: f.head(5).assign(id=["s", "", "t", "s", "u"]))
+    told = list(elision.predict(run, [new]))
+    assert [p.problem for p in told] == [
+        "", "row 3, column 'id' is blank: give every row one, or remove the column", "",
+        "row 5, column 'id': 's' stands in row 2 already", "",
+    ]  # fmt: skip
+    numbered = changed(table, tmp_path, lambda f: f.head(3).drop(columns="id"))
+    assert [(p.id, p.problem) for p in elision.predict(run, [numbered])] == [("2", ""), ("3", ""), ("4", "")]
+
+
 def test_piped_tables_are_not_wrapped(run, table):
     words = [sys.executable, "-m", "elision", "predict", str(run), str(table), "--without", "gait"]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"COLUMNS": "20"}, check=True)
@@ -190,7 +201,21 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
         ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "auto"): "unknown objective 'auto'",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--encoder", "lab=linear"): "encoders are given for",
+        (
+            "train",
+            str(table),
+            "--out",
+            str(tmp_path / "x"),
+            "--method",
+            "lower-bound",
+            "--fusion",
+            "sum",
+        ): "unknown fus",
         ("predict", str(tmp_path), str(table)): "holds no trained model",
+        ("predict", str(run), str(tmp_path)): "is no table, and",
+        ("evaluate", str(run), str(tmp_path)): "is no table (.csv, .parquet), and",
         ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
         ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",
     }.items():

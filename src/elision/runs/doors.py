@@ -112,6 +112,8 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
     if kind_of(model_folder(Path(run))) == "classifier":
         from elision.runs.table import evaluate_table
 
+        if data is not None and not is_table(data):
+            raise InputError(f"{data} is no table (.csv, .parquet), and {run} was trained on a table: expected one")
         return evaluate_table(Path(run), None if data is None else str(data))
     if data is not None and is_table(data):
         raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elision import choices
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
 from elision.data.manifest import read_new_rows
@@ -64,6 +65,8 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     data = load(address)
     parts = partition(data, config)
     parts.check()
+    model = _classifier(data, config)  # what cannot be meant is said before there is a folder
+    choices.specifications(model.get_params(deep=False), tuple(data.named_columns))
     described = {"address": _lasting(address), "fingerprint": data.fingerprint()}
     if saved:
         _check_same(out, saved, config, described)
@@ -73,7 +76,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
             return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
         config.write(out / CONFIG)
         write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
-        model, values = _fit(data, parts, config, folder.checkpoints.folder)
+        values = _fit(model, data, parts, config, folder.checkpoints.folder)
         model.save(out / MODEL)
         write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
         shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
@@ -106,7 +109,7 @@ def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
     else:
         rows = read_new_rows(Path(address), _columns(model))
         if rows.problems:
-            raise InputError(f"{address}, {next(iter(rows.problems.values()))}: mend it, or leave the cell blank")
+            raise InputError(f"{address}, {next(iter(rows.problems.values()))}")
         if rows.labels is None or not (rows.labels != "").any():
             raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
         labelled = np.flatnonzero(rows.labels != "")
@@ -172,9 +175,7 @@ def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Se
                 yield Prediction(rows.ids[position], classes[int(shares.argmax())], told, shows, used)
 
 
-def _fit(
-    data: Dataset, parts: Partition, config: TableConfig, checkpoints: Path
-) -> tuple[MultimodalClassifier, dict[str, Any]]:
+def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
     model = MultimodalClassifier(
         config.method,
         config.fusion,
@@ -194,6 +195,13 @@ def _fit(
         device=config.device,
         random_state=config.seed,
     )
+    choices.check(model.get_params(deep=False))
+    return model
+
+
+def _fit(
+    model: MultimodalClassifier, data: Dataset, parts: Partition, config: TableConfig, checkpoints: Path
+) -> dict[str, Any]:
     frame = data.frame(parts.observed)
     started = time.perf_counter()
     held = (frame.iloc[parts.validation], data.labels[parts.validation])
@@ -206,7 +214,7 @@ def _fit(
         "samples": parts.counts(),
         "config": asdict(config),
     }
-    return model, json.loads(json.dumps(values, default=float))
+    return json.loads(json.dumps(values, default=float))
 
 
 def _assess(model: MultimodalClassifier, frame: pd.DataFrame, codes: np.ndarray) -> dict[str, Any]:
