@@ -38,8 +38,11 @@ def test_from_recordings_to_predictions(tmp_path, here):
     code, _, err = here("train", "--resume", run, "--epochs", "3")
     assert (code, "epochs" in err) == (2, True)
 
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "without audio" in page and '"epochs": 2' in page
     code, out, err = here("evaluate", run)
     assert code == 0, err
+    assert "test part of the training data" in (tmp_path / "run" / "evaluation" / "report.html").read_text()
     told = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
     assert (told["metrics"]["n"], set(told["removed"])) == (6, {"visual", "audio"})
 

@@ -77,6 +77,29 @@ def test_no_module_imports_itself_through_others():
     assert set(order) == set(MODULES)
 
 
+FOREIGN = {"_exit", "_new_shared", "_load_from_state_dict"}
+"""What Python and torch name with an underscore and offer all the same."""
+
+
+def reached_into(text: str) -> set[str]:
+    """Attributes with one underscore that a module uses and nowhere defines: another object's own."""
+    tree = list(ast.walk(ast.parse(text)))
+    own = {node.name for node in tree if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    attributes = [node for node in tree if isinstance(node, ast.Attribute)]
+    own |= {a.attr for a in attributes if isinstance(a.value, ast.Name) and a.value.id in ("self", "cls")}
+    used = {a.attr for a in attributes if a.attr.startswith("_") and not a.attr.startswith("__")}
+    return used - own - FOREIGN
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_touches_what_another_object_keeps_to_itself(module):
+    assert not reached_into(MODULES[module].read_text(encoding="utf-8"))
+
+
+def test_reaching_into_another_object_is_noticed():
+    assert reached_into("def save(model): return model._members, model.members_, model.__dict__") == {"_members"}
+
+
 @pytest.mark.parametrize("name", elision.__all__)
 def test_public_names_resolve_and_are_documented(name):
     value = getattr(elision, name)

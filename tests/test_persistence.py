@@ -218,3 +218,38 @@ def test_a_part_that_is_not_registered_cannot_be_saved(tmp_path):
     with pytest.raises(InputError, match=r"Mine.*not registered"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_kept_members_serve_the_same_fit_only(tmp_path, monkeypatch):
+    """All is taken from the folder, the second training on all samples too; one number changed, and nothing is."""
+    from elision import ensemble
+
+    trained, before = [], ensemble.train
+
+    def counted(method, *args):
+        trained.append(method)
+        return before(method, *args)
+
+    monkeypatch.setattr(ensemble, "train", counted)
+    plain = fitted()
+    n_trainings = len(trained)
+    assert n_trainings == 4  # two objectives, with and without validation samples
+    for data, expected in ((X, n_trainings), (X, 0), ({**X, "a": X["a"] + np.eye(48, 2)}, n_trainings)):
+        trained.clear()
+        model = MultimodalClassifier(**QUICK).fit(data, NAMES, checkpoints=tmp_path / "kept")
+        assert len(trained) == expected
+        if data is X:
+            assert_same(plain, model, X)
+    trained.clear()
+    MultimodalClassifier(**QUICK | {"learning_rate": 0.01}).fit(data, NAMES, checkpoints=tmp_path / "kept")
+    assert len(trained) == n_trainings
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_members_of_every_method_are_kept_whole(tmp_path, method):
+    changes = {"method": method, "encoders": {"a": own(), "b": "kernel"}}
+    plain = fitted(**changes)
+    for _ in range(2):
+        model = MultimodalClassifier(**QUICK | changes).fit(X, NAMES, checkpoints=tmp_path / "kept")
+        assert_same(plain, model, X)
+        assert_same(plain, model, {"b": X["b"]})

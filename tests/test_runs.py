@@ -2,19 +2,23 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.manifests import ravdess
 
 import elision
 from elision import InputError, TableConfig
 from elision.models import read_model
 
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAST = ("--encoder", "linear", "--max-steps", "40")
 
 
@@ -103,6 +107,37 @@ def test_a_training_that_was_killed_resumes_to_the_same_bits(table, tmp_path, ru
     assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_members_that_were_trained_are_not_trained_again(table, tmp_path, run, monkeypatch, damage):
+    """Stopped in the second of two members; the first comes back from its folder, or is trained anew if damaged."""
+    from elision import ensemble
+
+    trained, whole = [], ensemble.train
+
+    def stops(method, *args):
+        trained.append(method)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return whole(method, *args)
+
+    config, out = TableConfig.read(run / "config.json"), tmp_path / "run"
+    monkeypatch.setattr(ensemble, "train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        elision.train(table, out, config)
+    assert {p.name for p in (out / "checkpoints").iterdir()} == {"member-0"}
+    if damage:
+        path = out / "checkpoints" / "member-0" / "tensors.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 1
+        path.write_bytes(content)
+    result = elision.train(None, out, resume=True)
+    assert len(trained) == 3 + damage
+    ours, theirs = tensors(out), tensors(run)
+    assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
+    assert result.values["members"] == json.loads((run / "result.json").read_text())["members"]
+    assert not (out / "checkpoints").exists()
+
+
 def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_path, here):
     def spoil(frame):
         frame = frame.head(5).astype(object)
@@ -116,6 +151,17 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_
     assert "row 3, column 'lab.a': 'high' is not a finite number" in told["problem"][1]
     assert "shows nothing that the model may use" in told["problem"][3]
     assert (told["class"][[0, 2, 4]] != "").all() and (told["class"][[1, 3]] == "").all()
+
+
+def test_ids_that_are_blank_or_occur_twice_are_problems_of_their_rows(run, table, tmp_path):
+    new = changed(table, tmp_path, lambda f: f.head(5).assign(id=["s", "", "t", "s", "u"]))
+    told = list(elision.predict(run, [new]))
+    assert [p.problem for p in told] == [
+        "", "row 3, column 'id' is blank: give every row one, or remove the column", "",
+        "row 5, column 'id': 's' stands in row 2 already", "",
+    ]  # fmt: skip
+    numbered = changed(table, tmp_path, lambda f: f.head(3).drop(columns="id"))
+    assert [(p.id, p.problem) for p in elision.predict(run, [numbered])] == [("2", ""), ("3", ""), ("4", "")]
 
 
 def test_piped_tables_are_not_wrapped(run, table):
@@ -155,7 +201,21 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
         ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "auto"): "unknown objective 'auto'",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--encoder", "lab=linear"): "encoders are given for",
+        (
+            "train",
+            str(table),
+            "--out",
+            str(tmp_path / "x"),
+            "--method",
+            "lower-bound",
+            "--fusion",
+            "sum",
+        ): "unknown fus",
         ("predict", str(tmp_path), str(table)): "holds no trained model",
+        ("predict", str(run), str(tmp_path)): "is no table, and",
+        ("evaluate", str(run), str(tmp_path)): "is no table (.csv, .parquet), and",
         ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
         ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",
     }.items():
@@ -178,7 +238,7 @@ def test_class_names_that_were_swapped_are_noticed(run, tmp_path):
         (copy / path.name).write_bytes(path.read_bytes())
     text = (copy / "model.json").read_text()
     description = json.loads(text)
-    description["classes"]["values"].reverse()
+    description["learnt"]["classes_"]["values"].reverse()
     (copy / "model.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="is not what was saved"):
         elision.load(copy)
@@ -189,3 +249,68 @@ def test_the_doors_list_what_they_hold():
     script = "import elision.deep; print(elision.deep.load_model.__name__, 'DeepModel' in dir(elision.deep))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["load_model", "True"]
+
+
+def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table, tmp_path, here):
+    odd = changed(table, tmp_path, lambda f: f.assign(label=f["label"].where(f["label"] == "well", "<b>ill</b>")))
+    out = tmp_path / "run"
+    code, said, err = here("train", str(odd), "--out", str(out), *FAST)
+    assert (code, f"Report: {out}/report.html" in said) == (0, True), err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    values = json.loads((out / "result.json").read_text())["test"]
+    assert "<b>ill</b>" not in page and "&lt;b&gt;ill&lt;/b&gt;" in page
+    assert f"{100 * values['metrics']['accuracy']:.1f} %" in page and f"{values['metrics']['nll']:.3f}" in page
+    assert all(f"<td>without {m}</td>" in page for m in values["removed"])
+    shown = [[int(n) for n in re.findall(r'<td class="n(?: hit)?">(\d+)</td>', row)] for row in page.split("<tr>")]
+    assert all(row in shown for row in values["confusion"])
+    assert '"max_steps": 40' in page and str(odd) in page
+    few = changed(table, tmp_path, lambda f: f[f["label"] == "well"].head(6))
+    assert here("evaluate", str(out), str(few), "--out", str(tmp_path / "judged"))[0] == 0
+    page = (tmp_path / "judged" / "report.html").read_text(encoding="utf-8")
+    assert "6 samples (all labelled samples)" in page
+
+
+KILLED = """
+import os, signal
+from elision import ensemble
+from elision.cli import main
+seen, train = [], ensemble.train
+def dies(*args):
+    seen.append(1)
+    return train(*args) if len(seen) < 2 else os.kill(os.getpid(), signal.SIGKILL)
+ensemble.train = dies
+main()
+"""
+"""The command, killed with -9 as the second member of an average begins."""
+
+
+@pytest.mark.skipif(not (SHARED / "ravdess").is_dir(), reason="RAVDESS is not here: ../shared/data/ravdess")
+def test_ravdess_as_a_table_is_trained_killed_resumed_judged_and_predicted(tmp_path, here):
+    """Real speech and faces of 1152 clips, split by actor; a killed training ends in the model of one that was not."""
+    table = ravdess(SHARED / "ravdess")
+    table.to_csv(tmp_path / "ravdess.csv", index=False)
+    options = [str(tmp_path / "ravdess.csv"), "--encoder", "linear", "--max-steps", "60", "--by-group"]
+    options += ["--missing", "face", "--rate", "0.8"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert here("train", *options, "--out", str(whole))[0] == 0
+    killed = subprocess.run([sys.executable, "-c", KILLED, "train", *options, "--out", str(stopped)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [p.name for p in (stopped / "checkpoints").iterdir()] == ["member-0"]
+    code, said, err = here("train", "--resume", str(stopped))
+    assert (code, "without face" in said) == (0, True), err
+    ours, theirs = tensors(stopped), tensors(whole)
+    assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
+
+    code, said, _ = here("evaluate", str(stopped))
+    told = json.loads((stopped / "evaluation" / "evaluation.json").read_text())
+    assert (code, told["metrics"]) == (0, json.loads((whole / "result.json").read_text())["test"]["metrics"])
+    assert told["metrics"]["accuracy"] > 2 / 6, "six classes, new actors"
+
+    new = table.drop(columns="label").head(20).astype(object)
+    new.loc[new.index[4], "audio.7"] = "loud"
+    new.to_csv(tmp_path / "new.csv", index=False)
+    code, said, _ = here("predict", str(stopped), str(tmp_path / "new.csv"), "--out", str(tmp_path / "p.parquet"))
+    assert (code, "20 samples, 1 with a problem" in said) == (3, True)
+    frame = pd.read_parquet(tmp_path / "p.parquet")
+    assert frame["id"].tolist() == table["id"].head(20).tolist()
+    assert "row 6, column 'audio.7': 'loud'" in frame["problem"][4]

@@ -1,10 +1,13 @@
 """Several models of one data set: trained, weighed by a validation set, asked together."""
 
 import copy
+import hashlib
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +21,7 @@ from elision.fusion import Fusion
 from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
+from elision.models import read_model, write_model
 from elision.registries import ENCODERS
 from elision.stacking import PatternWeights, patterns_to_weigh, stacking_weights
 from elision.training import History, Schedule, train
@@ -132,7 +136,61 @@ class Member:
         return self
 
 
-def fit_members(
+class KeptMembers:
+    """Trained members in a folder, so that a fit that was stopped does not train them again.
+
+    One is used only where everything that decides it is the same: its first parameters, the samples, how it is trained.
+
+    Args:
+        folder: made when first written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def train(self, name: str, method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> list[History]:
+        """Do what `elision.training.train` does, or read what it did before.
+
+        Args:
+            name: of the member.
+            method: freshly built; changed in place.
+            data: training samples, and validation samples.
+            how: the further arguments of `elision.training.train`: schedule, seed, histories to follow, progress.
+        """
+        path, origin = self.folder / name, _origin(method, data, how[:3])
+        try:
+            saved = read_model(path)
+        except InputError:  # there is none, or it is not what was written
+            saved = None
+        if saved is not None and saved.description["origin"] == origin:
+            method.load_state_dict(saved.tensors)
+            method.eval()
+            return [
+                History(**{**h, "validation": [tuple(pair) for pair in h["validation"]]})
+                for h in saved.description["histories"]
+            ]
+        histories = train(method, *data, *how)
+        shutil.rmtree(path, ignore_errors=True)
+        description = {"origin": origin, "histories": [asdict(history) for history in histories]}
+        write_model(path, "member", description, method.state_dict())
+        return histories
+
+
+def _origin(method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> str:
+    """Return a hash of everything that decides a training."""
+    digest = hashlib.sha256(repr((type(method).__qualname__, how)).encode())
+    tensors = dict(method.state_dict())
+    for part, batch in zip(("train", "validation"), data, strict=True):
+        if batch is not None:
+            tensors |= {f"{part}/{m}": x for m, x in batch.inputs.items()}
+            tensors |= {f"{part}/{m}/rows": x for m, x in batch.rows.items()} | {f"{part}/labels": batch.labels}
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def fit_members(  # noqa: PLR0913
     specifications: Sequence[Specification],
     data: tuple[Batch, Batch | None],
     n_classes: int,
@@ -140,6 +198,7 @@ def fit_members(
     seed: int,
     follow: Sequence[Sequence[History]] | None,
     progress: Callable[[Specification, str, float], None],
+    kept: KeptMembers | None = None,
 ) -> tuple[list[Member], list[list[History]]]:
     """Train one member per specification.
 
@@ -151,6 +210,7 @@ def fit_members(
         seed: of the first member; each further one adds 1.
         follow: for each member the histories of an earlier fit, to repeat without validation: see `train`.
         progress: called with the member's specification, the stage's name and the fraction done.
+        kept: where members are kept once they are trained, and taken from.
 
     Returns:
         The members, and for each the history of each of its stages.
@@ -170,8 +230,11 @@ def fit_members(
             mapped[key] = (member.frozen, *(b and b.map(member.frozen) for b in (training, validation)))
         member.frozen, train_batch, validation_batch = mapped[key]
         report = partial(progress, specification)
-        before = follow[i] if follow else None
-        histories.append(train(member.method, train_batch, validation_batch, schedule, seed + i, before, report))
+        how = schedule, seed + i, follow[i] if follow else None, report
+        both = train_batch, validation_batch
+        histories.append(
+            kept.train(f"member-{i}", member.method, both, how) if kept else train(member.method, *both, *how)
+        )
         members.append(member)
     return members, histories
 

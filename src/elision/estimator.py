@@ -22,6 +22,8 @@ from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
 from elision.decisions import contributions as explaining
 from elision.ensemble import (
+    KeptMembers,
+    Member,
     Specification,
     fit_members,
     fit_weights,
@@ -43,7 +45,7 @@ from elision.inputs import (
 from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
 from elision.stacking import mixture
-from elision.training import Schedule
+from elision.training import History, Schedule
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -159,13 +161,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> "MultimodalClassifier":
+    def fit(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, checkpoints: str | Path | None = None
+    ) -> "MultimodalClassifier":
         """Learn from samples of which each shows some modalities.
 
         Args:
             X: dict of arrays, or a table; see the class.
             y: labels, shape (n,).
             validation: (X, y) for early stopping and weights; by default a part of the training samples.
+            checkpoints: a folder in which each model is kept once it is trained. A fit that was stopped, started again
+                with the same samples, parameters and folder, takes the models from there, and ends in the same bits.
 
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
@@ -193,7 +199,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 "but how their features are distributed; method='mle' with objective='joint' does",
                 stacklevel=2,
             )
-        self._fit(samples, self._held_out(validation), specifications)
+        kept = None if checkpoints is None else Path(checkpoints)
+        self._fit(samples, self._held_out(validation), specifications, kept)
         return self
 
     def predict_proba(self, X: Any, class_prior: Any = None) -> np.ndarray:
@@ -352,7 +359,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             path: a folder that does not exist yet, or holds a saved model and nothing else, which is replaced.
         """
         check_is_fitted(self)
-        persistence.save(self, Path(path))
+        learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
+        own = self._columns, self._shapes, self._standardizer, self._members, self._weights
+        persistence.save(persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path))
 
     @classmethod
     def load(
@@ -365,7 +374,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             encoders: modality -> module of the same architecture, where the model was fitted with the user's own.
             device: to predict on; None is the one that the model was fitted with.
         """
-        return persistence.load(cls, Path(path), encoders or {}, device)
+        fitted = persistence.load(Path(path), encoders or {}, device)
+        model = cls(**fitted.parameters)
+        vars(model).update(fitted.learnt)
+        model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)
+        model._standardizer, model._members, model._weights = fitted.standardizer, list(fitted.members), fitted.weights
+        return model
 
     def _members_of_a_fit(self) -> list:
         check_is_fitted(self)
@@ -386,7 +400,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             raise InputError("no sample has a label: expected some")
         return batch.select(torch.from_numpy(labelled).to(batch.labels.device)), codes[labelled]
 
-    def _fit(self, samples: Samples, held_out: Samples | None, specifications: list[Specification]) -> None:
+    def _fit(
+        self, samples: Samples, held_out: Samples | None, specifications: list[Specification], kept: Path | None
+    ) -> None:
         """Train with a validation set, weigh the members by it, and train once more on everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
@@ -402,13 +418,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                         f"modality {m!r} is observed in {n} training sample(s), which the inner validation split took: "
                         "give more, another random_state, or a validation set of your own"
                     )
-        standardizer, members, histories = self._train(training, validation, specifications, seed)
+        standardizer, members, histories = self._train(
+            training, validation, specifications, seed, kept and KeptMembers(kept)
+        )
         held = standardizer.batch(validation.arrays, validation.codes).to(choices.device(self.device), torch.float32)
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
         if self.refit and held_out is None:
             same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
-            standardizer, members, _ = self._train(samples, None, same, seed, histories)
+            standardizer, members, _ = self._train(
+                samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
+            )
         self.members_ = [
             {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
             for s, w, v, steps in zip(
@@ -422,7 +442,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._standardizer, self._weights = standardizer, weights
         self._members = [member.to(choices.device(self.device), member.precision) for member in members]
 
-    def _train(self, training: Samples, validation: Samples | None, specifications, seed: int, follow=None):
+    def _train(
+        self,
+        training: Samples,
+        validation: Samples | None,
+        specifications,
+        seed: int,
+        kept: KeptMembers | None,
+        follow: list[list[History]] | None = None,
+    ) -> tuple[Standardizer, list[Member], list[list[History]]]:
         """(standardizer, members, their histories)."""
         standardizer = Standardizer.fit(training.arrays)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
@@ -431,7 +459,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             for part in (training, validation)
         )
         n_classes = len(self.classes_)
-        return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report)
+        return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report, kept)
 
     def _report(self, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:

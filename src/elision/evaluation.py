@@ -111,6 +111,17 @@ def assess_posteriors(
     }
 
 
+def assessment_rows(assessed: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """Return what `assess_posteriors` says as the rows of a table: which samples -> their metrics.
+
+    Patterns have rows of their own where there are several.
+    """
+    rows = {"as they are": assessed["metrics"]}
+    if len(assessed["patterns"]) > 1:
+        rows |= {f"that show {name}": metrics for name, metrics in assessed["patterns"].items()}
+    return rows | {f"without {m}": metrics for m, metrics in assessed["removed"].items()}
+
+
 AVERAGES = ("posteriors", "logs")
 
 

@@ -1,10 +1,10 @@
 """Saved models: a folder of safetensors and JSON. Nothing is pickled, and what was written is checked when read."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +18,45 @@ from elision.models import read_model, write_model
 from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
-if TYPE_CHECKING:
-    from elision.estimator import MultimodalClassifier
-
 KIND = "classifier"
+LEARNT = (
+    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_unlabelled_", "members_", "n_features_in_",
+    "feature_names_in_",
+)  # fmt: skip
+"""Public attributes of a fitted classifier; the last two only where it was fitted on a table."""
+_ARRAYS = ("classes_", "class_prior_", "feature_names_in_")
 _OWN = "own"
 
 
-def save(estimator: "MultimodalClassifier", path: Path) -> None:
+@dataclass(frozen=True, eq=False)
+class FittedClassifier:
+    """What a classifier is made of, and what it knows of its training.
+
+    Args:
+        parameters: the constructor's arguments, by name.
+        learnt: the attributes of `LEARNT` that it has, by name.
+        columns: modality -> names of its columns, where they have names.
+        shapes: modality -> shape of a row.
+        standardizer: fitted on the training samples.
+        members: trained.
+        weights: of the members.
+    """
+
+    parameters: Mapping[str, Any]
+    learnt: Mapping[str, Any]
+    columns: Mapping[str, Sequence[Hashable]]
+    shapes: Mapping[str, tuple[int, ...]]
+    standardizer: Standardizer
+    members: Sequence[Member]
+    weights: PatternWeights
+
+
+def save(fitted: FittedClassifier, path: Path) -> None:
     """Write a fitted classifier; an earlier model at ``path`` gives way once the new one is complete."""
-    write_model(path, KIND, json.loads(json.dumps(_describe(estimator), default=_plain)), _tensors(estimator))
+    write_model(path, KIND, json.loads(json.dumps(_describe(fitted), default=_plain)), _tensors(fitted))
 
 
-def load(
-    cls: type["MultimodalClassifier"], path: Path, modules: Mapping[str, nn.Module], device: str | None
-) -> "MultimodalClassifier":
+def load(path: Path, modules: Mapping[str, nn.Module], device: str | None) -> FittedClassifier:
     """Read what `save` wrote; ``modules`` are the user's own encoders, ``device`` replaces the one it was fitted on."""
     saved = read_model(path)
     if saved.kind != KIND:
@@ -43,34 +67,25 @@ def load(
     description = dict(saved.description)
     if device is not None:
         description["parameters"] = description["parameters"] | {"device": device}
-    return _restore(cls, description, saved.tensors, modules)
+    return _restore(description, saved.tensors, modules)
 
 
-def _describe(estimator: "MultimodalClassifier") -> dict[str, Any]:
-    extent = estimator._members[0].extent
-    columns = {
-        name: getattr(estimator, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(estimator, name)
-    }
+def _describe(fitted: FittedClassifier) -> dict[str, Any]:
+    learnt = {name: np.asarray(v).tolist() if name in _ARRAYS else v for name, v in fitted.learnt.items()}
     return {
-        "parameters": _parameters(estimator),
-        "classes": {"dtype": estimator.classes_.dtype.str, "values": estimator.classes_.tolist()},
-        "class_prior": estimator.class_prior_.tolist(),
-        "modalities": list(estimator.modalities_),
-        "columns": {name: np.asarray(value).tolist() for name, value in columns.items()},
-        "names": {m: list(names) for m, names in estimator._columns.items()},
-        "shapes": {m: list(shape) for m, shape in estimator._shapes.items()},
-        "rows": extent.rows,
-        "partial_rows": estimator.partial_rows_,
-        "n_unlabelled": estimator.n_unlabelled_,
-        "weights": {f.name: getattr(estimator._weights, f.name).tolist() for f in fields(PatternWeights)},
-        "members": estimator.members_,
-        "specifications": [_describe_specification(member) for member in estimator._members],
+        "parameters": _plain_parameters(fitted.parameters),
+        "learnt": learnt | {"classes_": {"dtype": fitted.learnt["classes_"].dtype.str, "values": learnt["classes_"]}},
+        "columns": {m: list(names) for m, names in fitted.columns.items()},
+        "shapes": {m: list(shape) for m, shape in fitted.shapes.items()},
+        "rows": fitted.members[0].extent.rows,
+        "weights": {f.name: getattr(fitted.weights, f.name).tolist() for f in fields(PatternWeights)},
+        "specifications": [_describe_specification(member) for member in fitted.members],
     }
 
 
-def _parameters(estimator: "MultimodalClassifier") -> dict[str, Any]:
-    """The constructor's arguments as JSON holds them: registered parts by name, slices by their bounds."""
-    parameters = estimator.get_params(deep=False)
+def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON holds them: registered parts by name, slices by their bounds."""
+    parameters = dict(parameters)
     parameters["method"], parameters["fusion"] = (
         _name_of(parameters["method"], METHODS),
         _name_of(parameters["fusion"], FUSIONS),
@@ -122,13 +137,13 @@ def _describe_specification(member: Member) -> dict[str, Any]:
     }
 
 
-def _tensors(estimator: "MultimodalClassifier") -> dict[str, torch.Tensor]:
-    """Every number of the model under a name; frozen maps that members share are written once."""
+def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:
+    """Return every number of the model under a name; frozen maps that members share are written once."""
     tensors = {}
-    for m in estimator.modalities_:
-        tensors[f"mean/{m}"] = torch.from_numpy(np.asarray(estimator._standardizer.mean[m]))
-        tensors[f"scale/{m}"] = torch.from_numpy(np.asarray(estimator._standardizer.scale[m]))
-    for i, (member, first) in enumerate(zip(estimator._members, _sharing(estimator._members), strict=True)):
+    for m in fitted.shapes:
+        tensors[f"mean/{m}"] = torch.from_numpy(np.asarray(fitted.standardizer.mean[m]))
+        tensors[f"scale/{m}"] = torch.from_numpy(np.asarray(fitted.standardizer.scale[m]))
+    for i, (member, first) in enumerate(zip(fitted.members, _sharing(fitted.members), strict=True)):
         parts = {f"method/{i}": member.method}
         if first == i:
             parts |= {f"frozen/{i}/{j}": frozen for j, frozen in enumerate(member.frozen.values())}
@@ -145,44 +160,39 @@ def _sharing(members: list[Member]) -> list[int]:
     return [ids.index(i) for i in ids]
 
 
-def _restore(cls, description, tensors, modules) -> "MultimodalClassifier":
-    estimator = cls(**_restored_parameters(description["parameters"], modules))
-    classes = description["classes"]
-    estimator.classes_ = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
-    estimator.class_prior_ = np.array(description["class_prior"])
-    estimator.modalities_ = tuple(description["modalities"])
-    for name, value in description["columns"].items():
-        setattr(estimator, name, np.array(value, dtype=object) if isinstance(value, list) else value)
-    estimator._columns = description["names"]
-    estimator._shapes = {m: tuple(shape) for m, shape in description["shapes"].items()}
-    estimator.partial_rows_, estimator.n_unlabelled_ = description["partial_rows"], description["n_unlabelled"]
-    weights = description["weights"]
-    patterns = torch.tensor(weights["patterns"], dtype=torch.bool)
-    estimator._weights = PatternWeights(
-        patterns, *(torch.tensor(weights[name], dtype=torch.float64) for name in ("weights", "general"))
+def _restore(description, tensors, modules) -> FittedClassifier:
+    parameters = _restored_parameters(description["parameters"], modules)
+    shapes = {m: tuple(shape) for m, shape in description["shapes"].items()}
+    learnt = dict(description["learnt"])
+    learnt["classes_"] = np.array(learnt["classes_"]["values"], dtype=np.dtype(learnt["classes_"]["dtype"]))
+    learnt["class_prior_"] = np.array(learnt["class_prior_"])
+    learnt["modalities_"] = tuple(learnt["modalities_"])
+    if "feature_names_in_" in learnt:
+        learnt["feature_names_in_"] = np.array(learnt["feature_names_in_"], dtype=object)
+    given = description["weights"]
+    weights = PatternWeights(
+        torch.tensor(given["patterns"], dtype=torch.bool),
+        *(torch.tensor(given[name], dtype=torch.float64) for name in ("weights", "general")),
     )
-    estimator.members_ = description["members"]
-    estimator._standardizer = Standardizer(
-        {m: tensors[f"mean/{m}"].numpy() for m in estimator.modalities_},
-        {m: tensors[f"scale/{m}"].numpy() for m in estimator.modalities_},
-    )
-    extent = Extent(estimator._shapes, description["rows"], len(estimator.classes_))
-    device = choices.device(estimator.device)
-    estimator._members = []
-    for i, specification in enumerate(description["specifications"]):
+    standardizer = Standardizer(*({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale")))
+    extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
+    members = _restored_members(description["specifications"], extent, tensors, modules, parameters["device"])
+    return FittedClassifier(parameters, learnt, description["columns"], shapes, standardizer, members, weights)
+
+
+def _restored_members(specifications, extent: Extent, tensors, modules, device: str) -> list[Member]:
+    members: list[Member] = []
+    for i, specification in enumerate(specifications):
         member = _restore_member(specification, extent, modules)
         _load_state(member.method.eval(), tensors, f"method/{i}/")
-        shared = next(
-            (j for j, s in enumerate(description["specifications"][:i]) if s["encoders"] == specification["encoders"]),
-            i,
-        )
+        shared = next((j for j, s in enumerate(specifications[:i]) if s["encoders"] == specification["encoders"]), i)
         if shared < i:
-            member.frozen = estimator._members[shared].frozen
+            member.frozen = members[shared].frozen
         else:
             for j, frozen in enumerate(member.frozen.values()):
                 _load_state(frozen, tensors, f"frozen/{i}/{j}/")
-        estimator._members.append(member.to(device, member.precision))
-    return estimator
+        members.append(member.to(choices.device(device), member.precision))
+    return members
 
 
 def _restored_parameters(parameters: dict[str, Any], modules: Mapping[str, nn.Module]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def evaluate(
     """Judge a trained model on complete and incomplete samples.
 
     Accuracy, NLL, ECE and Brier score of the samples as they are, for each pattern of modalities among them, and with
-    each modality taken away. Writes evaluation.json and confusion.png.
+    each modality taken away. Writes evaluation.json, confusion.png and report.html.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def evaluate(
     from elision.cli.tables import show_assessment
     from elision.files import write_atomically
     from elision.runs.doors import evaluate as judge
+    from elision.runs.report import REPORT, write_report
     from elision.study.figures import confusion_of
 
     values = judge(run, data, average=average, device=device, workers=workers)
@@ -44,6 +45,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(values["confusion"], values["classes"]))
+    write_report(run, out / REPORT, values)
     print(f"{values['samples']} of {values['data']}")
     show_assessment(values)
-    print(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}")
+    print(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")

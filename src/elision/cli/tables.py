@@ -19,18 +19,16 @@ def console() -> "Console":
 
 
 def show_assessment(values: Mapping[str, Any]) -> None:
-    """Accuracy, NLL, ECE and Brier score of the samples as they are, per pattern, and with each modality removed."""
+    """Show accuracy, NLL, ECE and Brier score of the samples as they are, per pattern, and without each modality."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+
+    from elision.evaluation import assessment_rows
 
     table = Table(box=SIMPLE_HEAD)
     table.add_column("samples", no_wrap=True)
     for heading in ("n", "accuracy", "NLL", "ECE", "Brier"):
         table.add_column(heading, justify="right")
-    rows = {"as they are": values["metrics"]}
-    if len(values["patterns"]) > 1:
-        rows |= {f"that show {name}": metrics for name, metrics in values["patterns"].items()}
-    rows |= {f"without {m}": metrics for m, metrics in values["removed"].items()}
-    for name, m in rows.items():
+    for name, m in assessment_rows(values).items():
         table.add_row(name, str(m["n"]), f"{m['accuracy']:.1%}", *(f"{m[k]:.3f}" for k in ("nll", "ece", "brier")))
     console().print(table)

@@ -66,8 +66,8 @@ def train(  # noqa: PLR0913
 ) -> None:
     """Train a classifier on a table of numbers, or networks and classifier together on a store of recordings.
 
-    Writes config.json, data.json, model/ and result.json into the run's folder, and for recordings log.csv and
-    checkpoints. Stopped at any moment, it ends with --resume in the model that it would have been.
+    Writes config.json, data.json, model/, result.json and report.html into the run's folder, and for recordings
+    log.csv and checkpoints. Stopped at any moment, it ends with --resume in the model that it would have been.
 
     Parameters
     ----------
@@ -116,10 +116,10 @@ def train(  # noqa: PLR0913
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))
     from elision.cli.progress import training
     from elision.deep import processes
-    from elision.deep.train import train as run
+    from elision.runs.doors import train as run
 
     with training() as report:
-        result = run(data, resume or out, chosen, resume is not None, report)
+        result = run(data, resume or out, chosen, resume is not None, report=report)
     if processes.rank() > 0:  # each process comes here
         sys.exit(0 if result.finished else 130)
     for damaged in result.damaged:
@@ -128,19 +128,22 @@ def train(  # noqa: PLR0913
         command = shlex.join(["elision", "train", "--resume", str(result.folder)])
         print(f"Stopped at step {result.step}; go on with: {command}", file=sys.stderr)
         sys.exit(130)
-    from elision.cli.tables import show_assessment
-
-    show_assessment(result.values["test"])
-    print(f"Model: {result.folder / 'model'}")
+    _tell(result)
 
 
 def _train_table(data: str, resume: Path | None, out: Path | None, config: TableConfig) -> None:
-    from elision.cli.tables import show_assessment
-    from elision.runs.table import train_table
+    from elision.runs.doors import train as run
 
-    result = train_table(data, resume or out, config, resume is not None)
+    _tell(run(data, resume or out, config, resume is not None))
+
+
+def _tell(result: Any) -> None:
+    from elision.cli.tables import show_assessment
+    from elision.runs.report import REPORT
+
     show_assessment(result.values["test"])
     print(f"Model: {result.folder / 'model'}")
+    print(f"Report: {result.folder / REPORT}")
 
 
 def _changed(config: Any, options: Any, data: str) -> Any:

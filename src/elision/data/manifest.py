@@ -15,6 +15,7 @@ from elision.errors import InputError
 RESERVED = ("label", "id", "group", "split")
 _RECORDINGS = ("video", "audio", "image")
 KEYWORDS = ("any", "each", "none")
+_NO_NUMBER = "is not a finite number; write a number, or leave the cell blank where it is missing"
 
 
 def read_manifest(path: Path) -> Dataset:
@@ -45,7 +46,7 @@ class NewRows:
     """Samples of a table for a model that knows its columns.
 
     Args:
-        ids: of each row; its row number where the table has no column id.
+        ids: of each row; its row number where the table has no column id. Blank and repeated ones are problems.
         frame: the model's columns that the table has; NaN where a cell is blank.
         labels: "" where there is none, shape (n,); None where the table has no column label.
         problems: position -> why the row cannot be used.
@@ -88,10 +89,17 @@ def read_new_rows(path: Path, columns: Mapping[str, Sequence[str]]) -> NewRows:
         values[column] = np.where(wrong, np.nan, numbers)
         for position in np.flatnonzero(wrong).tolist():
             cell = str(table[column].iloc[position])
-            reason = f"row {table.index[position] + 2}, column {column!r}: {cell!r} is not a finite number"
-            problems.setdefault(position, reason)
+            where = f"row {table.index[position] + 2}, column {column!r}"
+            problems.setdefault(position, f"{where}: {cell!r} {_NO_NUMBER}")
     text = {name: parse_text(table[name]) for name in RESERVED if name in table}
     ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
+    first: dict[str, int] = {}
+    for position, name in enumerate(ids):
+        row = int(table.index[position]) + 2
+        if name == "":
+            problems.setdefault(position, f"row {row}, column 'id' is blank: give every row one, or remove the column")
+        elif first.setdefault(name, row) != row:
+            problems.setdefault(position, f"row {row}, column 'id': {name!r} stands in row {first[name]} already")
     ignored = tuple(c for c in map(str, table.columns) if c not in wanted and c not in RESERVED)
     return NewRows(ids, pd.DataFrame(values), text.get("label"), problems, absent, ignored)
 
@@ -129,8 +137,7 @@ def _numbers(path: Path, column: pd.Series) -> np.ndarray:
     if wrong.any():
         row = wrong.argmax()
         raise InputError(
-            f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} "
-            "is not a finite number; write a number, or leave the cell blank where it is missing"
+            f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} {_NO_NUMBER}"
         )
     return numbers
 

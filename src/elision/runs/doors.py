@@ -31,7 +31,7 @@ def train(
     resume: bool = False,
     **options: Any,
 ) -> Any:
-    """Train a method on a table or on a store of recordings, into the folder of a run.
+    """Train a method on a table or on a store of recordings, into the folder of a run, and write its report.html.
 
     Args:
         data: a .csv or .parquet file, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
@@ -55,16 +55,24 @@ def train(
 
         data = json.loads((Path(out) / DATA).read_text(encoding="utf-8"))["address"]
     if data is not None and is_table(data):
+        from elision.runs.report import REPORT, write_report
         from elision.runs.table import train_table
 
         if config is not None and not isinstance(config, TableConfig):
             raise InputError(f"{data} is a table: expected a TableConfig, got a {type(config).__name__}")
-        return train_table(str(data), Path(out), config, resume)
+        result = train_table(str(data), Path(out), config, resume)
+        write_report(result.folder, result.folder / REPORT, result.values["test"])
+        return result
     if isinstance(config, TableConfig):
         raise InputError(f"{data} is no table (.csv, .parquet): expected a TrainConfig, got a TableConfig")
+    from elision.deep import processes
     from elision.deep.train import train as train_recordings
+    from elision.runs.report import REPORT, write_report
 
-    return train_recordings(data, out, config, resume, **options)
+    done = train_recordings(data, out, config, resume, **options)
+    if done.finished and processes.rank() == 0:
+        write_report(done.folder, done.folder / REPORT, done.values["test"])
+    return done
 
 
 def load(
@@ -104,6 +112,8 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
     if kind_of(model_folder(Path(run))) == "classifier":
         from elision.runs.table import evaluate_table
 
+        if data is not None and not is_table(data):
+            raise InputError(f"{data} is no table (.csv, .parquet), and {run} was trained on a table: expected one")
         return evaluate_table(Path(run), None if data is None else str(data))
     if data is not None and is_table(data):
         raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")

@@ -1,6 +1,7 @@
 """Runs on tables: `MultimodalClassifier` on the table's own split, in the same kind of folder as runs on recordings."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elision import choices
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
 from elision.data.manifest import read_new_rows
@@ -43,8 +45,8 @@ class TableResult:
 def train_table(address: str, out: Path, config: TableConfig | None, resume: bool) -> TableResult:
     """Fit a classifier on a table's training part, judge it on the test part, and write the run's folder.
 
-    It holds config.json, data.json, model/ and result.json. A training that was stopped starts anew with ``resume``,
-    and ends in the same model, bit for bit: a fit of a table takes seconds.
+    It holds config.json, data.json, model/ and result.json, and while it trains checkpoints/, with each member of the
+    average that is trained. With ``resume`` these are not trained again, and the model is the same, bit for bit.
 
     Args:
         address: a .csv or .parquet file, or a name in `DATASETS`.
@@ -63,17 +65,21 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     data = load(address)
     parts = partition(data, config)
     parts.check()
+    model = _classifier(data, config)  # what cannot be meant is said before there is a folder
+    choices.specifications(model.get_params(deep=False), tuple(data.named_columns))
     described = {"address": _lasting(address), "fingerprint": data.fingerprint()}
     if saved:
         _check_same(out, saved, config, described)
     with folder.locked():
         if saved and (out / RESULT).is_file() and (out / MODEL).is_dir():
+            shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
             return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
         config.write(out / CONFIG)
         write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
-        model, values = _fit(data, parts, config)
+        values = _fit(model, data, parts, config, folder.checkpoints.folder)
         model.save(out / MODEL)
         write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
+        shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
     return TableResult(out, values)
 
 
@@ -103,7 +109,7 @@ def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
     else:
         rows = read_new_rows(Path(address), _columns(model))
         if rows.problems:
-            raise InputError(f"{address}, {next(iter(rows.problems.values()))}: mend it, or leave the cell blank")
+            raise InputError(f"{address}, {next(iter(rows.problems.values()))}")
         if rows.labels is None or not (rows.labels != "").any():
             raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
         labelled = np.flatnonzero(rows.labels != "")
@@ -169,7 +175,7 @@ def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Se
                 yield Prediction(rows.ids[position], classes[int(shares.argmax())], told, shows, used)
 
 
-def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[MultimodalClassifier, dict[str, Any]]:
+def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
     model = MultimodalClassifier(
         config.method,
         config.fusion,
@@ -189,10 +195,17 @@ def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[Multimod
         device=config.device,
         random_state=config.seed,
     )
+    choices.check(model.get_params(deep=False))
+    return model
+
+
+def _fit(
+    model: MultimodalClassifier, data: Dataset, parts: Partition, config: TableConfig, checkpoints: Path
+) -> dict[str, Any]:
     frame = data.frame(parts.observed)
     started = time.perf_counter()
     held = (frame.iloc[parts.validation], data.labels[parts.validation])
-    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held)
+    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     values = {
         "test": _assess(model, frame.iloc[parts.test], data.codes[parts.test]),
@@ -201,7 +214,7 @@ def _fit(data: Dataset, parts: Partition, config: TableConfig) -> tuple[Multimod
         "samples": parts.counts(),
         "config": asdict(config),
     }
-    return model, json.loads(json.dumps(values, default=float))
+    return json.loads(json.dumps(values, default=float))
 
 
 def _assess(model: MultimodalClassifier, frame: pd.DataFrame, codes: np.ndarray) -> dict[str, Any]:
