@@ -67,26 +67,27 @@ class TableConfig(Config):
     """What decides a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
 
     Args:
-        method: in `METHODS`.
-        fusion: in `FUSIONS`.
-        objective: "all" that the method has, averaged; "joint" or "conditional".
-        options: the method's own, by name.
+        method: the method, in `METHODS`; those that need features of numbers are for tables only.
+        fusion: the fusion of the modalities, in `FUSIONS`.
+        objective: what the method maximises: "joint", "conditional", or "all" that it has, averaged.
+        options: parameters of the method, by name.
         encoders: in `ENCODERS`, or "auto": kernel and mlp, averaged; one name for all modalities, or modality -> name.
-        n_features: k.
-        rank: of the outer product's label tensor; None is the full one for two modalities, k for more.
-        bank: how banks are estimated while training: "auto", "exact", "bank" or "batch".
-        missing: modality to remove from training samples, "any", or "none".
-        rate: share of the training samples to remove it from, in [0, 1].
-        mechanism: which of them lose it: "mcar" (at random), "mar" (depending on what remains observed), or "mnar"
-            (depending on what goes missing).
-        by_group: split by whole groups; only where the data does not come split.
-        seed: of the split, of what goes missing, of the model, and of every draw in training.
-        max_steps: optimiser steps at most; None is 300, or 20 passes over the samples if that is more.
+        n_features: number k of features into which each modality is encoded.
+        rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
+        bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
+            remembered from earlier batches), or "batch" (those of the batch alone).
+        missing: modality to remove from training samples, "any" (from each a random part), or "none".
+        rate: share of the training samples that lose it, in [0, 1].
+        mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
+            observed, "mnar" on what goes missing.
+        by_group: whether groups are kept together when splitting; used only where the data does not come split.
+        seed: seed of the split, of what goes missing, of the model, and of every draw in training.
+        max_steps: largest number of optimiser steps; None is 300, or 20 passes over the samples if that is more.
         batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
-        learning_rate: Adam's, at its peak.
+        learning_rate: Adam's learning rate at its peak.
         weight_decay: L2 regularisation.
         patience: validations (60 in all) without improvement after which a stage stops.
-        device: "cpu", "cuda", or "auto": a GPU if there is one.
+        device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
     """
 
     method: str = "mle"
@@ -142,43 +143,46 @@ class TrainConfig(Config):
     """What decides a training from recordings.
 
     Args:
-        method: in `METHODS`, of those that learn end to end.
-        fusion: in `FUSIONS`.
-        objective: "joint" or "conditional"; None is the method's first: an average of networks costs as many trainings.
-        options: the method's own, by name.
+        method: the method, in `METHODS`; those that need features of numbers are for tables only.
+        fusion: the fusion of the modalities, in `FUSIONS`.
+        objective: what the method maximises: "joint" or "conditional". None is the method's first, since an average
+            over objectives would cost a training for each.
+        options: parameters of the method, by name.
         encoders: modality -> how it is encoded; those left out are "auto".
-        n_features: k.
-        bank: how banks are estimated while training: "bank" (remembered features) or "batch".
-        bank_refresh: epochs after which remembered features are all computed again; 0 never.
-        missing: modality to remove from training samples, "any", or "none".
-        rate: share of the training samples to remove it from, in [0, 1].
-        mechanism: which of them lose it: "mcar" (at random), "mar" (depending on pooled features of what remains), or
-            "mnar" (of what goes missing).
-        by_group: split by whole groups; only where the data does not come split.
-        seed: of the split, of what goes missing, of the model, and of every draw in training.
-        epochs: at most.
-        segments_per_epoch: drawn in an epoch, over all processes; None is all of them.
+        n_features: number k of features into which each modality is encoded.
+        bank: how the marginal of missing features is estimated in training: "bank" (features remembered from earlier
+            batches) or "batch" (those of the batch alone).
+        bank_refresh: epochs after which all remembered features are computed again; 0 is never.
+        missing: modality to remove from training samples, "any" (from each a random part), or "none".
+        rate: share of the training samples that lose it, in [0, 1].
+        mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
+            observed, "mnar" on what goes missing.
+        by_group: whether groups are kept together when splitting; used only where the data does not come split.
+        seed: seed of the split, of what goes missing, of the model, and of every draw in training.
+        epochs: largest number of epochs.
+        segments_per_epoch: segments drawn in an epoch, over all processes; None is all of them.
         batch_size: segments per batch, over all processes.
         accumulate: batches per optimiser step.
         optimizer: "adamw" or "sgd" (momentum 0.9).
-        learning_rate: after warm-up; it then falls to 0 by a cosine.
-        weight_decay: of the optimiser.
-        warm_up: share of the steps over which the rate rises from 0, in [0, 1).
-        clip: largest norm of the gradient; 0 does not clip.
-        patience: validations without improvement after which training stops; 0 never.
-        precision: "32-true", "bf16-mixed", "16-mixed"; the encoders' alone, likelihood and bank stay in float32.
-        channels_last: memory layout of images.
-        compile: torch.compile the encoders.
-        parts: samples are dealt into so many parts, and each batch holds its share of each: one process may take all
-            parts, n processes one each, and learn the same. None is the number of processes.
+        learning_rate: learning rate after warm-up, from which it falls to 0 along a cosine.
+        weight_decay: weight decay of the optimiser.
+        warm_up: share of the steps over which the learning rate rises from 0, in [0, 1).
+        clip: largest norm of the gradient, to which longer ones are scaled down; 0 does not clip.
+        patience: validations without improvement after which training stops; 0 is never.
+        precision: "32-true", "bf16-mixed", "16-mixed" or "64-true". The mixed ones are for the encoders alone: the
+            likelihood and the bank stay in float32.
+        channels_last: whether images lie in memory with their channels last, which can be faster on GPUs.
+        compile: whether encoders are compiled by torch.compile.
+        parts: number of parts into which the samples are dealt, each with its share in every batch. One process may
+            take all parts, or n processes one each, and they learn the same. None is the number of processes.
         accelerator: "auto", "cpu" or "gpu".
-        devices: processes on this machine, one per GPU where there are GPUs.
-        num_nodes: machines.
+        devices: training processes on this machine, one per GPU where there are GPUs.
+        num_nodes: number of machines.
         workers: loader processes per training process.
-        checkpoint_steps: optimiser steps between checkpoints; None is 200.
+        checkpoint_steps: optimiser steps between checkpoints.
         checkpoint_minutes: minutes between checkpoints.
         log_steps: optimiser steps per line of log.csv.
-        loggers: "mlflow" and "tensorboard", beside the CSV that is always written.
+        loggers: "mlflow" and "tensorboard", beside log.csv, which is always written.
     """
 
     method: str = "mle"

@@ -22,28 +22,34 @@ def _described(config: type[Config]) -> dict[str, str]:
     """Return what a config's docstring says of each option."""
     text = config.__doc__.partition("Args:")[2]
     entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)
-    return {name: spell_out(" ".join(words.split()).replace("in `", "among `")) for name, words in entries}
+    return {name: _as_help(" ".join(words.split())) for name, words in entries}
+
+
+def _as_help(text: str) -> str:
+    return spell_out((text[:1].upper() + text[1:]).replace("in `", "one of `"))
 
 
 def _flags() -> type:
     """Make a dataclass of both configs' options, each None where it is not given; the help tells their defaults."""
-    kinds = {TrainConfig: "recordings", TableConfig: "tables"}
+    recordings, table = ({f.name: f for f in fields(c) if f.name not in _BY_HAND} for c in (TrainConfig, TableConfig))
+    of_recordings, of_table = _described(TrainConfig), _described(TableConfig)
     types: dict[str, Any] = {}
-    for config, kind in kinds.items():
-        described = _described(config)
-        for f in fields(config):
-            if f.name in _BY_HAND or f.name in types:
-                continue
-            others = [f2 for c in kinds if c is not config for f2 in fields(c) if f2.name == f.name]
-            if not others:
-                told = f"{described[f.name]} [default: {f.default}; {kind} only]"
-            elif others[0].default == f.default:
-                told = f"{described[f.name]} [default: {f.default}]"
-            else:
-                told = f"{described[f.name]} [default: {f.default}; of a table: {others[0].default}]"
-            types[f.name] = Annotated[f.type | None, Parameter(help=told, show_default=False)]
+    for name, option in (table | recordings).items():
+        text, default = (of_table | of_recordings)[name], option.default
+        if name not in table:
+            told = f"{text} [default: {default}; recordings only]"
+        elif name not in recordings:
+            told = f"{text} [default: {default}; tables only]"
+        else:
+            other = "" if of_table[name] == text else f" Of a table: {of_table[name]}"
+            told = f"{text}{other} [default: {default}{_unless_same(default, table[name].default)}]"
+        types[name] = Annotated[option.type | None, Parameter(help=told, show_default=False)]
     body = {"__module__": __name__, "__annotations__": types, **dict.fromkeys(types)}
     return dataclass(frozen=True)(type("Flags", (), body))
+
+
+def _unless_same(default: Any, of_table: Any) -> str:
+    return "" if default == of_table else f"; of a table: {of_table}"
 
 
 Flags = _flags()
@@ -72,25 +78,26 @@ def train(  # noqa: PLR0913
     Parameters
     ----------
     data
-        A table (.csv, .parquet; see `elision compare --help`), "digits", or a store that `elision prepare` made: a
-        folder, or an address such as s3://bucket/store.
+        A table (.csv, .parquet; see `elision compare --help`), a data set that comes with Elision (`DATASETS`), or a
+        store that `elision prepare` made: a folder, or an address such as s3://bucket/store.
     out
-        Folder of the run.
+        Folder in which the run is written.
     resume
-        Folder of a run to go on with, in place of DATA and --out.
+        Folder of a run to continue, in place of DATA and --out.
     config
-        A config file, JSON or YAML, such as a run's config.json. Options beside it win.
+        A JSON or YAML file of options, such as a run's config.json. Options on the command line take precedence.
     encoder
-        MODALITY=NAME, such as visual=resnet18 audio=small-cnn, among `NETWORKS`; of a table among `ENCODERS` and auto
-        (kernel and mlp, averaged), and one NAME for all modalities.
+        MODALITY=NAME, such as visual=resnet18 audio=small-cnn: for recordings one of `NETWORKS`, or auto, which is
+        small-cnn, or mlp for numbers. For a table one of `ENCODERS`, or auto, which is kernel and mlp, averaged; a
+        NAME alone is for all modalities. Default: auto.
     weights
-        MODALITY=WEIGHTS, pretrained ones by torchvision's name, such as visual=IMAGENET1K_V2.
+        MODALITY=WEIGHTS: pretrained weights by torchvision's name, such as visual=IMAGENET1K_V2. Recordings only.
     frozen
-        Modalities whose network is not trained, only its projection.
+        Modalities whose network stays as it is: only its projection to the features is trained. Recordings only.
     augment
-        Modalities whose frames are shifted and mirrored at random in training.
+        Modalities whose frames are shifted and mirrored at random in training. Recordings only.
     logger
-        mlflow, tensorboard: beside log.csv, which is always written.
+        mlflow and tensorboard, beside log.csv, which is always written. Recordings only.
     """
     from elision.runs.doors import is_table
 
