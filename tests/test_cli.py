@@ -123,6 +123,19 @@ def test_the_report_needs_nothing_from_outside(compared):
     assert not re.search(r"""(src|href)\s*=\s*["']?(?!["']?data:)|url\(|@import""", report)
 
 
+def test_as_json_nothing_but_the_result_is_printed_and_quiet_prints_nothing(compared, here, monkeypatch):
+    out = compared[1]
+    monkeypatch.chdir(out.parent)
+    command = ["compare", "tiny.csv", "--out", "out", "--encoders", "linear", "--rates", "0.5", "--seeds", "1"]
+    command += ["--methods", "mle", "zero-padding", "--workers", "1"]
+    code, said, _ = here(*command, "--json")
+    told = json.loads(said)
+    assert (code, told["folder"], len(told["runs"]), told["failures"]) == (0, "out", 4, [])
+    best = pd.read_csv(out / "results.csv").groupby("method")["nll"].mean()
+    assert {rank["line"][0]: rank["nll"] for rank in told["ranking"]} == pytest.approx(best.to_dict())
+    assert here(*command, "--quiet") == (0, "", "")
+
+
 def test_the_same_command_again_trains_nothing(compared, here, monkeypatch):
     out = compared[1]
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}

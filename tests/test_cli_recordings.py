@@ -27,12 +27,27 @@ def test_from_recordings_to_predictions(tmp_path, here):
     assert here("prepare", str(tmp_path / "clips.csv"), store, *small, "--strict")[0] == 2
     code, out, _ = here("inspect", store)
     assert (code, "24 samples, 2 classes: h 12, l 12" in out) == (0, True)
+    code, out, err = here("inspect", store, "--json")
+    told = json.loads(out)
+    assert (code, err, told["classes"], told["damaged"]) == (0, "", {"h": 12, "l": 12}, [])
+    assert (told["patterns"], len(told["set_aside"])) == ({"visual + audio": 24}, 1)
+    assert here("inspect", store, "--quiet") == (0, "", "")
 
     training = ["--epochs", "2", "--batch-size", "8", "--n-features", "4", "--missing", "visual", "--rate", "0.5"]
     code, out, err = here("train", store, "--out", run, "--encoder", "audio=small-cnn", *training)
     assert code == 0, err
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["epochs"], config["missing"], config["encoders"]["audio"]["name"]) == (2, "visual", "small-cnn")
+    code, out, err = here(
+        "train", store, "--out", str(tmp_path / "told"), "--encoder", "audio=small-cnn", *training, "--json"
+    )
+    told = json.loads(out)
+    assert (code, told["folder"], told["test"]["metrics"]["n"]) == (0, str(tmp_path / "told"), 6)
+    assert "4 of 4 steps done, validation accuracy" in err
+    diverging = ["--learning-rate", "1e30", "--clip", "0", "--epochs", "3"]
+    code, out, err = here("train", store, "--out", str(tmp_path / "lost"), *diverging, "--quiet")
+    assert (code, out) == (4, "")
+    assert err.startswith("elision: the loss became") and err.count("\n") == 1, err
     code, _, err = here("train", store, "--out", run)
     assert (code, "--resume" in err or "resume" in err) == (2, True)
     code, _, err = here("train", "--resume", run, "--epochs", "3")
@@ -46,6 +61,10 @@ def test_from_recordings_to_predictions(tmp_path, here):
     told = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
     assert (told["metrics"]["n"], set(told["removed"])) == (6, {"visual", "audio"})
 
+    code, out, err = here("evaluate", run, "--json")
+    assert (code, err, json.loads(out)["metrics"]) == (0, "", told["metrics"])
+    assert here("evaluate", run, "--quiet") == (0, "", "")
+
     files = [str(tmp_path / "0.mp4"), str(tmp_path / "broken.mp4")]
     code, out, err = here("predict", run, *files, "--without", "visual", "--out", str(tmp_path / "said.csv"))
     assert code == 3, err  # one of the two could not be read
@@ -53,6 +72,10 @@ def test_from_recordings_to_predictions(tmp_path, here):
     assert said["used"].tolist()[0] == "audio"
     assert said.loc[0, ["p.h", "p.l"]].sum() == pytest.approx(1)
     assert said["problem"].notna().tolist() == [False, True]
+    code, out, err = here("predict", run, *files, "--without", "visual", "--json")
+    told = json.loads(out)
+    assert (code, "broken.mp4" in err, [bool(p["problem"]) for p in told]) == (3, True, [False, True])
+    assert told[0]["probabilities"]["h"] == pytest.approx(said.loc[0, "p.h"], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,23 @@ def test_lines_now_and_then_with_rate_and_time_left(clock, capfd):
     ]
 
 
+def test_news_of_what_is_under_way_is_told_in_lines(clock, capfd):
+    with watching(what="steps", news=True) as watch:
+        for step, loss in ((10, 1.0), (20, 0.5), (40, 0.25)):
+            watch(step, 40, [f"loss {loss}"], 40.0 - step)
+            clock[0] += 10
+    assert capfd.readouterr().err.splitlines() == [
+        "10 of 40 steps done, loss 1.0, about 30 s left",
+        "40 of 40 steps done, loss 0.25",
+    ]
+
+
+def test_quiet_shows_nothing(clock, capfd):
+    with watching(4, quiet=True) as watch:
+        watch(4, 4, [], None)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_runs_have_no_rate_and_a_continuation_does_not_count_what_was_there(clock, capfd):
     with watching(4) as watch:
         watch(3, 4, ["a"], None)

@@ -2,13 +2,14 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, naming_choices
-from elision.cli.tables import console
+from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
 
@@ -27,6 +28,8 @@ def compare(  # noqa: PLR0913
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
     workers: int = 2,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Which method should I use on my data, and how well will it do?
 
@@ -88,16 +91,18 @@ def compare(  # noqa: PLR0913
     comparing.prepare_folder(comparison, plan.data, out)
     for what, why in plan.skipped:
         print(f"skipped: {what}: {why}", file=sys.stderr)
-    with watching(len(plan.runs)) as watch:
+    with watching(len(plan.runs), quiet=quiet) as watch:
         results, failures = run_grid(plan.runs, out, workers, watch, execute)
     if all(result["run"]["method"] == UPPER_BOUND for result in results):
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])
     write_report(out, plan, results, failures, command)
-    _summarise(out, results, failures)
+    for failure in failures:
+        print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
+    _summarise(Screen(as_json, quiet), out, results, failures)
 
 
-def _summarise(out: Path, results: list, failures: list) -> None:
+def _summarise(screen: Screen, out: Path, results: list, failures: list) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -108,10 +113,11 @@ def _summarise(out: Path, results: list, failures: list) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("accuracy", "NLL", "rank", "seconds"):
         table.add_column(heading, justify="right")
-    for r in ranking(results_table(results)):
+    ranks = ranking(results_table(results))
+    for r in ranks:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
-    screen = console()
-    screen.print(table)
-    for failure in failures:
-        screen.print(f"failed: {failure['run']}: {failure['error']}", style="red", markup=False)
-    screen.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    screen.show(table)
+    screen.say(f"Report: {out / 'report.html'}")
+    screen.give(
+        {"folder": str(out), "ranking": [asdict(rank) for rank in ranks], "runs": results, "failures": failures}
+    )

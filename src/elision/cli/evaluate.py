@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 
-def evaluate(
+
+def evaluate(  # noqa: PLR0913
     run: Path,
     data: str | None = None,
     *,
@@ -12,6 +14,8 @@ def evaluate(
     average: str = "posteriors",
     device: str = "cpu",
     workers: int = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Judge a trained model on complete and incomplete samples.
 
@@ -34,7 +38,6 @@ def evaluate(
     workers
         Processes that read data.
     """
-    from elision.cli.tables import show_assessment
     from elision.files import write_atomically
     from elision.runs.doors import evaluate as judge
     from elision.runs.report import REPORT, write_report
@@ -46,6 +49,8 @@ def evaluate(
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(values["confusion"], values["classes"]))
     write_report(run, out / REPORT, values)
-    print(f"{values['samples']} of {values['data']}")
-    show_assessment(values)
-    print(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")
+    screen = Screen(as_json, quiet)
+    screen.say(f"{values['samples']} of {values['data']}")
+    screen.show(assessment_table(values))
+    screen.say(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")
+    screen.give(values)

@@ -1,11 +1,14 @@
 """`elision inspect`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+from elision.cli.tables import AsJson, Quiet, Screen
 
-def inspect(dest: str, *, page: Path | None = None) -> None:
-    """What a prepared data set holds, and whether it is whole.
+
+def inspect(dest: str, *, page: Path | None = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show what a prepared data set holds, and whether it is whole.
 
     Counts samples per class, group and pattern of modalities, checks every file's hash, and writes inspect.html, with a
     few frames and spectrograms of each class. Exit code 2 if a file is damaged.
@@ -20,25 +23,35 @@ def inspect(dest: str, *, page: Path | None = None) -> None:
     from elision.data.inspect import PAGE
     from elision.data.inspect import inspect as look
 
-    report = look(dest, page)
-    print(f"{report.samples} samples, {len(report.classes)} classes: {_listed(report.classes)}")
+    report, screen = look(dest, page), Screen(as_json, quiet)
+    screen.say(f"{report.samples} samples, {len(report.classes)} classes: {_listed(report.classes)}")
     if report.unlabelled:
-        print(f"{report.unlabelled} without a label")
-    print("patterns: " + _listed({" + ".join(shown) or "nothing": n for shown, n in report.patterns.items()}))
+        screen.say(f"{report.unlabelled} without a label")
+    patterns = {" + ".join(shown) or "nothing": n for shown, n in report.patterns.items()}
+    screen.say(f"patterns: {_listed(patterns)}")
     if report.groups:
-        print(f"{len(report.groups)} groups of {min(report.groups.values())} to {max(report.groups.values())} samples")
-    if len(report.durations):
-        d = report.durations
-        print(
+        smallest, largest = min(report.groups.values()), max(report.groups.values())
+        screen.say(f"{len(report.groups)} groups of {smallest} to {largest} samples")
+    d = report.durations
+    if len(d):
+        screen.say(
             f"durations: {d.min():.2f} to {d.max():.2f} s, median {d[len(d) // 2]:.2f} s, {d.sum() / 60:.1f} min in all"
         )
     if report.set_aside:
-        print(f"{len(report.set_aside)} set aside when it was prepared: see problems.csv")
-    print(f"Page: {page or Path(dest) / PAGE}")
+        screen.say(f"{len(report.set_aside)} set aside when it was prepared: see problems.csv")
+    shown = str(page or Path(dest) / PAGE)
+    screen.say(f"Page: {shown}")
+    screen.give(
+        {
+            "store": dest, "samples": report.samples, "classes": report.classes, "unlabelled": report.unlabelled,
+            "groups": report.groups, "split": report.split, "patterns": patterns, "seconds": d.tolist(),
+            "set_aside": [asdict(problem) for problem in report.set_aside], "damaged": report.damaged, "page": shown,
+        }
+    )  # fmt: skip
     if report.damaged:
         print(f"elision: damaged: {', '.join(report.damaged)}; remove the store, and prepare it again", file=sys.stderr)
         sys.exit(2)
-    print(f"all {len(report.info.shards)} shards are whole")
+    screen.say(f"all {len(report.info.shards)} shards are whole")
 
 
 def _listed(counts) -> str:

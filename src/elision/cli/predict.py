@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from elision.cli.app import SOME_FAILED, Many
-from elision.cli.tables import console
+from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
 
@@ -16,6 +17,8 @@ def predict(
     out: Path | None = None,
     average: str = "posteriors",
     device: str = "cpu",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tell the class probabilities of new samples: rows of a table, or videos, sounds and images.
 
@@ -45,25 +48,30 @@ def predict(
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"--out {out} ends in {out.suffix!r}: expected .csv or .parquet")
     options = {"without": tuple(without or ()), "average": average, "device": device}
-    predictions = list(_watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options)))
+    predictions = list(
+        _watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options), quiet)
+    )
     classes = next((list(p.probabilities) for p in predictions if not p.problem), [])
+    screen = Screen(as_json, quiet)
     if out is None:
-        _show(predictions, classes)
+        _show(screen, predictions, classes)
     else:
-        _write(predictions, classes, out)
+        screen.say(_write(predictions, classes, out))
+    screen.give([asdict(p) for p in predictions])
     if any(p.problem for p in predictions):
         sys.exit(SOME_FAILED)
 
 
-def _watched(predictions: Iterator) -> Iterator:
+def _watched(predictions: Iterator, quiet: bool) -> Iterator:
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(predictions, "predicting", console=console, disable=not console.is_terminal, transient=True)
+    unseen = quiet or not console.is_terminal
+    yield from track(predictions, "predicting", console=console, disable=unseen, transient=True)
 
 
-def _show(predictions: Sequence, classes: Sequence[str]) -> None:
+def _show(screen: Screen, predictions: Sequence, classes: Sequence[str]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -75,16 +83,16 @@ def _show(predictions: Sequence, classes: Sequence[str]) -> None:
         if not p.problem:
             shares = [f"{p.probabilities[c]:.3f}" for c in classes]
             table.add_row(escape(p.id), escape(p.label), *shares, ", ".join(p.found), ", ".join(p.used))
-    screen = console()
     if table.row_count:
-        screen.print(table)
+        screen.show(table)
     for p in predictions:
         if p.problem:
             told = p.problem if p.id in p.problem else f"{p.id}: {p.problem}"
-            screen.print(told, style="red", markup=False, soft_wrap=True)
+            print(f"elision: {told}", file=sys.stderr)
 
 
-def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> None:
+def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> str:
+    """Write a table of the predictions, and return what is said of it."""
     import pandas as pd
 
     from elision.files import write_atomically
@@ -98,4 +106,4 @@ def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> None:
     )  # fmt: skip
     content = frame.to_csv(index=False) if out.suffix.lower() == ".csv" else frame.to_parquet(index=False)
     write_atomically(out, content)
-    print(f"{len(frame)} samples, {int((frame['problem'] != '').sum())} with a problem: {out}")
+    return f"{len(frame)} samples, {int((frame['problem'] != '').sum())} with a problem: {out}"

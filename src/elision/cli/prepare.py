@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from elision.cli.app import naming_choices
+from elision.cli.tables import Quiet, Screen
 from elision.errors import InputError
 
 
@@ -26,6 +27,7 @@ def prepare(  # noqa: PLR0913
     engine: str = "local",
     staging: Path | None = None,
     strict: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a folder of recordings a data set ready for training.
 
@@ -84,16 +86,17 @@ def prepare(  # noqa: PLR0913
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
     settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)
     how = Preparation(layout, settings, LayoutOptions(all_emotions, label))
-    with watching(what="clips", rate=True) as watch:
+    with watching(what="clips", rate=True, quiet=quiet) as watch:
         summary = make(source, dest, how, workers=workers, engine=engine, watch=watch, staging=staging)
-    print(f"{summary.prepared} samples in {summary.dest}: " + _counts(summary.observed.items(), "show"))
+    say = Screen(quiet=quiet).say
+    say(f"{summary.prepared} samples in {summary.dest}: " + _counts(summary.observed.items(), "show"))
     for reason, count in summary.skipped.items():
-        print(f"{count} left out: {reason}")
+        say(f"{count} left out: {reason}")
     for modality, lacking in summary.missing.items():
-        print(f"{len(lacking)} lack {modality} though their files should have it: {lacking[0].reason}, ...")
+        say(f"{len(lacking)} lack {modality} though their files should have it: {lacking[0].reason}, ...")
     if summary.set_aside:
         first = summary.set_aside[0]
-        print(f"{len(summary.set_aside)} set aside, listed in problems.csv; the first: {first.file} {first.reason}")
+        say(f"{len(summary.set_aside)} set aside, listed in problems.csv; the first: {first.file} {first.reason}")
         if strict:
             sys.exit(2)
 

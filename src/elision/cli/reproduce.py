@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from elision.cli.app import Many, naming_choices
+from elision.cli.tables import Quiet, Screen
 from elision.errors import InputError
 
 
@@ -29,6 +30,7 @@ def reproduce(  # noqa: PLR0913
     devices: Many = None,
     gpus: float = 0.0,
     retry_failed: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """The paper's tables and figures, from your own copy of the data, with the paper's number beside each of yours.
 
@@ -95,17 +97,18 @@ def reproduce(  # noqa: PLR0913
         _list(todo, reproducing.forecast(todo, out, workers))
         return
     command = shlex.join(["elision", *sys.argv[1:]])
-    with watching(len(todo.runs)) as watch:
+    with watching(len(todo.runs), quiet=quiet) as watch:
         outcome = reproducing.reproduce(
             todo, out, watch, workers=workers, engine=engine, devices=tuple(devices or ()), gpus=gpus,
             retry_failed=retry_failed, command=command,
         )  # fmt: skip
     for failure in outcome.failures:
         print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
+    say = Screen(quiet=quiet).say
     if engine == "list":
-        print(f"Commands: {out / 'commands.txt'}; then: elision report {shlex.quote(str(out))}")
+        say(f"Commands: {out / 'commands.txt'}; then: elision report {shlex.quote(str(out))}")
     for page in outcome.pages:
-        print(f"Report: {page}")
+        say(f"Report: {page}")
 
 
 def _list(todo, forecast) -> None:

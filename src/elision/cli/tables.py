@@ -1,14 +1,26 @@
-"""Results on the screen."""
+"""Results on the screen: lines and tables for a person, JSON for a program."""
 
+import json
+import math
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from rich.console import Console
-
+    from rich.table import Table
 
 _WIDE = 10_000
+
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print the result as JSON, and nothing else, on stdout.")
+]
+Quiet = Annotated[
+    bool, Parameter(negative="", help="Show no progress and no tables: only warnings, errors and --json.")
+]
 
 
 def console() -> "Console":
@@ -18,8 +30,49 @@ def console() -> "Console":
     return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
-def show_assessment(values: Mapping[str, Any]) -> None:
-    """Show accuracy, NLL, ECE and Brier score of the samples as they are, per pattern, and without each modality."""
+@dataclass(frozen=True)
+class Screen:
+    """What a verb prints of its result.
+
+    Args:
+        as_json: print the one JSON value that `give` gets, and nothing for a person.
+        quiet: print nothing for a person.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing is printed for a person."""
+        return self.as_json or self.quiet
+
+    def say(self, text: str) -> None:
+        """Print a line for a person."""
+        if not self.mute:
+            print(text)
+
+    def show(self, table: "Table") -> None:
+        """Print a table for a person."""
+        if not self.mute:
+            console().print(table)
+
+    def give(self, values: Any) -> None:
+        """Print plain values for a program, as one JSON value in which NaN and infinity are null."""
+        if self.as_json:
+            print(json.dumps(_finite(values), indent=1, ensure_ascii=False))
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {str(name): _finite(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def assessment_table(values: Mapping[str, Any]) -> "Table":
+    """Make a table of accuracy, NLL, ECE and Brier score of the samples as they are and with modalities missing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -31,4 +84,4 @@ def show_assessment(values: Mapping[str, Any]) -> None:
         table.add_column(heading, justify="right")
     for name, m in assessment_rows(values).items():
         table.add_row(name, str(m["n"]), f"{m['accuracy']:.1%}", *(f"{m[k]:.3f}" for k in ("nll", "ece", "brier")))
-    console().print(table)
+    return table

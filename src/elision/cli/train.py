@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +12,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from elision.cli.app import Many, naming_choices, spell_out
+from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
 from elision.errors import InputError
+from elision.parallel import Watcher
 
 _BY_HAND = ("encoders", "options", "loggers")
 
@@ -69,6 +71,8 @@ def train(  # noqa: PLR0913
     augment: Many = None,
     logger: Many = None,
     options: Annotated[Flags, Parameter(name="*")] = _NOTHING_GIVEN,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a classifier on a table of numbers, or networks and classifier together on a store of recordings.
 
@@ -100,6 +104,7 @@ def train(  # noqa: PLR0913
         mlflow and tensorboard, beside log.csv, which is always written. Recordings only.
     """
     from elision.runs.doors import is_table
+    from elision.runs.doors import train as run
 
     if resume is not None and (out is not None or data is not None):
         raise InputError("--resume names the run's folder, which knows its data: leave DATA and --out out")
@@ -116,17 +121,17 @@ def train(  # noqa: PLR0913
         wrong = next((flag for flag, value in network.items() if value), None)
         if wrong:
             raise InputError(f"{wrong} is for recordings, and {known} is a table")
-        _train_table(known, resume, out, _table_config(path, options, encoder or (), str(known)))
+        for_table = _table_config(path, options, encoder or (), str(known))
+        _tell(Screen(as_json, quiet), run(known, resume or out, for_table, resume is not None))
         return
     chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, str(known))
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))
-    from elision.cli.progress import training
     from elision.deep import processes
-    from elision.runs.doors import train as run
+    from elision.study.watch import watching
 
-    with training() as report:
-        result = run(data, resume or out, chosen, resume is not None, report=report)
+    with watching(what="steps", news=True, quiet=quiet) as watch:
+        result = run(data, resume or out, chosen, resume is not None, report=_reporting(watch))
     if processes.rank() > 0:  # each process comes here
         sys.exit(0 if result.finished else 130)
     for damaged in result.damaged:
@@ -135,22 +140,32 @@ def train(  # noqa: PLR0913
         command = shlex.join(["elision", "train", "--resume", str(result.folder)])
         print(f"Stopped at step {result.step}; go on with: {command}", file=sys.stderr)
         sys.exit(130)
-    _tell(result)
+    _tell(Screen(as_json, quiet), result)
 
 
-def _train_table(data: str, resume: Path | None, out: Path | None, config: TableConfig) -> None:
-    from elision.runs.doors import train as run
+def _reporting(watch: Watcher) -> Callable[[Any], None]:
+    """Return what tells a watcher of a training's log: its loss, validation, speed, and time left."""
+    known: dict[str, float] = {}
+    parts = {
+        "loss": "loss {:.3f}", "validation_accuracy": "validation accuracy {:.1%}", "validation_nll": "NLL {:.3f}",
+        "samples_per_second": "{:.0f} segments/s",
+    }  # fmt: skip
 
-    _tell(run(data, resume or out, config, resume is not None))
+    def show(report: Any) -> None:
+        known.update(report.values)
+        told = [text.format(known[name]) for name, text in parts.items() if name in known]
+        watch(report.step, report.steps, [", ".join(told)], report.seconds_left)
+
+    return show
 
 
-def _tell(result: Any) -> None:
-    from elision.cli.tables import show_assessment
+def _tell(screen: Screen, result: Any) -> None:
     from elision.runs.report import REPORT
 
-    show_assessment(result.values["test"])
-    print(f"Model: {result.folder / 'model'}")
-    print(f"Report: {result.folder / REPORT}")
+    screen.show(assessment_table(result.values["test"]))
+    screen.say(f"Model: {result.folder / 'model'}")
+    screen.give({"folder": str(result.folder)} | result.values)
+    screen.say(f"Report: {result.folder / REPORT}")
 
 
 def _changed(config: Any, options: Any, data: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a person sees while a grid runs: a bar on a terminal, a line now and then elsewhere."""
+"""What a person sees while something long goes on: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
@@ -11,24 +11,31 @@ _LINE_EVERY = 15.0
 
 
 @contextmanager
-def watching(total: int | None = None, what: str = "runs", rate: bool = False) -> Iterator[Watcher]:
-    """A watcher that tells what runs, how much is done, and how long is left.
+def watching(
+    total: int | None = None, what: str = "runs", rate: bool = False, news: bool = False, quiet: bool = False
+) -> Iterator[Watcher]:
+    """Show on stderr how much is done, what is under way, and how long is left, as the watcher is told.
 
     Args:
-        total: how many there are; None if that shows later.
-        what: they are.
-        rate: tell how many are done in a second, too.
+        total: how many things there are to do; None if that shows later.
+        what: their name, in the plural.
+        rate: also show how many are done in a second.
+        news: show what is under way in lines too, since it tells how the work goes, such as a loss.
+        quiet: show nothing.
     """
+    if quiet:
+        yield lambda done, total, running, seconds_left: None
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console, pace = Console(stderr=True), _Pace(what if rate else "")
     if not console.is_terminal:
-        yield _lines(what, pace)
+        yield _lines(what, pace, news)
         return
     bar = Progress(
-        BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(),
+        BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn(),
         TextColumn("{task.fields[left]}  {task.description}"), console=console,
     )  # fmt: skip
     with bar:
@@ -44,7 +51,7 @@ def watching(total: int | None = None, what: str = "runs", rate: bool = False) -
 
 
 class _Pace:
-    """How many are done in a second, since the first was."""
+    """Tells how many are done in a second, since the first was."""
 
     def __init__(self, what: str) -> None:
         self.what, self.first = what, (0, 0.0)
@@ -57,7 +64,7 @@ class _Pace:
         return f"{(done - before) / max(time.monotonic() - since, 1e-3):.1f} {self.what}/s" if self.what else ""
 
 
-def _lines(what: str, pace: _Pace) -> Watcher:
+def _lines(what: str, pace: _Pace, news: bool) -> Watcher:
     last, ended = -_LINE_EVERY, False
 
     def show(done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
@@ -67,13 +74,14 @@ def _lines(what: str, pace: _Pace) -> Watcher:
             return
         last, ended = time.monotonic(), done == total
         left = "" if seconds_left is None or done == total else f"about {duration(seconds_left)} left"
-        print(", ".join(filter(None, [f"{done} of {total} {what} done", told, left])), file=sys.stderr, flush=True)
+        words = [f"{done} of {total} {what} done", told, *(running if news else ()), left]
+        print(", ".join(filter(None, words)), file=sys.stderr, flush=True)
 
     return show
 
 
 def duration(seconds: float) -> str:
-    """Such as ``45 s``, ``3 min 20 s``, ``2 h 5 min``.
+    """Return a time in words, such as ``45 s``, ``3 min 20 s``, ``2 h 5 min``.
 
     Example:
         >>> duration(200)
