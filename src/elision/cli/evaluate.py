@@ -37,7 +37,7 @@ def evaluate(
     from elision.cli.tables import show_assessment
     from elision.files import write_atomically
     from elision.runs.doors import evaluate as judge
-    from elision.runs.report import REPORT, write_report
+    from elision.runs.report import REPORT, write_run_page
     from elision.study.figures import confusion_of
 
     values = judge(run, data, average=average, device=device, workers=workers)
@@ -45,7 +45,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(values["confusion"], values["classes"]))
-    write_report(run, out / REPORT, values)
+    write_run_page(run, out / REPORT, values)
     print(f"{values['samples']} of {values['data']}")
     show_assessment(values)
     print(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")

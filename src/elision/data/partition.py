@@ -7,13 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from elision.data.missing import MECHANISMS, remove
+from elision.data.missing import MECHANISMS, NONE, remove
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
-
-NONE = "none"
-"""The modality to remove where nothing is to be removed."""
 
 
 class Data(Protocol):
