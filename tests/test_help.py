@@ -32,7 +32,7 @@ def test_help_imports_nothing_heavy(words):
 
 def test_help_is_the_whole_text_with_defaults(here):
     text = said(here, "train", "--help")
-    assert "it ends with --resume in the model that it would have been" in text
+    assert "it can be continued with --resume, and gives the same model" in text
     assert "[default: 128; of a table: 32]" in text and "[default: 20; recordings only]" in text
     text = said(here, "prepare", "--help")
     assert "https://zenodo.org/records/1188976" in text and "http://www.enterface.net/enterface05/" in text

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from elision.data.missing import NONE
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
 from elision.kinds import KINDS
@@ -16,12 +17,11 @@ OWN = "own"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 LOGGERS = ("mlflow", "tensorboard")
 ACCELERATORS = ("auto", "cpu", "gpu")
-NONE = "none"
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the configurations of both kinds of run can do: they are written beside the run, and can be given back."""
+    """Read, write and compare a configuration, of either kind of run: it is written beside the run."""
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ()
     """What may change when a run is resumed: it does not change what is learnt."""
@@ -64,7 +64,7 @@ class Config:
 
 @dataclass(frozen=True)
 class TableConfig(Config):
-    """What decides a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
+    """Decide a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
 
     Args:
         method: the method, in `METHODS`; those that need features of numbers are for tables only.
@@ -120,7 +120,7 @@ class TableConfig(Config):
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """How a modality is encoded.
+    """Choose how a modality is encoded.
 
     Args:
         name: in `NETWORKS`, "auto" (small-cnn, or mlp for numbers), or "own": a module handed to `train`.
@@ -140,7 +140,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(Config):
-    """What decides a training from recordings.
+    """Decide a training from recordings.
 
     Args:
         method: the method, in `METHODS`; those that need features of numbers are for tables only.
@@ -242,7 +242,7 @@ class TrainConfig(Config):
         return {**values, "encoders": made}
 
     def resolve(self, kinds: Mapping[str, str]) -> "TrainConfig":
-        """With an encoder for every modality of the data, "auto" made concrete; ``kinds``: modality -> kind."""
+        """Return the config with an encoder for every modality, "auto" made concrete; ``kinds``: modality -> kind."""
         unknown = set(self.encoders) - set(kinds)
         if unknown:
             raise InputError(f"an encoder is given for {min(unknown)!r}: the data has {', '.join(kinds)}")

@@ -152,7 +152,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether a fit has come to its end."""
+        """Return whether a fit has come to its end."""
         return hasattr(self, "_members")
 
     def __sklearn_tags__(self):
@@ -361,7 +361,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
         own = self._columns, self._shapes, self._standardizer, self._members, self._weights
-        persistence.save(persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path))
+        persistence.write_classifier(
+            persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path)
+        )
 
     @classmethod
     def load(
@@ -374,7 +376,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             encoders: modality -> module of the same architecture, where the model was fitted with the user's own.
             device: to predict on; None is the one that the model was fitted with.
         """
-        fitted = persistence.load(Path(path), encoders or {}, device)
+        fitted = persistence.read_classifier(Path(path), encoders or {}, device)
         model = cls(**fitted.parameters)
         vars(model).update(fitted.learnt)
         model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)

@@ -201,7 +201,7 @@ class Standardizer:
 
     @classmethod
     def fit(cls, arrays: Arrays) -> "Standardizer":
-        """From the training arrays, missing rows included."""
+        """Learn from the training arrays, missing rows included."""
         mean, scale = {}, {}
         for m, values in arrays.items():
             axis = 0 if values.ndim == 2 else None
@@ -214,7 +214,7 @@ class Standardizer:
         return cls(mean, scale)
 
     def batch(self, arrays: Arrays, codes: np.ndarray) -> Batch:
-        """Observed rows only, standardised; ``codes`` are class indices, -1 where there is no label."""
+        """Pack the observed rows, standardised; ``codes`` are class indices, -1 where there is no label."""
         values, observed = {}, {}
         for m in self.mean:
             observed[m] = torch.from_numpy(observed_rows(arrays[m]))
@@ -224,12 +224,12 @@ class Standardizer:
 
 
 def observed_rows(values: np.ndarray) -> np.ndarray:
-    """Which rows are not NaN throughout; shape (n,), bool."""
+    """Return which rows are not NaN throughout; shape (n,), bool."""
     return ~np.isnan(values.reshape(len(values), -1)).all(1)
 
 
 def partial_rows(values: np.ndarray) -> int:
-    """How many observed rows hold some NaN."""
+    """Return how many observed rows hold some NaN."""
     return int((np.isnan(values.reshape(len(values), -1)).any(1) & observed_rows(values)).sum())
 
 

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+CLASSIFIER, RECORDINGS = "classifier", "recordings"
+"""Kinds of trained models: of a table, and of recordings."""
 MODEL, DESCRIPTION, TENSORS = "model", "model.json", "tensors.safetensors"
 NOT_AS_SAVED = "take the folder from where it was saved, or train again"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a model's folder holds.
+    """Hold what lies in a model's folder.
 
     Args:
         kind: what wrote it, such as "classifier".

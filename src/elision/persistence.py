@@ -14,11 +14,10 @@ from elision import choices
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
 from elision.inputs import Standardizer
-from elision.models import read_model, write_model
+from elision.models import CLASSIFIER, read_model, write_model
 from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
-KIND = "classifier"
 LEARNT = (
     "classes_", "class_prior_", "modalities_", "partial_rows_", "n_unlabelled_", "members_", "n_features_in_",
     "feature_names_in_",
@@ -30,7 +29,7 @@ _OWN = "own"
 
 @dataclass(frozen=True, eq=False)
 class FittedClassifier:
-    """What a classifier is made of, and what it knows of its training.
+    """Hold what a classifier is made of, and what it knows of its training.
 
     Args:
         parameters: the constructor's arguments, by name.
@@ -51,15 +50,15 @@ class FittedClassifier:
     weights: PatternWeights
 
 
-def save(fitted: FittedClassifier, path: Path) -> None:
+def write_classifier(fitted: FittedClassifier, path: Path) -> None:
     """Write a fitted classifier; an earlier model at ``path`` gives way once the new one is complete."""
-    write_model(path, KIND, json.loads(json.dumps(_describe(fitted), default=_plain)), _tensors(fitted))
+    write_model(path, CLASSIFIER, json.loads(json.dumps(_describe(fitted), default=_plain)), _tensors(fitted))
 
 
-def load(path: Path, modules: Mapping[str, nn.Module], device: str | None) -> FittedClassifier:
-    """Read what `save` wrote; ``modules`` are the user's own encoders, ``device`` replaces the one it was fitted on."""
+def read_classifier(path: Path, modules: Mapping[str, nn.Module], device: str | None) -> FittedClassifier:
+    """Read what `write_classifier` wrote; ``modules``: the user's own encoders; ``device`` replaces that of the fit."""
     saved = read_model(path)
-    if saved.kind != KIND:
+    if saved.kind != CLASSIFIER:
         raise InputError(
             f"{path} holds a model of kind {saved.kind!r}, trained from recordings, and no classifier of tables: "
             f"elision.load({str(path)!r}) opens it"
@@ -155,7 +154,7 @@ def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:
 
 
 def _sharing(members: list[Member]) -> list[int]:
-    """For each member the first one that has the same frozen maps."""
+    """Return for each member the first one that has the same frozen maps."""
     ids = [id(member.frozen) for member in members]
     return [ids.index(i) for i in ids]
 

@@ -31,7 +31,7 @@ def compare(  # noqa: PLR0913
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Which method should I use on my data, and how well will it do?
+    """Compare methods on your data: which one to use, and how well it will do.
 
     Trains every method x fusion x missing modality x rate x seed, and writes results.csv, table.md, curves.png,
     confusion.png and report.html. Started again after an interruption, it does only what is left.

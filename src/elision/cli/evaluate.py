@@ -25,22 +25,23 @@ def evaluate(  # noqa: PLR0913
     Parameters
     ----------
     run
-        Folder of a run, or of a model.
+        Folder of a run, or of a saved model.
     data
-        A table, or for recordings a store, to judge on, all its labelled samples; by default the test part of the run's
-        own data.
+        A table, or for recordings a store, whose labelled samples are all used. Default: the test part of the data that
+        the run was trained on.
     out
-        Folder of what is written; by default RUN/evaluation.
+        Folder in which the results are written. Default: RUN/evaluation.
     average
-        Of a recording's segments: posteriors (the paper's), or logs.
+        How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
+        their logarithms). Recordings only.
     device
-        cpu, cuda, cuda:1.
+        Where it is computed: cpu, cuda, cuda:1, ... Recordings only.
     workers
-        Processes that read data.
+        Number of processes that read data; 0 reads in this process. Recordings only.
     """
     from elision.files import write_atomically
     from elision.runs.doors import evaluate as judge
-    from elision.runs.report import REPORT, write_report
+    from elision.runs.report import REPORT, write_run_page
     from elision.study.figures import confusion_of
 
     values = judge(run, data, average=average, device=device, workers=workers)
@@ -48,7 +49,7 @@ def evaluate(  # noqa: PLR0913
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(values["confusion"], values["classes"]))
-    write_report(run, out / REPORT, values)
+    write_run_page(run, out / REPORT, values)
     screen = Screen(as_json, quiet)
     screen.say(f"{values['samples']} of {values['data']}")
     screen.show(assessment_table(values))

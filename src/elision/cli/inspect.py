@@ -18,7 +18,7 @@ def inspect(dest: str, *, page: Path | None = None, as_json: AsJson = False, qui
     dest
         A store that `elision prepare` made: a folder, or an address such as s3://bucket/store.
     page
-        Where the page goes; by default inspect.html in the store's folder.
+        File to which the page is written. Default: inspect.html in the store's folder.
     """
     from elision.data.inspect import PAGE
     from elision.data.inspect import inspect as look

@@ -20,26 +20,27 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell the class probabilities of new samples: rows of a table, or videos, sounds and images.
+    """Predict the class probabilities of new samples: rows of a table, or videos, sounds and images.
 
-    A row or file that cannot be used is told in its place, the others are done, and the exit code is 3. What a sample
-    lacks, and what is left out with --without, is averaged out.
+    If a row or file cannot be used, the reason is given in its place, the others are done, and the exit code is 3.
+    Modalities that a sample lacks, or that --without leaves out, are averaged out.
 
     Parameters
     ----------
     run
-        Folder of a run, or of a model.
+        Folder of a run, or of a saved model.
     files
-        For a run of a table, tables (.csv, .parquet) with the columns that it was trained on and, if you like, id; for
-        one of recordings videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
+        For a run on a table: tables (.csv, .parquet) with the columns that it was trained on, and optionally id. For a
+        run on recordings: videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
     without
-        Modalities not to be used, such as audio.
+        Modalities that are not used, such as audio.
     out
-        A file for the table, .csv or .parquet; by default it goes to the screen.
+        A file for the table, .csv or .parquet. Default: the table is printed.
     average
-        Of a recording's segments: posteriors (the paper's), or logs.
+        How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
+        their logarithms). Recordings only.
     device
-        cpu, cuda, cuda:1.
+        Where it is computed: cpu, cuda, cuda:1, ... Recordings only.
     """
     from elision.runs.doors import predict as say
 

@@ -29,10 +29,11 @@ def prepare(  # noqa: PLR0913
     strict: bool = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a folder of recordings a data set ready for training.
+    """Turn a folder of recordings into a data set that is ready for training.
 
-    Each recording is cut into windows: the frame in the middle of each, and its log-mel spectrogram. What cannot be
-    used is set aside with its reason in problems.csv. Started again after an interruption, it goes on.
+    Each recording is cut into windows, and of each window the frame in its middle and its log-mel spectrogram are kept.
+    Recordings that cannot be used are listed with the reason in problems.csv. After an interruption, the same command
+    continues.
 
     `LAYOUTS.doc`
 

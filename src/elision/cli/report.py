@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def report(folder: Path) -> None:
-    """Put the report of a reproduction together anew, from whatever is finished in its folder.
+    """Write the report of a reproduction again, from the runs that are finished in its folder.
 
     Parameters
     ----------
     folder
-        That `elision reproduce` wrote into.
+        The folder of results that was given to `elision reproduce --out`.
     """
     from elision.study.paper_report import report as write
 

@@ -32,7 +32,7 @@ def reproduce(  # noqa: PLR0913
     retry_failed: bool = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's tables and figures, from your own copy of the data, with the paper's number beside each of yours.
+    """Reproduce the paper's tables and figures from your own copy of the data, with its number beside each of yours.
 
     Writes report.html, tables.md, tables.tex, results.csv and the figures into the folder. Started again after an
     interruption, it does only what is left.

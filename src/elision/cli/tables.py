@@ -32,7 +32,7 @@ def console() -> "Console":
 
 @dataclass(frozen=True)
 class Screen:
-    """What a verb prints of its result.
+    """Print the result of a verb as asked.
 
     Args:
         as_json: print the one JSON value that `give` gets, and nothing for a person.
@@ -44,7 +44,7 @@ class Screen:
 
     @property
     def mute(self) -> bool:
-        """Whether nothing is printed for a person."""
+        """Return whether nothing is printed for a person."""
         return self.as_json or self.quiet
 
     def say(self, text: str) -> None:

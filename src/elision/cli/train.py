@@ -77,7 +77,7 @@ def train(  # noqa: PLR0913
     """Train a classifier on a table of numbers, or networks and classifier together on a store of recordings.
 
     Writes config.json, data.json, model/, result.json and report.html into the run's folder, and for recordings
-    log.csv and checkpoints. Stopped at any moment, it ends with --resume in the model that it would have been.
+    log.csv and checkpoints. Stopped at any moment, it can be continued with --resume, and gives the same model.
 
     Parameters
     ----------

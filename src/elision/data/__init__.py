@@ -9,9 +9,9 @@ _HOMES = {
     "Store": "elision.data.store",
     "collate": "elision.data.segments",
     "load": "elision.data.sources",
-    "read_manifest": "elision.data.manifest",
+    "read_samples": "elision.data.manifest",
 }
 
-__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_manifest"]
+__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_samples"]
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers

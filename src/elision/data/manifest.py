@@ -1,4 +1,4 @@
-"""Manifests: a table with a row per sample, from CSV or Parquet."""
+"""Tables of numbers with a row per sample, from CSV or Parquet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ KEYWORDS = ("any", "each", "none")
 _NO_NUMBER = "is not a finite number; write a number, or leave the cell blank where it is missing"
 
 
-def read_manifest(path: Path) -> Dataset:
-    """Read a manifest.
+def read_samples(path: Path) -> Dataset:
+    """Read a table of samples that are numbers.
 
     Columns: ``label`` (blank: no label), optionally ``id`` (unique), ``group`` (kept together when splitting) and
     ``split`` (train, val, test), and one column ``modality.feature`` per number. Blank cells are missing; a modality

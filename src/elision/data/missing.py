@@ -13,6 +13,8 @@ import numpy as np
 from elision.errors import InputError
 
 ANY = "any"
+NONE = "none"
+"""The modality to remove where nothing is to be removed."""
 STRENGTH = 2.0
 """Log-odds of being hit, per standard deviation of what they depend on: a factor of 7.4 in the odds."""
 

@@ -7,14 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from elision.data.missing import remove
+from elision.data.missing import NONE, remove
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
 from elision.registries import MECHANISMS
-
-NONE = "none"
-"""The modality to remove where nothing is to be removed."""
 
 
 class Data(Protocol):

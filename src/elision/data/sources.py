@@ -1,15 +1,15 @@
-"""Where data comes from: a name, a manifest, or a prepared store."""
+"""Where data comes from: a name, a table, or a prepared store."""
 
 from pathlib import Path
 
 from elision.data.dataset import Dataset
-from elision.data.manifest import check_samples, read_manifest
+from elision.data.manifest import check_samples, read_samples
 from elision.files import local
 from elision.registries import DATASETS
 
 
 def load(source: str) -> Dataset:
-    """The data set of that name, the manifest at that path, or a prepared store (a folder or fsspec address), pooled.
+    """Return the data set of that name, the table at that path, or a store (a folder or fsspec address), pooled.
 
     Raises:
         InputError: it is none of them, or what it holds cannot be compared on.
@@ -18,7 +18,7 @@ def load(source: str) -> Dataset:
         return DATASETS[source]()
     if local(source) is None or Path(source, "manifest.json").is_file():
         return _pooled(source)
-    return read_manifest(Path(source))
+    return read_samples(Path(source))
 
 
 def _pooled(source: str) -> Dataset:

@@ -24,7 +24,7 @@ def evaluate_run(
     workers: int = 0,
     modules: Modules | None = None,
 ) -> dict[str, Any]:
-    """What `elision.deep.assess.assess` tells of a run's model.
+    """Judge a run's model; see `elision.deep.assess.assess`.
 
     Args:
         run: a run's folder, or with ``data`` that of a model.

@@ -13,7 +13,7 @@ from elision.errors import InputError
 from elision.files import write_atomically
 
 CONFIG, DATA, LOG, RESULT, MODEL = "config.json", "data.json", "log.csv", "result.json", "model"
-COLUMNS = (
+LOG_COLUMNS = (
     "epoch", "step", "loss", "learning_rate", "samples_per_second", "validation_nll", "validation_accuracy", "seconds",
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ class RunFolder:
 
     @property
     def is_started(self) -> bool:
-        """Whether a training has begun here."""
+        """Return whether a training has begun here."""
         return (self.path / CONFIG).exists()
 
     @contextmanager
@@ -57,7 +57,7 @@ class RunFolder:
         path = self.path / LOG
         new = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, LOG_COLUMNS)
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()})
@@ -70,7 +70,7 @@ class RunFolder:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["step"] and int(row["step"]) <= step]
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
+        writer = csv.DictWriter(text, LOG_COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(path, text.getvalue())

@@ -20,9 +20,7 @@ from elision.deep.rows import Reading
 from elision.errors import InputError
 from elision.kinds import Modality
 from elision.methods import Method
-from elision.models import DESCRIPTION, TENSORS, model_folder, read_model, write_model
-
-KIND = "recordings"
+from elision.models import DESCRIPTION, RECORDINGS, TENSORS, model_folder, read_model, write_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +107,7 @@ def save_model(method: Method, config: TrainConfig, info: StoreInfo, path: Path)
         "classes": list(info.classes),
         "parameters": dict(info.parameters),
     }
-    write_model(path, KIND, json.loads(json.dumps(description)), method.state_dict())
+    write_model(path, RECORDINGS, json.loads(json.dumps(description)), method.state_dict())
 
 
 def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = None) -> DeepModel:
@@ -125,7 +123,7 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
     """
     folder = model_folder(Path(path))
     saved = read_model(folder)
-    if saved.kind != KIND:
+    if saved.kind != RECORDINGS:
         raise InputError(
             f"{folder} holds a model of kind {saved.kind!r}, of tables, and none trained from recordings: "
             f"elision.load({str(folder)!r}) opens it"

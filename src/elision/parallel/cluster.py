@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from elision.errors import InputError
-from elision.parallel.tasks import TICK, Done, Failure, Outcome, Placing, carry_out, failure
+from elision.parallel.tasks import TICK, Done, Failure, Placing, Reply, carry_out, failure
 
 _RETRIES = 2  # of a task whose worker or node died
 
 
 def on_ray(tasks: deque, function: Callable, placing: Placing, tell: Callable) -> Iterator[Done]:
-    """As `work_through` says; Ray itself tries the task of a dead worker or node again, twice."""
+    """Do tasks on a Ray cluster, see `work_through`; Ray itself tries the task of a dead worker or node twice more."""
     ray, ours = _cluster(placing)
     under_way: dict[Any, Any] = {}
     try:
@@ -25,7 +25,7 @@ def on_ray(tasks: deque, function: Callable, placing: Placing, tell: Callable) -
             tell(list(under_way.values()))
             ended, _ = ray.wait(list(under_way), timeout=TICK)
             for reference in ended:
-                yield _outcome(ray, reference).of(under_way.pop(reference))
+                yield _reply(ray, reference).of(under_way.pop(reference))
         tell(())
     finally:
         for reference in under_way:
@@ -34,18 +34,18 @@ def on_ray(tasks: deque, function: Callable, placing: Placing, tell: Callable) -
             ray.shutdown()
 
 
-def _outcome(ray: Any, reference: Any) -> Outcome:
+def _reply(ray: Any, reference: Any) -> Reply:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # of what surrounds the function: a result that cannot be sent
-        return Outcome(failure=failure(error.cause))
+        return Reply(failure=failure(error.cause))
     except ray.exceptions.RayError as error:
         first = str(error).strip().partition("\n")[0]
-        return Outcome(failure=Failure(f"{type(error).__name__}: {first}", str(error), died=True))
+        return Reply(failure=Failure(f"{type(error).__name__}: {first}", str(error), died=True))
 
 
 def _cluster(placing: Placing) -> tuple[Any, bool]:
-    """Ray, connected, and whether it was not before."""
+    """Return Ray, connected, and whether this call connected it."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

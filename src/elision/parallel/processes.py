@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from elision.parallel.tasks import TICK, Done, Failure, Outcome, Placing, carry_out, failure
+from elision.parallel.tasks import TICK, Done, Failure, Placing, Reply, carry_out, failure
 
-DIED = "the process died twice without a word: out of memory, or killed"
+DIED = "the worker process died twice and left no error: it ran out of memory, or was killed"
 _STARTS = 3  # workers that end before they begin, in a row, until this is given up
 
 
 def locally(tasks: deque, function: Callable, placing: Placing, tell: Callable) -> Iterator[Done]:
-    """As `work_through` says."""
+    """Do tasks in processes of this machine; see `work_through`."""
     staff = _Staff(tasks, function, placing)
     ending = weakref.finalize(staff, _end, staff.workers)  # also at the interpreter's end
     try:
@@ -31,7 +31,7 @@ def locally(tasks: deque, function: Callable, placing: Placing, tell: Callable) 
 
 
 class _Staff:
-    """Workers and what they work on: one task each, so that it is known over which of them a worker died."""
+    """Keep workers and the one task of each, so that it is known over which task a worker died."""
 
     def __init__(self, tasks: deque, function: Callable, placing: Placing) -> None:
         self.tasks, self.function, self.placing = tasks, function, placing
@@ -44,7 +44,7 @@ class _Staff:
         return [worker.task for worker in self.workers if worker.busy]
 
     def assign(self) -> bool:
-        """Give the idle something to do, hire if need be; False when nothing is left."""
+        """Give every idle worker a task and start more workers if needed; return False when nothing is left."""
         while self.tasks and len(self.running) < self.placing.workers:
             self._idle().give(self.tasks.popleft())
         if self.suspects and not self.running:
@@ -52,15 +52,15 @@ class _Staff:
         return bool(self.running)
 
     def next_done(self) -> Iterator[Done]:
-        """What has ended within the next second."""
+        """Yield the tasks that end within the next second."""
         wait([end for worker in self.workers for end in (worker.connection, worker.process.sentinel)], TICK)
         for worker in list(self.workers):
             try:
-                outcome = worker.hear()
+                reply = worker.hear()
             except (EOFError, ConnectionError):
                 done = self._bury(worker)
             else:
-                done = outcome.of(worker.task) if outcome else None
+                done = reply.of(worker.task) if reply else None
             if worker.ready:
                 self.failed_starts = 0
             if done:
@@ -77,14 +77,14 @@ class _Staff:
         return self.workers[-1]
 
     def _bury(self, worker: "_Worker") -> Done | None:
-        """See to a worker that died, and to its task."""
+        """Remove a worker that died; return its task as failed, or put it back to be tried again."""
         self.workers.remove(worker)
         _end([worker])
         if not worker.ready:
             self.failed_starts += 1
             if self.failed_starts >= _STARTS:
                 raise RuntimeError(
-                    f"worker processes end before they begin (exit code {worker.process.exitcode}): what they said is "
+                    f"worker processes end before they begin (exit code {worker.process.exitcode}): see their errors "
                     "above; a script that starts them needs its work under: if __name__ == '__main__'"
                 )
         if not worker.busy:
@@ -99,7 +99,7 @@ class _Staff:
 
 
 class _Worker:
-    """A process that waits for tasks."""
+    """Keep a process that waits for tasks."""
 
     def __init__(self, function: Callable, device: str | None) -> None:
         context = multiprocessing.get_context("spawn")
@@ -115,24 +115,24 @@ class _Worker:
         if self.ready:
             self._send()
 
-    def hear(self) -> "Outcome | None":
-        """What became of its task, if it says something.
+    def hear(self) -> "Reply | None":
+        """Return what became of its task, or None while there is no reply.
 
         Raises:
-            EOFError, ConnectionError: it died.
+            EOFError, ConnectionError: the process died.
         """
         if not self.connection.poll():
             if not self.process.is_alive() and not self.connection.poll():
                 raise EOFError  # a child of its own may hold the pipe open
             return None
-        outcome = self.connection.recv()
+        reply = self.connection.recv()
         if not self.ready:
             self.ready = True
             if self.busy:
                 self._send()
             return None
         self.busy = False
-        return outcome
+        return reply
 
     def _send(self) -> None:
         with suppress(BrokenPipeError):  # it died: that is heard next
@@ -140,7 +140,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, function: Callable, device: str | None) -> None:
-    """The life of a worker: it says that it is there, then answers each task."""
+    """Run a worker: report that it has started, then answer each task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if device is not None:
@@ -148,21 +148,21 @@ def _serve(connection: Connection, function: Callable, device: str | None) -> No
     connection.send(None)
     while True:
         try:
-            outcome = carry_out(function, connection.recv())
+            reply = carry_out(function, connection.recv())
         except EOFError:
             return
         except Exception as error:  # a task that cannot be read here
-            outcome = Outcome(failure=failure(error))
+            reply = Reply(failure=failure(error))
         try:
-            connection.send(outcome)
+            connection.send(reply)
         except OSError:
             return
         except Exception as error:  # a result that cannot be sent
-            connection.send(Outcome(failure=failure(error), seconds=outcome.seconds))
+            connection.send(Reply(failure=failure(error), seconds=reply.seconds))
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would go on, beside a second start that does the same again."""
+    """End this worker once its parent has ended; else it would work on beside a second start of the same tasks."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
@@ -179,7 +179,7 @@ def _end(workers: list[_Worker]) -> None:
 
 @contextmanager
 def _for_the_newborn() -> Iterator[None]:
-    """What workers inherit: deaf to Ctrl-C, which is the parent's, and one thread, since spinning ones crawl."""
+    """Set what a new worker inherits: Ctrl-C is ignored, as the parent handles it, and one thread is used."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     threads = os.environ.get("OMP_NUM_THREADS")

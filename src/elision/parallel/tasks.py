@@ -9,14 +9,21 @@ from typing import Any, Protocol
 from elision.errors import InputError
 
 TICK = 1.0
-"""Seconds between two words to the watcher."""
+"""Seconds between two calls of the watcher."""
 
 
 class Watcher(Protocol):
-    """Is told how a long piece of work goes on."""
+    """A function that is told how a long piece of work proceeds."""
 
     def __call__(self, done: int, total: int, running: Sequence[str], seconds_left: float | None) -> None:
-        """After every change, and every second; ``seconds_left`` is None until it can be told."""
+        """Show how far the work is: called after every change and every second.
+
+        Args:
+            done: tasks that are over.
+            total: all tasks.
+            running: names of the tasks under way.
+            seconds_left: estimate of the time left; None until there is one.
+        """
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Failure:
     Args:
         error: one line, such as ``ValueError: no such class``.
         traceback: of the exception; "" where the process died.
-        died: the worker process died over it, twice.
+        died: whether the worker process died twice while it did the task.
     """
 
     error: str
@@ -53,7 +60,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Placing:
-    """Where tasks run.
+    """Say where tasks run.
 
     Args:
         workers: tasks at once, at least 1.
@@ -72,8 +79,8 @@ class Placing:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a worker says of a task, in plain values, since not every exception can be sent."""
+class Reply:
+    """Carry a task's result or failure to the parent, in plain values, since not every exception can be sent."""
 
     result: Any = None
     failure: Failure | None = None
@@ -81,23 +88,23 @@ class Outcome:
     seconds: float = 0.0
 
     def of(self, task: Any) -> Done:
-        """Of the task that it belongs to; raises what the disk said."""
+        """Return the task as done with this reply, or raise OSError if the disk failed."""
         if self.disk:
             raise OSError(*self.disk)
         return Done(task, self.result, self.failure, self.seconds)
 
 
-def carry_out(function: Callable, task: Any) -> Outcome:
-    """Call the function, in the worker; only errors of the disk are told apart from other failures."""
+def carry_out(function: Callable, task: Any) -> Reply:
+    """Call the function on the task, in the worker, and keep errors of the disk apart from other failures."""
     started = time.perf_counter()
     try:
-        return Outcome(function(task), seconds=time.perf_counter() - started)
+        return Reply(function(task), seconds=time.perf_counter() - started)
     except OSError as error:
-        return Outcome(disk=(error.errno, error.strerror, error.filename) if error.errno else (str(error),))
+        return Reply(disk=(error.errno, error.strerror, error.filename) if error.errno else (str(error),))
     except (Exception, SystemExit) as error:
-        return Outcome(failure=failure(error), seconds=time.perf_counter() - started)
+        return Reply(failure=failure(error), seconds=time.perf_counter() - started)
 
 
 def failure(error: BaseException) -> Failure:
-    """An exception in plain text."""
+    """Return an exception as a failure in plain text."""
     return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))

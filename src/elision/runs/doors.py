@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elision.errors import InputError
-from elision.models import kind_of, model_folder
+from elision.models import CLASSIFIER, kind_of, model_folder
 from elision.registries import DATASETS
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from elision.deep.model import DeepModel
     from elision.estimator import MultimodalClassifier
 
-TABLES = (".csv", ".parquet")
+TABLE_ENDINGS = (".csv", ".parquet")
 """How the name of a table ends."""
 
 
 def is_table(data: str | Path) -> bool:
     """Return whether data is a table, or a data set that Elision carries, and no store."""
-    return str(data) in DATASETS or str(data).lower().endswith(TABLES)
+    return str(data) in DATASETS or str(data).lower().endswith(TABLE_ENDINGS)
 
 
 def train(
@@ -55,23 +55,23 @@ def train(
 
         data = json.loads((Path(out) / DATA).read_text(encoding="utf-8"))["address"]
     if data is not None and is_table(data):
-        from elision.runs.report import REPORT, write_report
+        from elision.runs.report import REPORT, write_run_page
         from elision.runs.table import train_table
 
         if config is not None and not isinstance(config, TableConfig):
             raise InputError(f"{data} is a table: expected a TableConfig, got a {type(config).__name__}")
         result = train_table(str(data), Path(out), config, resume)
-        write_report(result.folder, result.folder / REPORT, result.values["test"])
+        write_run_page(result.folder, result.folder / REPORT, result.values["test"])
         return result
     if isinstance(config, TableConfig):
         raise InputError(f"{data} is no table (.csv, .parquet): expected a TrainConfig, got a TableConfig")
     from elision.deep import processes
     from elision.deep.train import train as train_recordings
-    from elision.runs.report import REPORT, write_report
+    from elision.runs.report import REPORT, write_run_page
 
     done = train_recordings(data, out, config, resume, **options)
     if done.finished and processes.rank() == 0:
-        write_report(done.folder, done.folder / REPORT, done.values["test"])
+        write_run_page(done.folder, done.folder / REPORT, done.values["test"])
     return done
 
 
@@ -89,7 +89,7 @@ def load(
         InputError: there is no model, or it is not what was written.
     """
     folder = model_folder(Path(path))
-    if kind_of(folder) == "classifier":
+    if kind_of(folder) == CLASSIFIER:
         from elision.estimator import MultimodalClassifier
 
         return MultimodalClassifier.load(folder, modules, device)
@@ -109,7 +109,7 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
     Returns:
         JSON: "data", "samples", and what `elision.evaluation.assess_posteriors` says.
     """
-    if kind_of(model_folder(Path(run))) == "classifier":
+    if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import evaluate_table
 
         if data is not None and not is_table(data):
@@ -131,7 +131,7 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         tell: told once of modalities and columns that are not there, or not used.
         **options: see `elision.deep.predict.predict`; ``without`` serves both kinds.
     """
-    if kind_of(model_folder(Path(run))) == "classifier":
+    if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
         return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())))

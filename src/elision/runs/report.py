@@ -14,7 +14,7 @@ from elision.versions import versions
 REPORT = "report.html"
 
 
-def write_report(run: Path, page: Path, assessed: Mapping[str, Any]) -> None:
+def write_run_page(run: Path, page: Path, assessed: Mapping[str, Any]) -> None:
     """Write the page of a run.
 
     Args:

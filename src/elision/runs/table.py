@@ -63,7 +63,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     saved = TableConfig.read(out / CONFIG) if resume else None
     config = config or saved or TableConfig()
     data = load(address)
-    parts = partition(data, config)
+    parts = _partition(data, config)
     parts.check()
     model = _classifier(data, config)  # what cannot be meant is said before there is a folder
     choices.specifications(model.get_params(deep=False), tuple(data.named_columns))
@@ -83,7 +83,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     return TableResult(out, values)
 
 
-def partition(data: Dataset, config: TableConfig) -> Partition:
+def _partition(data: Dataset, config: TableConfig) -> Partition:
     """Split a table and remove modalities from its training part, as the config says."""
     removal = Removal(config.missing, config.rate, config.mechanism)
     return Partition.of(data, config.seed, config.by_group, removal)
@@ -103,7 +103,7 @@ def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
         data = load(own["address"])
         if data.fingerprint() != own["fingerprint"]:
             raise InputError(f"{own['address']} is not what the run was trained on: name the table to evaluate on")
-        parts = partition(data, TableConfig.read(run / CONFIG))
+        parts = _partition(data, TableConfig.read(run / CONFIG))
         frame, codes, name = data.frame().iloc[parts.test], data.codes[parts.test], own["address"]
         what = "test part of the training data"
     else:

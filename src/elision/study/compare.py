@@ -8,8 +8,7 @@ from pathlib import Path
 
 from elision import __version__
 from elision.data.dataset import Dataset
-from elision.data.missing import ANY
-from elision.data.partition import NONE
+from elision.data.missing import ANY, NONE
 from elision.data.sources import load
 from elision.data.splits import split
 from elision.errors import InputError, check_choice

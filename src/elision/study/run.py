@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from elision.data.dataset import Dataset
-from elision.data.partition import NONE, Partition, Removal
+from elision.data.missing import NONE
+from elision.data.partition import Partition, Removal
 from elision.data.sources import load
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
