@@ -318,14 +318,14 @@ def test_the_installed_command_exits_with_2(tmp_path):
 
 @pytest.mark.parametrize("finished", [0, 2], ids=["at the start", "half way"])
 def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_path, here, finished):
-    arguments = ["compare", manifest(tmp_path), "--out", str(tmp_path / "out"), *QUICK[:-1], "12", "--missing", "none"]
+    arguments = ["compare", manifest(tmp_path), "--out", str(tmp_path / "out"), *QUICK[:-1], "8", "--missing", "none"]
     out = tmp_path / "out"
     process = subprocess.Popen(
         [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )  # fmt: skip
-    assert "0 of 12 runs done" in process.stderr.readline()  # the workers are starting
+    assert "0 of 8 runs done" in process.stderr.readline()  # the workers are starting
     while len(list((out / "runs").glob("*/result.json"))) < finished:
         assert process.poll() is None  # it ends by itself at last, so that this does
         time.sleep(0.01)
@@ -335,12 +335,12 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_pat
     assert "Traceback" not in stderr
     assert "Interrupted" in stderr and "same command again" in stderr
     done = assert_whole(out)
-    assert finished <= done < 12
+    assert finished <= done < 8
     assert not FILES & visible(out)
     if finished:
         before = {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}
         assert here(*arguments)[0] == 0
-        assert visible(out) >= FILES and assert_whole(out) == 12
+        assert visible(out) >= FILES and assert_whole(out) == 8
         assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")}.items()
 
 
