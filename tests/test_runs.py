@@ -90,7 +90,7 @@ def test_a_training_that_was_killed_resumes_to_the_same_bits(table, tmp_path, ru
     words += ["--encoder", "linear", "--max-steps", "100000", "--patience", "100000"]
     process = subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "data.json").is_file():
+    while not (tmp_path / "run" / "config.json").is_file():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -136,6 +136,22 @@ def test_members_that_were_trained_are_not_trained_again(table, tmp_path, run, m
     assert set(ours) == set(theirs) and all(ours[name].equal(theirs[name]) for name in ours)
     assert result.values["members"] == json.loads((run / "result.json").read_text())["members"]
     assert not (out / "checkpoints").exists()
+
+
+def test_a_folder_without_the_name_of_its_data_holds_no_run(table, tmp_path, run, monkeypatch):
+    """Stopped as data.json was to be written; what stands there could be neither resumed nor begun again."""
+    from elision.runs import table as module
+
+    def stops(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_atomically", stops)
+    config = TableConfig.read(run / "config.json")
+    with pytest.raises(KeyboardInterrupt):
+        elision.train(table, tmp_path / "run", config)
+    monkeypatch.undo()
+    elision.train(table, tmp_path / "run", config)
+    assert (tmp_path / "run" / "result.json").is_file()
 
 
 def test_rows_that_cannot_be_used_are_named_and_the_others_done(run, table, tmp_path, here):

@@ -408,10 +408,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Train with a validation set, weigh the members by it, and train once more on everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
-        if held_out is None:
-            chosen = stratified_part(
-                samples.codes, self.validation_fraction, np.random.default_rng(seed), self.classes_
-            )
+        if validation is None:
+            rng = np.random.default_rng(seed)
+            chosen = stratified_part(samples.codes, self.validation_fraction, rng, self.classes_.tolist())
             training, validation = samples.without(chosen), samples.take(chosen)
             for m, values in training.arrays.items():
                 if not observed_rows(values).any():
@@ -453,13 +452,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         kept: KeptMembers | None,
         follow: list[list[History]] | None = None,
     ) -> tuple[Standardizer, list[Member], list[list[History]]]:
-        """(standardizer, members, their histories)."""
+        """Return the standardizer, the members and their histories."""
         standardizer = Standardizer.fit(training.arrays)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
-        data = tuple(
-            part and standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
-            for part in (training, validation)
-        )
+
+        def batch(part: Samples) -> Batch:
+            return standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
+
+        data = batch(training), None if validation is None else batch(validation)
         n_classes = len(self.classes_)
         return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report, kept)
 

@@ -108,30 +108,34 @@ def train(  # noqa: PLR0913
 
     if resume is not None and (out is not None or data is not None):
         raise InputError("--resume names the run's folder, which knows its data: leave DATA and --out out")
-    if resume is None and (out is None or data is None):
+    if resume is not None:
+        if not (resume / "config.json").is_file():
+            raise InputError(f"{resume} holds no run to resume: expected the folder of a training that was begun")
+        known: str = json.loads((resume / "data.json").read_text(encoding="utf-8"))["address"]
+        folder, path = resume, config or resume / "config.json"
+    elif out is not None and data is not None:
+        known, folder, path = data, out, config
+    else:
         raise InputError(
-            "expected DATA and --out, a store and a folder for the run: elision train store --out run; or --resume run"
+            "expected DATA and --out, a table or store and a folder for the run: elision train data.csv --out run; or "
+            "--resume run"
         )
-    if resume is not None and not (resume / "config.json").is_file():
-        raise InputError(f"{resume} holds no run to resume: expected the folder of a training that was begun")
-    known = json.loads((resume / "data.json").read_text(encoding="utf-8"))["address"] if resume else data
-    path = resume / "config.json" if resume and config is None else config
     if is_table(known):
         network = {"--weights": weights, "--frozen": frozen, "--augment": augment, "--logger": logger}
         wrong = next((flag for flag, value in network.items() if value), None)
         if wrong:
             raise InputError(f"{wrong} is for recordings, and {known} is a table")
-        for_table = _table_config(path, options, encoder or (), str(known))
-        _tell(Screen(as_json, quiet), run(known, resume or out, for_table, resume is not None))
+        for_table = _table_config(path, options, encoder or (), known)
+        _tell(Screen(as_json, quiet), run(known, folder, for_table, resume is not None))
         return
-    chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, str(known))
+    chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, known)
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))
     from elision.deep import processes
     from elision.study.watch import watching
 
     with watching(what="steps", news=True, quiet=quiet) as watch:
-        result = run(data, resume or out, chosen, resume is not None, report=_reporting(watch))
+        result = run(known, folder, chosen, resume is not None, report=_reporting(watch))
     if processes.rank() > 0:  # each process comes here
         sys.exit(0 if result.finished else 130)
     for damaged in result.damaged:

@@ -92,8 +92,8 @@ def train(
             if first:
                 folder.checkpoints.set_aside()
         if first:
-            config.write(folder.path / CONFIG)
             _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
+            config.write(folder.path / CONFIG)  # last: with it the run has begun
             folder.cut_log(checkpoint.step if checkpoint else 0)
         module = DeepModule(Job(config, parts, folder, modules or {}, checkpoint, report))
         _fit(module)

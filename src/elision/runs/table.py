@@ -74,8 +74,8 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
         if saved and (out / RESULT).is_file() and (out / MODEL).is_dir():
             shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
             return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
-        config.write(out / CONFIG)
         write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
+        config.write(out / CONFIG)  # last: with it the run has begun
         values = _fit(model, data, parts, config, folder.checkpoints.folder)
         model.save(out / MODEL)
         write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
