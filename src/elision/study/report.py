@@ -78,7 +78,7 @@ def _facts(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, str]:
         "Data": f"{data.name}: {len(data.labels):,} samples, {len(data.classes)} classes",
         "Modalities": "; ".join(shown),
         "Split": f"{how}; {results[0]['n_train']:,} for training, {results[0]['metrics']['n']:,} for testing",
-        "Repetitions": f"{seeds} {'seed' if seeds == 1 else 'seeds'}, each with its own {own}missing samples and models",
+        "Repetitions": f"{seeds} seed{'s' * (seeds != 1)}, each with its own {own}missing samples and models",
         "Encoders": run["encoders"],
     }
     unlabelled = int((data.labels == "").sum())
