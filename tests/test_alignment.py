@@ -150,3 +150,46 @@ def test_labels_keep_their_type():
         assert quick().fit({"v": V, "p": P}, y).classes_.tolist() == classes
     with pytest.raises(InputError, match="the labels are dates"):
         quick().fit({"v": V, "p": P}, pd.Series(pd.Timestamp("2020-01-01"), index=IDS))
+
+
+def test_an_array_after_a_named_table_is_read_in_the_tables_order():
+    """Modalities may name columns in another order than the table has them."""
+    turned = {"p": slice(3, 5), "v": ["v3", "v1", "v2"]}
+    model = quick(modalities=turned).fit(TABLE, Y)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        plain = model.predict_proba(TABLE.to_numpy())
+    np.testing.assert_array_equal(plain, model.predict_proba(TABLE))
+
+
+def test_labels_in_another_order_are_refused_at_every_door(of_dict):
+    frames, turned = {"v": V, "p": P}, Y.iloc[::-1]
+    for call in (
+        lambda: of_dict.score(frames, turned),
+        lambda: of_dict.importance(frames, turned),
+        lambda: of_dict.calibrate_sets(frames, turned),
+        lambda: quick().fit(frames, Y, validation=(frames, turned)),
+    ):
+        with pytest.raises(InputError, match="the rows of y are not those of modality 'v': row 0 is 'p59' there"):
+            call()
+    assert of_dict.score(frames, Y) == (of_dict.predict(frames) == Y).mean()
+
+
+def test_dates_and_pandas_own_blanks_in_a_table_without_modalities():
+    with pytest.raises(InputError, match="X holds dates in column 'd'"):
+        quick().fit(pd.DataFrame({"d": pd.date_range("2020", periods=N)}), Y.to_numpy())
+    with pytest.raises(InputError, match="X holds dates"):
+        quick().fit(np.full((N, 2), np.datetime64("2020-01-01")), Y)
+    hole, plain = V.astype(object), V.copy()
+    hole.iloc[0, 0], plain.iloc[0, 0] = pd.NA, np.nan
+    np.testing.assert_array_equal(quick().fit(hole, Y).predict_proba(V), quick().fit(plain, Y).predict_proba(V))
+
+
+def test_a_named_series_is_a_column_of_that_name():
+    model = quick().fit({"v": V["v1"], "p": P}, Y)
+    with pytest.raises(InputError, match="lacks column 'v1'"):
+        model.predict_proba({"v": V["v2"], "p": P})
+
+
+def test_nullable_arrays_are_labels_like_a_series():
+    values = [None, *(Y == "a")[1:]]
+    assert quick().fit({"v": V.to_numpy()}, pd.array(values, dtype="boolean")).classes_.tolist() == [False, True]

@@ -38,6 +38,24 @@ def frame_numbers(frame: pd.DataFrame | pd.Series, where: str) -> np.ndarray:
     return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
 
 
+def as_frame(values: Any) -> Any:
+    """Return a named series as a frame of one column, so that its name counts; anything else as it is."""
+    return values.to_frame() if isinstance(values, pd.Series) and values.name is not None else values
+
+
+def as_numbers(X: Any, where: str) -> Any:
+    """Return a frame's numbers as a frame of float64; anything else as it is.
+
+    Raises:
+        InputError: it holds dates, or as a frame text.
+    """
+    if isinstance(X, pd.DataFrame):
+        return pd.DataFrame(frame_numbers(X, where), index=X.index, columns=X.columns)
+    if getattr(X, "dtype", np.dtype(float)).kind in "mM":
+        raise InputError(f"{where} holds dates: expected numbers, such as days since a date")
+    return X
+
+
 def by_name(frame: pd.DataFrame, names: Sequence[Hashable], where: str) -> pd.DataFrame:
     """Return the named columns of a frame in that order, whatever the order and the columns beside them.
 
@@ -63,7 +81,7 @@ def known_columns(frame: pd.DataFrame, modalities: Mapping[str, Sequence[Hashabl
     for m, names in modalities.items():
         if any(there[m]):
             by_name(frame, names, f"X, modality {m!r},")
-    return frame.reindex(columns=[name for names in modalities.values() for name in names])
+    return frame.reindex(columns=list(dict.fromkeys(name for names in modalities.values() for name in names)))
 
 
 def check_rows(named: Mapping[str, Any]) -> None:
@@ -91,6 +109,11 @@ def check_rows(named: Mapping[str, Any]) -> None:
             f"the rows of {other} are not those of {first}: row {row} is {theirs[row]!r} there and {ours[row]!r} here; "
             "put both into one order with .loc[...index], or .reset_index(drop=True) where the order is right already"
         )
+
+
+def check_pairs(X: Any, y: Any) -> None:
+    """Raise `InputError` unless the rows of labels are those of a table, or of each modality of a dict."""
+    check_rows(({f"modality {m!r}": values for m, values in X.items()} if isinstance(X, dict) else {"X": X}) | {"y": y})
 
 
 def _holds_dates(column: pd.Series) -> bool:

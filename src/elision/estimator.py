@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from elision import choices, persistence
-from elision.alignment import by_name, check_rows, frame_numbers, known_columns
+from elision.alignment import as_frame, as_numbers, by_name, check_pairs, check_rows, frame_numbers, known_columns
 from elision.batch import Batch
 from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
@@ -181,8 +181,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         choices.check(self.get_params(deep=False))
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        check_rows((dict(X) if isinstance(X, dict) else {"X": X}) | {"y": y})
         arrays = self._read(X, reset=True)
+        check_pairs(X, y)
         labels = read_labels(y, self.unlabelled)
         self.classes_ = labels.classes
         samples = Samples(arrays, labels.codes)
@@ -224,6 +224,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """The most probable label of every sample; shape (n,)."""
         chosen = self.predict_log_proba(X).argmax(1)
         return self.classes_[chosen]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on labelled samples, in [0, 1]; ``sample_weight`` as scikit-learn's, shape (n,)."""
+        check_pairs(X, y)
+        return float(super().score(X, y, sample_weight))
 
     def evidence(self, X: Any) -> np.ndarray:
         """log Q(x_S) / prod R_m(x_m) of every sample, in nats; shape (n,).
@@ -394,6 +399,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _labelled(self, X: Any, y: Any) -> tuple[Batch, np.ndarray]:
         """The labelled samples, and their class indices."""
         batch = self._batch(X)
+        check_pairs(X, y)
         codes = read_labels(y, self.unlabelled, self.classes_).codes
         if len(codes) != len(batch):
             raise InputError(f"X has {len(batch)} samples and y has {len(codes)}: expected as many")
@@ -475,6 +481,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if self.modalities is not None:
             raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
         check_rows({f"modality {m!r}": values for m, values in X.items()})
+        X = {m: as_frame(values) for m, values in X.items()}
         frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
         if not reset:
             known = {m: self._columns[m] for m in frames if m in self._columns}
@@ -497,13 +504,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         named = isinstance(X, pd.DataFrame) and self.modalities is not None
         if named:
             X = self._named_table(X, reset)
-        elif reset:
-            self._columns = {}
+        else:
+            X = as_numbers(X, "X")
+            if reset:
+                self._columns = {}
         table = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
         names = list(getattr(self, "feature_names_in_", range(table.shape[1])))
         check_finite(table, "X", names)
         if self._columns:
-            columns = {m: np.array([self._table_names.index(c) for c in own]) for m, own in self._columns.items()}
+            place = {name: i for i, name in enumerate(names)}
+            columns = {m: np.array([place[str(c)] for c in own]) for m, own in self._columns.items()}
         else:
             columns = resolve_columns(self.modalities, names)
         if reset:
@@ -511,13 +521,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self._shapes = {m: (len(c),) for m, c in columns.items()}
         return {m: table[:, c] for m, c in columns.items()}
 
-    @property
-    def _table_names(self) -> list:
-        """The columns of a table that modalities name, each once, in the order in which they are read."""
-        return list(dict.fromkeys(c for names in self._columns.values() for c in names))
-
     def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
-        """Return the columns of a frame that the modalities name, as numbers; ``reset`` learns which they are."""
+        """Return the columns of a frame that the modalities name, as numbers, in the order of the training table.
+
+        ``reset`` learns which they are.
+        """
         if not X.columns.is_unique:
             twice = X.columns[X.columns.duplicated()][0]
             raise InputError(f"X has column {twice!r} twice: give every column a name of its own")
@@ -525,10 +533,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             positions = resolve_columns(self.modalities, list(X.columns), unnamed=False)
             self._columns = {m: X.columns[chosen].tolist() for m, chosen in positions.items()}
         if not self._columns:  # fitted on a table without names
-            return X
-        wanted = known_columns(X, self._columns) if not reset else X[self._table_names]
-        wanted = wanted.loc[:, ~wanted.columns.duplicated()][self._table_names]
-        return pd.DataFrame(frame_numbers(wanted, "X"), index=X.index, columns=list(map(str, self._table_names)))
+            return as_numbers(X, "X")
+        texts = {name: str(name) for names in self._columns.values() for name in names}
+        if len(set(texts.values())) < len(texts):
+            raise InputError("X has columns whose names differ by type alone, such as 1 and '1': rename them")
+        if reset:
+            wanted = X[[name for name in X.columns if name in texts]]
+        else:
+            named = {text: name for name, text in texts.items()}
+            wanted = known_columns(X, self._columns)[[named[text] for text in self.feature_names_in_]]
+        return pd.DataFrame(frame_numbers(wanted, "X"), index=X.index, columns=[texts[c] for c in wanted.columns])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The known modalities in order, those that are not there missing everywhere."""
@@ -554,6 +568,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             return None
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y)")
+        check_pairs(*validation)
         labels = read_labels(validation[1], self.unlabelled, self.classes_)
         samples = Samples(self._read(validation[0], reset=False), labels.codes)
         if (labels.codes == UNLABELLED).all():

@@ -126,7 +126,7 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     """
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
         y = np.array(y, dtype=object)  # numpy would make strings of them all
-    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
+    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and not isinstance(y.dtype, np.dtype):
         y = y.astype(object)  # numpy would make floats of nullable booleans and whole numbers
     y = column_or_1d(y, warn=True)
     if y.dtype.kind in "mM":
