@@ -55,10 +55,11 @@ def test_the_modality_that_tells_most_is_worth_most(data, model):
     assert (first["modality"] == "strong").all(), "a sample's best measurement stands first"
 
 
-def test_a_value_is_the_mean_change_of_what_the_model_says_after_measuring(data, model):
+@pytest.mark.parametrize("encoders", ["linear", "kernel"])
+def test_a_value_is_the_mean_change_of_what_the_model_says_after_measuring(data, encoders):
     """By prediction: the training rows of a modality in the place of what a sample lacks, weighed by Q(y | x)."""
     X, y = data
-    fitted = MultimodalClassifier(objective="joint", encoders="linear", max_steps=50, random_state=0)
+    fitted = MultimodalClassifier(objective="joint", encoders=encoders, max_steps=50, random_state=0)
     fitted.fit(rows(X, 200), y[:200])
     sample = lone(X, "weak", 1)
     bank = X["strong"][:200][~np.isnan(X["strong"][:200]).all(1)]
@@ -73,6 +74,30 @@ def test_a_value_is_the_mean_change_of_what_the_model_says_after_measuring(data,
     assert table.loc["strong", "accuracy"] == pytest.approx(share @ then.max(1) - now.max(), abs=1e-6)
 
 
+def test_the_value_of_a_pair_is_that_of_all_pairs_of_rows(data):
+    X, y = data
+    few = rows(X, 60)
+    fitted = MultimodalClassifier(objective="joint", encoders="linear", max_steps=50, random_state=0).fit(few, y[:60])
+    sample = lone(X, "weak", 1)
+    banks = [few[m][~np.isnan(few[m]).all(1)] for m in ("strong", "useless")]
+    pairs = [np.repeat(banks[0], len(banks[1]), 0), np.tile(banks[1], (len(banks[0]), 1))]
+    after = {"weak": np.repeat(sample["weak"], len(pairs[0]), 0), "strong": pairs[0], "useless": pairs[1]}
+    then, share = fitted.predict_proba(after), np.exp(fitted.evidence(after))
+    share /= share.sum()
+    now = fitted.predict_proba(sample)[0]
+    nats = -(now * np.log(now)).sum() + (share[:, None] * then * np.log(then)).sum()
+    table = fitted.value_of(sample, size=2).set_index("modality")
+    assert table.loc["strong + useless", "nats"] == pytest.approx(nats, abs=1e-6)
+
+
+def test_a_member_without_evidence_keeps_no_rows(data):
+    X, y = data
+    fitted = MultimodalClassifier(encoders="linear", max_steps=5, random_state=0).fit(rows(X, 60), y[:60])
+    kept = {m["objective"]: e.method.remembered for m, e in zip(fitted.members_, fitted._members, strict=True)}
+    assert all(len(x) == 0 for x in kept["conditional"].values())
+    assert all(len(x) > 0 for x in kept["joint"].values())
+
+
 def test_costs_turn_the_order_and_sets_are_offered(data, model):
     X = lone(data[0], "weak")
     dear = model.value_of(X, costs={"weak": 1, "strong": 1e6, "useless": 1})
@@ -85,6 +110,10 @@ def test_a_plan_begins_with_the_best_and_keeps_to_its_budget(data, model):
     plan = model.plan(X)
     assert (plan.groupby("sample")["modality"].first() == "strong").all()
     assert (plan.groupby("sample").size() == 2).all()
+    cheap = model.plan(X, costs={"weak": 1, "strong": 1e6, "useless": 1})
+    assert (cheap.groupby("sample")["modality"].first() == "useless").all()
+    one = model.plan(X, costs={"weak": 1, "strong": 2, "useless": 1.5}, budget=3)
+    assert (one.groupby("sample").size() == 1).all() and (one["total_cost"] <= 3).all()
     bought = model.plan(X, costs={"weak": 1, "strong": 5, "useless": 2}, budget=4)
     assert (bought["modality"] == "useless").all() and (bought["total_cost"] <= 4).all()
 
@@ -144,6 +173,8 @@ def test_random_orders_sum_exactly_and_come_near(data, model, monkeypatch):
     drawn = model.contributions(X)
     assert (drawn["standard_error"] > 0).any()
     assert (np.abs(exact["nats"] - drawn["nats"]) <= 5 * drawn["standard_error"] + 1e-12).all()
+    told, made = drawn["standard_error"].pow(2).mean() ** 0.5, (exact["nats"] - drawn["nats"]).pow(2).mean() ** 0.5
+    assert 0.3 < made / told < 3, "the standard error is the size of the error"
     sums = [t.groupby(["sample", "class"])["nats"].sum() for t in (exact, drawn)]
     np.testing.assert_allclose(*sums, atol=1e-10)
 
@@ -152,6 +183,7 @@ def test_importance_finds_the_modality_that_matters(data, model):
     X, y = data
     table = model.importance(rows(X, 400, 200), y[200:])
     assert table["shapley_nll"].idxmax() == table["without_nll"].idxmax() == table["alone_nll"].idxmax() == "strong"
+    assert table.loc["strong", "without_accuracy"] > 0.1 and table.loc["strong", "alone_accuracy"] > 0.1
     total = np.log(model.predict_proba(rows(X, 400, 200)) / model.predict_proba(only(rows(X, 400, 200))))
     codes = np.searchsorted(model.classes_, y[200:])
     assert table["shapley_nll"].sum() == pytest.approx(total[np.arange(200), codes].mean(), abs=1e-10)
@@ -179,6 +211,14 @@ def test_sets_cover_as_asked_for_each_pattern_whatever_the_model():
     assert tight[whole].sum(1).mean() < tight[~whole].sum(1).mean()
     hits = tight[np.arange(half), codes[half:]]
     assert hits[whole].mean() < 0.93, "not by sets that hold everything"
+
+
+@pytest.mark.parametrize(("n", "coverage", "rank"), [(9, 0.9, 9), (19, 0.9, 18), (99, 0.5, 50), (100, 0.5, 51)])
+def test_a_threshold_is_the_conformal_quantile(n, coverage, rank):
+    """The ceil((n + 1) coverage)-th smallest of n scores."""
+    scores = np.linspace(0.01, 0.99, n)
+    calibration = sets.Calibration({(True,): scores}, {(True,): n}, scores)
+    assert calibration.thresholds(np.ones((1, 1), bool), coverage)[0] == scores[rank - 1]
 
 
 def test_a_rare_pattern_borrows_and_says_so(data, model):
@@ -212,6 +252,8 @@ def test_a_prior_is_estimated_where_it_shifted_and_left_where_it_did_not():
     other = np.array([0.1, 0.2, 0.7])
     found = priors.estimate_prior(say(rng.choice(3, 4000, p=other)), np.log(prior))
     assert found.shifted and np.abs(found.prior - other).max() < 0.05
+    unseen = priors.estimate_prior(say(rng.choice(2, 100)), np.log(prior)).likeliest
+    assert 0.2 * 3 / 103 <= unseen[2] < 0.1, "three imaginary samples of the training prior, a fifth of each"
     same = priors.estimate_prior(say(rng.choice(3, 4000, p=prior)), np.log(prior))
     assert not same.shifted
     np.testing.assert_allclose(same.prior, prior)

@@ -98,6 +98,10 @@ def test_extreme_scores_stay_finite_and_blocks_join():
     enumerated = Enumerated(lambda s, r: whole[s, r].permute(2, 0, 1), 70, 600)
     first, second = expected_value([Factored(known, table)], weights), expected_value([enumerated], weights)
     torch.testing.assert_close(first.nats, second.nats, atol=1e-12, rtol=0)
+    joint = (whole - whole.logsumexp((1, 2), keepdim=True)).exp()
+    certain = joint.amax(2).sum(1) - joint.sum(1).amax(1)
+    for value in (first, second):
+        torch.testing.assert_close(value.accuracy, certain, atol=1e-12, rtol=0)
     for scale in (1e4, -1e4):
         value = expected_value([Factored(known * scale, table * scale)], weights)
         assert value.nats.isfinite().all() and value.accuracy.isfinite().all()

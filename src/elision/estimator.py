@@ -508,8 +508,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             X = as_numbers(X, "X")
             if reset:
                 self._columns = {}
-        table = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-        names = list(getattr(self, "feature_names_in_", range(table.shape[1])))
+        table = np.asarray(validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False))
+        names: list[Any] = list(getattr(self, "feature_names_in_", range(table.shape[1])))
         check_finite(table, "X", names)
         if self._columns:
             place = {name: i for i, name in enumerate(names)}
@@ -541,7 +541,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             wanted = X[[name for name in X.columns if name in texts]]
         else:
             named = {text: name for name, text in texts.items()}
-            wanted = known_columns(X, self._columns)[[named[text] for text in self.feature_names_in_]]
+            wanted = known_columns(X, self._columns)[[named[text] for text in vars(self)["feature_names_in_"]]]
         return pd.DataFrame(frame_numbers(wanted, "X"), index=X.index, columns=[texts[c] for c in wanted.columns])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
