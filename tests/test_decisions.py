@@ -230,6 +230,14 @@ def test_a_rare_pattern_borrows_and_says_so(data, model):
     assert table["classes"].str[0].tolist() == fitted.predict(rows(X, 240, 200)).tolist()
 
 
+def test_a_set_depends_on_its_sample_alone(data, model):
+    X, y = data
+    fitted = model.calibrate_sets(rows(X, 400, 200), y[200:])
+    whole = fitted.predict_set(rows(X, 300, 200))["classes"]
+    turned = fitted.predict_set({m: values[200:300][::-1] for m, values in X.items()})["classes"]
+    assert whole.tolist() == turned[::-1].tolist()
+
+
 def test_another_prior_is_that_of_the_enumerated_table():
     rng = np.random.default_rng(0)
     joint = rng.dirichlet(np.ones(12)).reshape(4, 3)  # Q(x, z)

@@ -456,3 +456,10 @@ def test_what_several_processes_say_comes_back_in_the_order_of_the_samples(run, 
     answers = iter([torch.cat(sent[0::2]), torch.cat(sent[1::2])])
     monkeypatch.setattr(processes, "gather_rows", lambda rows: next(answers))
     np.testing.assert_allclose(sample_posteriors(*arguments), alone, atol=1e-6)
+
+
+def test_what_diverges_in_the_only_batch_of_an_epoch_is_said(data, tmp_path):
+    """The loss of that batch is still finite: validation, after the step, meets what is no number."""
+    config = replace(FAST, batch_size=10_000, learning_rate=1e30, clip=0.0, warm_up=0.0)
+    with pytest.raises(TrainingError, match="the loss became nan in epoch 1, batch 1, with samples"):
+        train(data.address, tmp_path / "run", config)

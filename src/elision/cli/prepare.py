@@ -46,7 +46,7 @@ def prepare(  # noqa: PLR0913
     layout
         How SOURCE is organised: `LAYOUTS`, see above. Default: manifest if SOURCE is a table.
     label
-        Column of a manifest that holds the label.
+        Column of a list of recordings that holds the label.
     all_emotions
         For ravdess: keep neutral and calm as well as the six emotions of the paper.
     windows

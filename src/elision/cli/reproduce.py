@@ -43,7 +43,7 @@ def reproduce(  # noqa: PLR0913
         table1, table2, figure4, figure5, figure6, or all (the default).
     data
         Stores that `elision prepare` made: one, or TABLE=STORE for each table, such as table1=enterface
-        table2=ravdess; a manifest of features may serve Table 2. "demo" makes synthetic talking faces.
+        table2=ravdess; a table of features may serve Table 2. "demo" makes synthetic talking faces.
     out
         Folder in which the results are written.
     dry_run

@@ -1,4 +1,4 @@
-"""Tables of numbers with a row per sample, from CSV or Parquet."""
+"""Tables of samples: a row per sample, from CSV or Parquet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def read_samples(path: Path) -> Dataset:
         InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
             is row 1.
     """
-    table = read_table(path, RESERVED, "digits, a manifest (.csv or .parquet), or a store")
+    table = read_table(path, RESERVED, "digits, a table (.csv or .parquet), or a store")
     features = _features(path, list(table.columns))
     arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
     for m, values in arrays.items():
@@ -114,7 +114,7 @@ def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
         if column in _RECORDINGS:
             raise InputError(
                 f"{path} has column {column!r} with recordings: `elision prepare {path} STORE --layout manifest` reads "
-                "them, and then STORE takes the manifest's place"
+                "them, and then STORE takes the place of this file"
             )
         if not (modality and dot and feature):
             raise InputError(

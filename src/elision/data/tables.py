@@ -25,7 +25,7 @@ def read_table(path: Path, text: Collection[str], expected: str) -> pd.DataFrame
     """
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder without manifest.json: expected a manifest, a .csv or .parquet file, or a store that "
+            f"{path} is a folder without manifest.json: expected a table, a .csv or .parquet file, or a store that "
             "`elision prepare` has finished"
         )
     if not path.is_file():

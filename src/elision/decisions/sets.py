@@ -2,7 +2,7 @@
 
 Split-conformal prediction with adaptive scores (Vovk, Gammerman, Shafer 2005; Romano, Sesia, Candes 2020): of samples
 that the model has not learnt from, the score of a label is the probability of all classes that are more likely, plus a
-random part of its own. A set holds every class whose score is at most the quantile of the calibration samples' scores.
+part of its own. A set holds every class whose score is at most the quantile of the calibration samples' scores.
 Among exchangeable samples of one pattern it holds the truth with at least the asked probability, whatever the model.
 """
 
@@ -16,6 +16,7 @@ from elision.errors import InputError
 
 ENOUGH = 100
 """Calibration samples below which a pattern borrows those of the patterns nearest to it."""
+_DIGITS = 1e4  # of a log-posterior, the fourth decimal and those behind it: far above rounding, far below what matters
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Calibration:
     everything: np.ndarray
 
     @classmethod
-    def of(cls, log_posteriors: np.ndarray, codes: np.ndarray, observed: np.ndarray, seed: int = 0) -> "Calibration":
+    def of(cls, log_posteriors: np.ndarray, codes: np.ndarray, observed: np.ndarray) -> "Calibration":
         """Score labelled samples that the model has not learnt from.
 
         Patterns of fewer than 100 samples borrow from those that differ in the fewest modalities, nearest first.
@@ -42,9 +43,8 @@ class Calibration:
             log_posteriors: shape (n, K).
             codes: class indices, shape (n,).
             observed: which samples show which modalities, shape (n, M), bool.
-            seed: of the random part.
         """
-        scores = class_scores(log_posteriors, np.random.default_rng([seed, 5]))[np.arange(len(codes)), codes]
+        scores = class_scores(log_posteriors)[np.arange(len(codes)), codes]
         patterns, which = np.unique(observed, axis=0, return_inverse=True)
         which = which.ravel()
         found, own = {}, {}
@@ -86,27 +86,30 @@ class Calibration:
         return np.array([self.own.get(tuple(row), 0) < ENOUGH for row in observed.tolist()])
 
 
-def class_scores(log_posteriors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the adaptive score of every class: the mass of all that is more likely, and a random part of its own.
+def class_scores(log_posteriors: np.ndarray) -> np.ndarray:
+    """Return the adaptive score of every class: the mass of all that is more likely, and a part of its own.
+
+    Which part is as good as random, and decided by the sample alone (the digits of its least log-posterior), so that a
+    sample's set does not depend on where it stands or on what is asked beside it.
 
     Args:
         log_posteriors: shape (n, K).
-        rng: draws one number in [0, 1] for each sample.
 
     Returns:
-        Shape (n, K), in [0, 1]; uniform for the true class of a model whose probabilities are right.
+        Shape (n, K), in [0, 1]; near uniform for the true class of a model whose probabilities are right.
     """
     probabilities = np.exp(log_posteriors)
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ordered = np.take_along_axis(probabilities, order, 1)
     before = np.cumsum(ordered, axis=1) - ordered
     scores = np.empty_like(probabilities)
-    np.put_along_axis(scores, order, before + rng.random((len(ordered), 1)) * ordered, 1)
+    least = np.maximum(log_posteriors.min(axis=1, keepdims=True), -1e4)
+    np.put_along_axis(scores, order, before + (_DIGITS * least % 1.0) * ordered, 1)
     return scores
 
 
 def prediction_sets(
-    log_posteriors: np.ndarray, observed: np.ndarray, calibration: Calibration, coverage: float, seed: int = 1
+    log_posteriors: np.ndarray, observed: np.ndarray, calibration: Calibration, coverage: float
 ) -> np.ndarray:
     """Return which classes each sample's set holds, never none; shape (n, K), bool.
 
@@ -115,9 +118,8 @@ def prediction_sets(
         observed: shape (n, M), bool.
         calibration: of samples that the model has not learnt from.
         coverage: the probability with which a set is to hold the truth, in (0, 1).
-        seed: of the random part.
     """
-    scores = class_scores(log_posteriors, np.random.default_rng([seed, 5]))
+    scores = class_scores(log_posteriors)
     held = scores <= calibration.thresholds(observed, coverage)[:, None]
     held[np.arange(len(held)), log_posteriors.argmax(1)] = True
     return held

@@ -283,11 +283,12 @@ class DeepModule(LightningModule):
 
     def _explain(self, value: float) -> str:
         width = len(self.segments.windows)
-        batch = self.batches[min(self.progress.batch, len(self.batches) - 1)]
+        number = min(self.progress.batch, len(self.batches) - 1)  # validation comes after the last one
+        batch = self.batches[number]
         ids = np.unique(self.job.parts.store.ids[self.segments.samples[batch // width]]).tolist()
         kept = self.job.folder.checkpoints.latest()
         left = f"the checkpoint of step {kept.step} is kept" if kept else "there is no checkpoint yet"
-        where = f"epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}"
+        where = f"epoch {self.progress.epoch + 1}, batch {number + 1}"
         return (
             f"the loss became {value} in {where}, with samples {', '.join(ids)}: look at them, or lower learning_rate "
             f"(now {self.config.learning_rate}) or clip (now {self.config.clip}); {left}"

@@ -26,7 +26,7 @@ class Comparison:
     """What is compared; empty tuples and None mean the default for the data.
 
     Args:
-        data: a name in `DATASETS`, or a manifest's path.
+        data: a name in `DATASETS`, or a table's path.
         methods: names in `METHODS`, and "upper-bound"; "all" means all of these.
         fusions: names in `FUSIONS`.
         objectives: "all" (that a method has, averaged), "joint", "conditional".
@@ -35,7 +35,7 @@ class Comparison:
             Default: each for complete data, none for data that lacks modalities by itself.
         rates: shares of the training samples to remove them from.
         seeds: repetitions, each with its own split, missing samples and model.
-        by_group: keep groups together when splitting; default: if the manifest has a column ``group``.
+        by_group: keep groups together when splitting; default: if the table has a column ``group``.
         mechanism: which samples lose it: "mcar" (at random), "mar" (depending on what remains observed), "mnar"
             (depending on what goes missing).
     """

@@ -139,7 +139,7 @@ def extract(store: Store, name: str, extractor: Extractor, windows: int | None, 
 
 
 def load_features(address: str) -> Dataset:
-    """What `extract` wrote, arrays (n, windows, d), or a manifest of numbers, arrays (n, d)."""
+    """Return what `extract` wrote, arrays (n, windows, d), or a table of numbers, arrays (n, d)."""
     if not address.endswith(SUFFIX):
         return load(address)
     facts = _facts(address)
@@ -150,7 +150,7 @@ def load_features(address: str) -> Dataset:
 
 
 def fingerprint(address: str) -> str:
-    """Of a file of features by its content's key, of a manifest by its content."""
+    """Return the hash of a file of features by the key of its content, or of a table by its content."""
     return _facts(address)["key"] if address.endswith(SUFFIX) else load(address).fingerprint()
 
 

@@ -40,7 +40,7 @@ class Run:
     """Everything that decides a run's result.
 
     Args:
-        source: a name in `DATASETS`, or a manifest's path; not part of the run's identity.
+        source: a name in `DATASETS`, or a table's path; not part of the run's identity.
         data: the data set's name.
         fingerprint: of the data set's content.
         by_group: split by whole groups.

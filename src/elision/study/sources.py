@@ -84,7 +84,7 @@ def end_to_end_source(address: str) -> Source:
 def feature_sources(
     address: str, protocol: Protocol, extractors: Sequence[str], folder: Path, tell: Callable[[str], None]
 ) -> dict[str, Source]:
-    """extractor -> its features: extracted from a store and kept in ``folder``, or given in a manifest."""
+    """extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
     if address.endswith((".csv", ".parquet")):
         data = load_features(address)
         _check_classes(data.classes, address)
