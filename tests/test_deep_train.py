@@ -311,19 +311,19 @@ def test_no_data_is_refused(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_with_ids_and_keeps_the_last_good_checkpoint(data, tmp_path, monkeypatch):
-    from elision.deep.module import DeepModule
+    from elision.deep.loop import DeepLoop
 
     steps = []
-    before = DeepModule.training_step
+    before = DeepLoop.learn
 
-    def poisoned(self, batch, index):
+    def poisoned(self, batch):
         steps.append(1)
         if len(steps) == 7:
             with torch.no_grad():
                 next(p for p in self.method.parameters() if p.requires_grad).fill_(float("nan"))
-        return before(self, batch, index)
+        return before(self, batch)
 
-    monkeypatch.setattr(DeepModule, "training_step", poisoned)
+    monkeypatch.setattr(DeepLoop, "learn", poisoned)
     with pytest.raises(
         TrainingError, match=r"the loss became nan in epoch 1, batch 7, with samples s0.*step 6 is kept"
     ):
@@ -333,12 +333,12 @@ def test_a_loss_that_is_no_number_stops_with_ids_and_keeps_the_last_good_checkpo
 
 
 def test_out_of_memory_says_what_to_lower(data, tmp_path, monkeypatch):
-    from elision.deep.module import DeepModule
+    from elision.deep.loop import DeepLoop
 
-    def full(self, batch, index):
+    def full(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(DeepModule, "training_step", full)
+    monkeypatch.setattr(DeepLoop, "learn", full)
     with pytest.raises(
         TrainingError, match=r"out of memory: lower batch_size \(now 12\) and raise accumulate \(now 1\)"
     ):

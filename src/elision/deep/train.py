@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy, Strategy
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from elision.config import TrainConfig
 from elision.data.store import Store
@@ -23,8 +23,8 @@ from elision.deep.assess import assess
 from elision.deep.build import Modules
 from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.deep.job import Job, Report
+from elision.deep.loop import DeepLoop
 from elision.deep.model import save_model
-from elision.deep.module import DeepModule
 from elision.deep.partition import StorePartition
 from elision.errors import InputError, TrainingError
 from elision.files import write_atomically
@@ -32,7 +32,7 @@ from elision.files import write_atomically
 
 @dataclass(frozen=True)
 class Result:
-    """What a training came to.
+    """Say what a training came to.
 
     Args:
         folder: of the run.
@@ -95,38 +95,29 @@ def train(
             _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
             config.write(folder.path / CONFIG)  # last: with it the run has begun
             folder.cut_log(checkpoint.step if checkpoint else 0)
-        module = DeepModule(Job(config, parts, folder, modules or {}, checkpoint, report))
-        _fit(module)
-        values = _finish(module) if module.progress.finished else {}
+        loop = _fit(Job(config, parts, folder, modules or {}, checkpoint, report))
+        values = _finish(loop) if loop.progress.finished else {}
     damaged = tuple(folder.checkpoints.damaged)
-    return Result(folder.path, module.progress.finished, module.progress.step, values, damaged)
+    return Result(folder.path, loop.progress.finished, loop.progress.step, values, damaged)
 
 
-def _fit(module: DeepModule) -> None:
-    config, job = module.config, module.job
-    done = job.checkpoint is not None and job.checkpoint.values["progress"]["finished"]
-    with _quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), _stopping(module):
-        trainer = Trainer(
+def _fit(job: Job) -> DeepLoop:
+    config = job.config
+    with _quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        loggers = _loggers(config, job.folder)
+        fabric = Fabric(
             accelerator=_accelerator(config),
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=_strategy(config),
             precision="16-mixed" if config.precision == "16-mixed" else "32-true",
-            max_epochs=0 if done else -1,
-            accumulate_grad_batches=config.accumulate,
-            gradient_clip_val=config.clip or None,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            logger=_loggers(config, job.folder),
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=job.folder.path,
+            loggers=loggers,
         )
+        fabric.launch()
         try:
-            trainer.fit(module)
+            loop = DeepLoop(job, fabric)
+            with _stopping(loop):
+                loop.train()
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
@@ -134,32 +125,35 @@ def _fit(module: DeepModule) -> None:
                 f"out of memory: lower batch_size (now {config.batch_size}) and raise accumulate (now "
                 f"{config.accumulate}), or use precision bf16-mixed, a smaller encoder, or frames prepared smaller"
             ) from error
+        for logger in loggers:
+            logger.finalize("success")
+    return loop
 
 
-def _finish(module: DeepModule) -> dict[str, Any]:
+def _finish(loop: DeepLoop) -> dict[str, Any]:
     """The best weights, their banks computed once more, the test, and the model's folder; on every process."""
-    job, method, device = module.job, module.method, module.reading.device
-    best = job.folder.checkpoints.best(module.progress.best_step)
+    job, method, device = loop.job, loop.method, loop.reading.device
+    best = job.folder.checkpoints.best(loop.progress.best_step)
     if best is None:
         raise InputError(f"{job.folder.path} lost the weights of its best step: train again")
     with _quiet():
         method.load_state_dict({name: x.to(device) for name, x in best.items()})
         method.to(device)
-        module.settle(exact=True)
+        loop.settle(exact=True)
         parts = job.parts
-        assessed = assess(method, parts.store, parts.test, parts.observed, module.reading)
+        assessed = assess(method, parts.store, parts.test, parts.observed, loop.reading)
     values = {
         "test": assessed,
-        "validation": {"nll": module.progress.best},
-        "best_step": module.progress.best_step,
-        "step": module.progress.step,
-        "epochs": module.progress.epoch,
-        "seconds": module.progress.seconds,
+        "validation": {"nll": loop.progress.best},
+        "best_step": loop.progress.best_step,
+        "step": loop.progress.step,
+        "epochs": loop.progress.epoch,
+        "seconds": loop.progress.seconds,
         "samples": parts.counts(),
-        "config": asdict(module.config),
+        "config": asdict(loop.config),
     }
     if processes.rank() == 0:
-        save_model(method, module.config, parts.store.info, job.folder.path / MODEL)
+        save_model(method, loop.config, parts.store.info, job.folder.path / MODEL)
         _write(job.folder.path / RESULT, values)
     return values
 
@@ -211,13 +205,13 @@ def _strategy(config: TrainConfig) -> Strategy | str:
     return DDPStrategy(process_group_backend=backend)
 
 
-def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
+def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger]:
     path = folder.path.resolve()
     made = {
         "mlflow": lambda: MLFlowLogger(path.name, tracking_uri=f"sqlite:///{path / 'mlflow.db'}"),
         "tensorboard": lambda: TensorBoardLogger(path, name="tensorboard", version=""),
     }
-    found = []
+    found: list[Logger] = []
     for name in config.loggers:
         try:
             found.append(made[name]())
@@ -226,15 +220,15 @@ def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
             raise InputError(
                 f"logger {name!r} cannot be used: {error}; install elision[mlflow] or tensorboard"
             ) from error
-    return found or False
+    return found
 
 
 @contextmanager
-def _stopping(module: DeepModule) -> Iterator[None]:
+def _stopping(loop: DeepLoop) -> Iterator[None]:
     """SIGTERM and Ctrl-C ask for an end after the present step; a second Ctrl-C is the usual one."""
 
     def ask(number: int, frame: object) -> None:
-        module.stop_requested = True
+        loop.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if threading.current_thread() is not threading.main_thread():
@@ -242,8 +236,9 @@ def _stopping(module: DeepModule) -> Iterator[None]:
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
-    module.when_started = lambda: [signal.signal(number, ask) for number in numbers]  # after Lightning set its own
     try:
+        for number in numbers:
+            signal.signal(number, ask)
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
@@ -252,7 +247,7 @@ def _stopping(module: DeepModule) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's advice is for people who wrote the loop themselves."""
+    """Silence Lightning's advice, which is for people who wrote the loop themselves."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
