@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from elision.checkpoints import Checkpoint
 from elision.config import TrainConfig
 from elision.deep.build import Modules
-from elision.deep.checkpoints import Checkpoint
-from elision.deep.folder import RunFolder
 from elision.deep.partition import StorePartition
+from elision.run_folder import RunFolder
 from elision.training import Progress
 
 
@@ -55,7 +55,7 @@ class Job:
 
     Args:
         config: resolved.
-        parts: the samples.
+        partition: the samples, split, and what each shows.
         folder: of the run.
         modules: the user's own encoders.
         checkpoint: to go on from; None starts anew.
@@ -63,7 +63,7 @@ class Job:
     """
 
     config: TrainConfig
-    parts: StorePartition
+    partition: StorePartition
     folder: RunFolder
     modules: Modules
     checkpoint: Checkpoint | None

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from elision.batch import Batch
+from elision.checkpoints import Checkpoint
 from elision.config import TrainConfig
 from elision.data.segments import collate
 from elision.deep import processes
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import build, fit_preparations, tune
-from elision.deep.checkpoints import Checkpoint
 from elision.deep.job import DeepProgress, Job, Report
 from elision.deep.rows import Reading, lazy_batch
 from elision.deep.sampler import BatchOrder, deal
@@ -41,21 +41,21 @@ class DeepLoop(Loop[DeepProgress]):
         self.job, self.config, self.fabric = job, job.config, fabric
         config, saved = job.config, job.checkpoint
         method, self.encoders = build(
-            config, job.parts.store.info.modalities, job.parts.log_prior, job.modules, processes.across()
+            config, job.partition.store.info.modalities, job.partition.log_prior, job.modules, processes.across()
         )
         if saved is None:
-            fit_preparations(self.encoders, job.parts, config.seed)
+            fit_preparations(self.encoders, job.partition, config.seed)
         tune(self.encoders, config)
         self.reading = Reading(fabric.device, config.workers)
         method.to(self.reading.device)
-        n_parts = config.parts or processes.count()
-        self.own_parts = [p for p in range(n_parts) if p % processes.count() == processes.rank()]
-        dealt = deal(job.parts.strata, n_parts)
-        own = np.isin(dealt, self.own_parts)
-        self.segments = job.parts.segments(job.parts.train[own])
+        n_shares = config.shares or processes.count()
+        self.own_shares = [s for s in range(n_shares) if s % processes.count() == processes.rank()]
+        dealt = deal(job.partition.strata, n_shares)
+        own = np.isin(dealt, self.own_shares)
+        self.segments = job.partition.segments(job.partition.train[own])
         self._stages = method.stages(lazy_batch(self.segments, self.reading))
         stage = next(self._stages)
-        self.order = self._order(stage, job.parts.strata[own], dealt[own], n_parts)
+        self.order = self._order(stage, job.partition.strata[own], dealt[own], n_shares)
         every = math.ceil(self.order.n_batches / config.accumulate)
         progress = DeepProgress(**saved.values["progress"]) if saved else DeepProgress()
         optimizer = _optimizer(method, stage, config)
@@ -67,14 +67,14 @@ class DeepLoop(Loop[DeepProgress]):
         if saved:
             self._restore(saved)
 
-    def _order(self, stage: Stage, strata: np.ndarray, dealt: np.ndarray, n_parts: int) -> BatchOrder:
+    def _order(self, stage: Stage, strata: np.ndarray, dealt: np.ndarray, n_shares: int) -> BatchOrder:
         width, config = len(self.segments.windows), self.config
         drawn = np.zeros(len(self.segments), dtype=bool)
         drawn[stage.samples.cpu().numpy()] = True
         return BatchOrder(
             strata=np.where(drawn, np.repeat(strata, width), -1),
-            parts=np.repeat(dealt, width),
-            n_parts=n_parts,
+            shares=np.repeat(dealt, width),
+            n_shares=n_shares,
             batch_size=config.batch_size,
             total=processes.across().total(int(drawn.sum())),
             per_epoch=config.segments_per_epoch,
@@ -93,7 +93,7 @@ class DeepLoop(Loop[DeepProgress]):
     def steps(self) -> Iterator[Iterable[Batch]]:
         """Yield those of the present epoch that are left, then those of the epochs to come."""
         while True:
-            self.batches = self.order.epoch(self.progress.epoch, self.own_parts)
+            self.batches = self.order.epoch(self.progress.epoch, self.own_shares)
             left = [batch.tolist() for batch in self.batches[self.progress.batch :]]
             loader = iter(
                 DataLoader(
@@ -158,12 +158,12 @@ class DeepLoop(Loop[DeepProgress]):
     def validate(self) -> float:
         """Return the NLL of the validation samples in nats, their segments' posteriors averaged."""
         self.settle(exact=False)
-        parts = self.job.parts
-        where = (parts.store, parts.validation, parts.observed)
-        logs = sample_posteriors(self.method, *where, self.reading, len(parts.classes))
+        partition = self.job.partition
+        where = (partition.store, partition.validation, partition.observed)
+        logs = sample_posteriors(self.method, *where, self.reading, len(partition.classes))
         if not np.isfinite(logs).all():
             raise TrainingError(self._explain(math.nan))
-        metrics = evaluate(logs, parts.store.codes[parts.validation])
+        metrics = evaluate(logs, partition.store.codes[partition.validation])
         self._validated = {"validation_nll": metrics.nll, "validation_accuracy": metrics.accuracy}
         return metrics.nll
 
@@ -203,7 +203,7 @@ class DeepLoop(Loop[DeepProgress]):
         values = {
             "progress": asdict(self.progress),
             "scaler": dict(self.fabric.strategy.precision.state_dict()),
-            "fingerprint": self.job.parts.store.fingerprint(),
+            "fingerprint": self.job.partition.store.fingerprint(),
         }
         if self.fabric.is_global_zero:
             self.job.folder.checkpoints.save(Checkpoint(self.progress.step, tensors, values))
@@ -256,7 +256,7 @@ class DeepLoop(Loop[DeepProgress]):
         width = len(self.segments.windows)
         number = min(self.progress.batch, len(self.batches) - 1)  # validation comes after the last one
         batch = self.batches[number]
-        ids = np.unique(self.job.parts.store.ids[self.segments.samples[batch // width]]).tolist()
+        ids = np.unique(self.job.partition.store.ids[self.segments.samples[batch // width]]).tolist()
         kept = self.job.folder.checkpoints.latest()
         left = f"the checkpoint of step {kept.step} is kept" if kept else "there is no checkpoint yet"
         where = f"epoch {self.progress.epoch + 1}, batch {number + 1}"

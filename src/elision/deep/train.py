@@ -1,13 +1,12 @@
 """`train`: from a store to a saved model, and on from wherever it stopped."""
 
-import json
 import logging
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,12 @@ from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.assess import assess
 from elision.deep.build import Modules
-from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.deep.job import Job, Report
 from elision.deep.loop import DeepLoop
 from elision.deep.model import save_model
 from elision.deep.partition import StorePartition
 from elision.errors import InputError, TrainingError
-from elision.files import write_atomically
-
-
-@dataclass(frozen=True)
-class Result:
-    """Say what a training came to.
-
-    Args:
-        folder: of the run.
-        finished: False where it was asked to stop before its end; `train` with ``resume`` goes on.
-        step: optimiser steps taken.
-        values: what result.json holds; empty unless finished.
-        damaged: checkpoints that were passed over because they are not what was written.
-    """
-
-    folder: Path
-    finished: bool
-    step: int
-    values: dict[str, Any]
-    damaged: tuple[str, ...] = ()
+from elision.run_folder import CONFIG, MODEL, RunFolder, RunResult
 
 
 def train(
@@ -56,7 +35,7 @@ def train(
     resume: bool = False,
     report: Callable[[Report], None] = lambda _: None,
     modules: Modules | None = None,
-) -> Result:
+) -> RunResult:
     """Train a method on a store; on several processes if the config says so, or torchrun started several.
 
     Writes config.json, data.json, log.csv, checkpoints/, and at the end model/ and result.json into ``out``. SIGTERM
@@ -77,28 +56,27 @@ def train(
     folder, first = RunFolder(Path(out)), processes.rank() == 0
     with ExitStack() as stack:
         if first:
-            _check_folder(folder, resume)
+            folder.check(resume)
         saved = TrainConfig.read(folder.path / CONFIG) if resume else None
         store = Store(data or _address(folder, resume))
         config = (config or saved or TrainConfig()).resolve({m: v.kind for m, v in store.info.modalities.items()})
         _check_machine(config)
-        parts = StorePartition.of_store(store, config)  # before anything is written
+        partition = StorePartition.of_store(store, config)  # before anything is written
         if first:
             stack.enter_context(folder.locked())
         checkpoint = None
         if saved:
-            _check_same(folder, saved, config, store)
+            folder.check_same(saved, config, str(store.address), store.fingerprint())
             checkpoint = folder.checkpoints.latest()
             if first:
                 folder.checkpoints.set_aside()
         if first:
-            _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
-            config.write(folder.path / CONFIG)  # last: with it the run has begun
+            folder.begin(config, str(store.address), store.fingerprint())
             folder.cut_log(checkpoint.step if checkpoint else 0)
-        loop = _fit(Job(config, parts, folder, modules or {}, checkpoint, report))
+        loop = _fit(Job(config, partition, folder, modules or {}, checkpoint, report))
         values = _finish(loop) if loop.progress.finished else {}
     damaged = tuple(folder.checkpoints.damaged)
-    return Result(folder.path, loop.progress.finished, loop.progress.step, values, damaged)
+    return RunResult(folder.path, values, loop.progress.finished, loop.progress.step, damaged)
 
 
 def _fit(job: Job) -> DeepLoop:
@@ -140,43 +118,28 @@ def _finish(loop: DeepLoop) -> dict[str, Any]:
         method.load_state_dict({name: x.to(device) for name, x in best.items()})
         method.to(device)
         loop.settle(exact=True)
-        parts = job.parts
-        assessed = assess(method, parts.store, parts.test, parts.observed, loop.reading)
+        partition = job.partition
+        assessed = assess(method, partition.store, partition.test, partition.observed, loop.reading)
     values = {
-        "test": assessed,
+        "test": asdict(assessed),
         "validation": {"nll": loop.progress.best},
         "best_step": loop.progress.best_step,
         "step": loop.progress.step,
         "epochs": loop.progress.epoch,
         "seconds": loop.progress.seconds,
-        "samples": parts.counts(),
+        "samples": partition.counts(),
         "config": asdict(loop.config),
     }
     if processes.rank() == 0:
-        save_model(method, loop.config, parts.store.info, job.folder.path / MODEL)
-        _write(job.folder.path / RESULT, values)
+        save_model(method, loop.config, partition.store.info, job.folder.path / MODEL)
+        job.folder.finish(values)
     return values
-
-
-def _check_folder(folder: RunFolder, resume: bool) -> None:
-    if resume and not folder.is_started:
-        raise InputError(f"{folder.path} holds no run to resume: expected the folder of a training that was begun")
-    if not resume and folder.is_started:
-        raise InputError(f"{folder.path} holds a run already: resume it, or choose another folder")
 
 
 def _address(folder: RunFolder, resume: bool) -> str:
     if not resume:
         raise InputError("no data is given: expected the folder of a store")
-    return json.loads((folder.path / DATA).read_text())["address"]
-
-
-def _check_same(folder: RunFolder, saved: TrainConfig, config: TrainConfig, store: Store) -> None:
-    differences = config.differences(saved)
-    if differences:
-        raise InputError(f"{folder.path} was begun with another config: " + "; ".join(differences))
-    if json.loads((folder.path / DATA).read_text())["fingerprint"] != store.fingerprint():
-        raise InputError(f"{folder.path} was begun on other data: {store.address} is not what it was")
+    return folder.data["address"]
 
 
 def _accelerator(config: TrainConfig) -> str:
@@ -194,8 +157,8 @@ def _check_machine(config: TrainConfig) -> None:
     if config.precision == "16-mixed" and _accelerator(config) == "cpu":
         raise InputError("precision 16-mixed needs a GPU: on a CPU use bf16-mixed or 32-true")
     n_processes = config.devices * config.num_nodes
-    if config.parts is not None and config.parts % n_processes:
-        raise InputError(f"parts is {config.parts}: expected a multiple of the {n_processes} processes")
+    if config.shares is not None and config.shares % n_processes:
+        raise InputError(f"shares is {config.shares}: expected a multiple of the {n_processes} processes")
 
 
 def _strategy(config: TrainConfig) -> Strategy | str:
@@ -264,7 +227,3 @@ def _quiet() -> Iterator[None]:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(values, indent=1) + "\n")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from elision.config import EncoderConfig, TrainConfig
-from elision.deep.folder import CONFIG
 from elision.deep.train import train
 from elision.errors import TrainingError
+from elision.run_folder import CONFIG
 from elision.study.paper_run import PaperRun
 
 
