@@ -87,6 +87,27 @@ def test_steps_are_the_optimisers_formula_with_rate_clip_and_decay(data, tmp_pat
     assert logged == pytest.approx(rates, rel=1e-5)
 
 
+def test_a_step_of_several_batches_has_the_mean_of_their_gradients(data, tmp_path, monkeypatch):
+    """Two batches of three, of which an epoch's last step has one: half its gradient."""
+    batches, checked = [], []
+    spy(monkeypatch, "learn", lambda module, batch: batches.append(batch))
+
+    def look(module):
+        weight = module.method.model.fusion.label_embedding
+        parts = [torch.autograd.grad(module.stage.loss(batch), weight)[0] for batch in batches]
+        torch.testing.assert_close(weight.grad, sum(parts) / 2, rtol=1e-9, atol=1e-12)
+        checked.append(len(batches))
+        batches.clear()
+
+    spy(monkeypatch, "take_step", look)
+    config = replace(
+        CONFIG, encoders=OWN, precision="64-true", method="zero-padding", objective="conditional", accumulate=2,
+        clip=0.0, epochs=1,
+    )  # fmt: skip
+    train(data.address, tmp_path / "run", config, modules=deep_work.own_modules())
+    assert checked == [2, 2, 1]
+
+
 def test_every_batch_has_draws_of_its_own_in_training_mode(data, tmp_path, monkeypatch):
     """Keyed on seed, epoch, batch and process; 30 segments of an epoch by 8 are 4 batches."""
     seeds, keys, seed_by = [], [], loop._seed
