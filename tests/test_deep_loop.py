@@ -102,7 +102,7 @@ def test_a_step_of_several_batches_has_the_mean_of_their_gradients(data, tmp_pat
     spy(monkeypatch, "take_step", look)
     config = replace(
         CONFIG, encoders=OWN, precision="64-true", method="zero-padding", objective="conditional", accumulate=2,
-        clip=0.0, epochs=1,
+        clip=0.0, epochs=1, batch_size=10,
     )  # fmt: skip
     train(data.address, tmp_path / "run", config, modules=deep_work.own_modules())
     assert checked == [2, 2, 1]
