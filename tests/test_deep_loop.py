@@ -108,6 +108,18 @@ def test_a_step_of_several_batches_has_the_mean_of_their_gradients(data, tmp_pat
     assert checked == [2, 2, 1]
 
 
+@pytest.mark.parametrize(("minutes", "steps", "expected"), [(0.0, 10**6, 5), (1e6, 10**6, 1), (1e6, 2, 3)])
+def test_checkpoints_are_due_by_time_or_by_steps_and_at_every_epochs_end(
+    data, tmp_path, monkeypatch, minutes, steps, expected
+):
+    """Five steps in the one epoch; of every second one the second and fourth, and the last."""
+    saved = []
+    spy(monkeypatch, "save", lambda module: saved.append(module.progress.step))
+    train(data.address, tmp_path / "run", replace(CONFIG, epochs=1, checkpoint_minutes=minutes, checkpoint_steps=steps))
+    assert len(saved) == expected
+    assert saved[-1] == 5
+
+
 def test_every_batch_has_draws_of_its_own_in_training_mode(data, tmp_path, monkeypatch):
     """Keyed on seed, epoch, batch and process; 30 segments of an epoch by 8 are 4 batches."""
     seeds, keys, seed_by = [], [], loop._seed

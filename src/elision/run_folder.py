@@ -94,7 +94,7 @@ class RunFolder:
         config.write(self.path / CONFIG)
 
     def finish(self, values: Mapping[str, Any]) -> None:
-        """Write result.json."""
+        """Write what the run came to, as result.json."""
         self._write(RESULT, values)
 
     def _read(self, name: str) -> dict[str, Any]:
