@@ -463,7 +463,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
 
         def batch(part: Samples) -> Batch:
-            return standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
+            return standardizer.batch(part.arrays, part.codes, np.float32).to(choices.device(self.device))
 
         data = batch(training), None if validation is None else batch(validation)
         n_classes = len(self.classes_)
