@@ -12,7 +12,8 @@ from torch import nn
 from elision import FUSIONS, METHODS, InputError, MultimodalClassifier
 from elision.data import load
 from elision.fusion import Addition
-from elision.study.tables import COLUMNS, ranking
+from elision.study.results import COLUMNS
+from elision.study.tables import ranking
 
 
 def world(n: int = 80, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:

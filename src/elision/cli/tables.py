@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,8 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from elision.study.folders import FailedRun
 
 _WIDE = 10_000
 
@@ -61,6 +63,12 @@ class Screen:
         """Print plain values for a program, as one JSON value in which NaN and infinity are null."""
         if self.as_json:
             print(json.dumps(_finite(values), indent=1, ensure_ascii=False))
+
+
+def tell_failures(failures: "Sequence[FailedRun]") -> None:
+    """Name on stderr the runs that failed, and why."""
+    for failure in failures:
+        print(f"failed: {failure.run}: {failure.error}", file=sys.stderr)
 
 
 def _finite(values: Any) -> Any:
