@@ -12,8 +12,6 @@ from torch import nn
 from elision import FUSIONS, METHODS, InputError, MultimodalClassifier
 from elision.data import load
 from elision.fusion import Addition
-from elision.study.results import COLUMNS
-from elision.study.tables import ranking
 
 
 def world(n: int = 80, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -89,39 +87,6 @@ def test_files_of_the_system_among_the_runs_do_no_harm_and_a_lone_reference_is_n
     (tmp_path / "out" / "runs" / ".DS_Store").write_text("")
     second = subprocess.run([*command, *options, *lone, "0.5"], capture_output=True, text=True, check=False)
     assert (second.returncode, "Traceback" in second.stderr) == (0, False)
-
-
-def test_ranks_are_of_what_every_line_has_finished():
-    def row(method: str, rate: float, nll: float) -> dict:
-        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": rate}
-        return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": 0, "nll": nll, "accuracy": 1 - nll}
-
-    table = pd.DataFrame([row("mle", 0.5, 0.2), row("mle", 0.95, 0.6), row("ae1", 0.5, 0.3)])
-    first, second = ranking(table)
-    assert (first.line[0], first.nll, second.nll) == ("mle", 0.2, 0.3)
-
-
-def test_rank_one_is_the_least_nll_and_the_greatest_accuracy():
-    def row(method: str, nll: float, accuracy: float) -> dict:
-        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": 0.5}
-        return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": 0, "nll": nll, "accuracy": accuracy}
-
-    first, second = ranking(pd.DataFrame([row("mle", 0.2, 0.7), row("ae1", 0.3, 0.9)]))
-    assert (first.line[0], first.nll_rank, first.accuracy_rank) == ("mle", 1, 2)
-    assert (second.line[0], second.nll_rank, second.accuracy_rank) == ("ae1", 2, 1)
-
-
-def test_a_tie_in_rank_goes_to_the_lesser_nll():
-    """One cell each way: the order of the lines decided, and crowned the worse."""
-
-    def row(method: str, seed: int, nll: float) -> dict:
-        line = {"data": "d", "method": method, "fusion": "addition", "objective": "all", "missing": "a", "rate": 0.5}
-        return dict.fromkeys(COLUMNS, 0.5) | line | {"seed": seed, "nll": nll, "accuracy": 0.5}
-
-    rows = [row("mle", 0, 0.9), row("hgr", 0, 0.8), row("mle", 1, 0.98), row("hgr", 1, 1.0)]
-    first, second = ranking(pd.DataFrame(rows))
-    assert (first.nll_rank, second.nll_rank) == (1.5, 1.5)
-    assert first.line[0] == "hgr"
 
 
 def test_a_fusion_needs_one_line_in_its_registry(monkeypatch):

@@ -102,7 +102,6 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from elision.study.results import results_frame
     from elision.study.tables import ranking
 
     table = Table(box=SIMPLE_HEAD)
@@ -110,7 +109,7 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("accuracy", "NLL", "rank", "seconds"):
         table.add_column(heading, justify="right")
-    ranks = ranking(results_frame(outcome.results))
+    ranks = ranking(outcome.results)
     for r in ranks:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     screen.show(table)

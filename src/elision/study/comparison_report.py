@@ -27,7 +27,7 @@ def report_comparison(
     content = {
         "name": study.about["name"],
         "facts": study.about["facts"] | {"Split": f"{study.about['facts']['Split']}; {sizes}"},
-        "ranking": ranking(frame),
+        "ranking": ranking(results),
         "grids": grids,
         "removed": _removed(results),
         "pictures": embedded(pictures),

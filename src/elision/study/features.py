@@ -68,6 +68,9 @@ class RandomFilters(nn.Module):
         seed: of the filters.
     """
 
+    filters: Tensor
+    deviation: Tensor
+
     def __init__(self, kind: str, width: int, seed: int) -> None:
         super().__init__()
         channels, size, grid = (3, 8, (8, 8)) if kind in ("frames", "image") else (1, 8, (8, 2))
@@ -169,8 +172,8 @@ def open_features(address: str) -> tuple[Dataset, str]:
     facts = _facts(address)
     with safe_open(address, "np") as file:
         arrays = {m: file.get_tensor(m) for m in file.keys()}  # noqa: SIM118
-    columns = {k: None if facts[k] is None else np.array(facts[k], dtype=str) for k in ("labels", "groups", "parts")}
-    return Dataset(facts["name"], arrays, **columns), facts["key"]
+    groups, parts = (None if facts[k] is None else np.array(facts[k], dtype=str) for k in ("groups", "parts"))
+    return Dataset(facts["name"], arrays, np.array(facts["labels"], dtype=str), groups, parts), facts["key"]
 
 
 def _facts(address: str) -> dict[str, Any]:

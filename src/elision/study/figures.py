@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ from matplotlib.ticker import PercentFormatter
 MATRICES = 6
 _COLOURS = ["#0b6e99", "#d1495b", "#edae49", "#66a182", "#6b4c9a", "#8d6a4f", "#3d405b", "#e07a5f", "#2a9d8f"]
 _MARKERS = "osD^vPX<>"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -33,6 +34,8 @@ STYLE = {
     "svg.fonttype": "none",
 }
 """Of all figures."""
+BARE: dict[Any, Any] = STYLE | {"axes.grid": False}
+"""Of matrices."""
 
 
 def curves(results: Sequence[RunResult]) -> bytes:
@@ -73,7 +76,7 @@ def _panel(axis: Axes, values: Mapping[tuple[Line, float], Sequence[float]], lin
     axis.margins(x=0.12)
 
 
-def _look(i: int, line: Line) -> dict[str, str]:
+def _look(i: int, line: Line) -> dict[str, Any]:
     if line[0] == UPPER_BOUND:
         return {"color": "#777777", "linestyle": "--", "marker": ""}
     return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
@@ -90,7 +93,7 @@ def confusions(results: Sequence[RunResult]) -> bytes:
     shown, classes = list(counts)[:MATRICES], results[0].classes
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
+    with plt.rc_context(BARE):
         size = max(3.1, 0.27 * len(classes) + 1.2)
         figure, axes = plt.subplots(
             rows, columns, figsize=(size * columns, size * rows + 0.5), squeeze=False, layout="constrained"
@@ -114,7 +117,7 @@ def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> byt
         classes: their names.
     """
     size = max(3.6, 0.3 * len(classes) + 1.4)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
+    with plt.rc_context(BARE):
         figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
         draw_matrix(axis, np.array(counts), classes)
         axis.set_ylabel("true class")

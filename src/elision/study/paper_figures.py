@@ -1,7 +1,7 @@
 """The paper's figures 4, 5 and 6 from runs of the tables, each as PNG and SVG."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -125,6 +125,7 @@ def _by_line(
     return found
 
 
-def _means(values: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+def _means(values: Iterable[Sequence[float]]) -> tuple[list[float], list[float]]:
     """Return the means and the standard deviations, 0 for a single value."""
-    return [float(np.mean(v)) for v in values], [deviation(v) if len(v) > 1 else 0.0 for v in values]
+    each = [(float(np.mean(v)), deviation(v) if len(v) > 1 else 0.0) for v in values]
+    return [mean for mean, _ in each], [error for _, error in each]

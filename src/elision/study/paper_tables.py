@@ -100,8 +100,8 @@ def _tau(cells: Sequence[Cell | None]) -> float | None:
     both = [(cell.mean, cell.paper) for cell in cells if cell and cell.paper is not None]
     if len(both) < 2:
         return None
-    tau = float(kendalltau(*zip(*both, strict=True))[0])
-    return None if np.isnan(tau) else tau
+    tau = np.asarray(kendalltau(*zip(*both, strict=True)))[0]
+    return None if np.isnan(tau) else float(tau)
 
 
 @dataclass(frozen=True)

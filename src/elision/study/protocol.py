@@ -129,7 +129,7 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _of_store(parameters: Mapping[str, Any]) -> dict[str, str]:
+def _of_store(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     settings = parameters.get("settings")
     if not settings:
         return []

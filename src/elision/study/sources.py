@@ -87,7 +87,7 @@ def feature_sources(
     if address.endswith((".csv", ".parquet")):
         path = str(Path(address).absolute())
         data, fingerprint = open_features(path)
-        _check_classes(data.classes, address)
+        _check_classes(data.classes.tolist(), address)
         visual, grouped = visual_name(data.arrays, address), data.groups is not None
         return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), grouped, {})}
     store = _store(address)

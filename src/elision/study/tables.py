@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
-import pandas as pd
+from scipy.stats import rankdata
 
 from elision.study.results import RunResult
 from elision.study.run import UPPER_BOUND, Run
@@ -200,17 +200,23 @@ class Rank:
     seconds: float
 
 
-def ranking(table: pd.DataFrame) -> list[Rank]:
+def ranking(results: Sequence[RunResult]) -> list[Rank]:
     """Return lines by mean rank in NLL, ties by NLL; ties share their ranks. The upper bound, no method, has no rank.
 
     Where runs failed, only the (missing, rate, seed) that every line has finished count, if there are any.
     """
-    lines = list(LINE)
-    table = table[table["method"] != UPPER_BOUND]
-    finished = table.groupby(["missing", "rate", "seed"])["method"].transform("size")
-    common = table[finished == len(table[lines].drop_duplicates())]
-    table = common if len(common) else table
-    cell = table.groupby(["missing", "rate", "seed"], sort=False)
-    ranked = table.assign(nll_rank=cell["nll"].rank(), accuracy_rank=cell["accuracy"].rank(ascending=False))
-    means = ranked.groupby(lines, sort=False)[["nll_rank", "accuracy_rank", "nll", "accuracy", "seconds"]].mean()
-    return [Rank(line, *values) for line, *values in means.sort_values(["nll_rank", "nll"]).itertuples()]
+    cells: dict[tuple[str, float, int], list[RunResult]] = defaultdict(list)
+    for result in results:
+        if result.run.method != UPPER_BOUND:
+            cells[result.run.missing, result.run.rate, result.run.seed].append(result)
+    n_lines = len({line_of(result.run) for mine in cells.values() for result in mine})
+    common = [mine for mine in cells.values() if len(mine) == n_lines]
+    values: dict[Line, list[tuple[float, ...]]] = defaultdict(list)
+    for mine in common or cells.values():
+        by_nll = rankdata([result.metrics.nll for result in mine])
+        by_accuracy = rankdata([-result.metrics.accuracy for result in mine])
+        for result, first, second in zip(mine, by_nll, by_accuracy, strict=True):
+            metrics = result.metrics
+            values[line_of(result.run)].append((first, second, metrics.nll, metrics.accuracy, result.seconds))
+    ranks = [Rank(line, *np.mean(found, axis=0).tolist()) for line, found in values.items()]
+    return sorted(ranks, key=lambda rank: (rank.nll_rank, rank.nll))

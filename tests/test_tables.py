@@ -1,0 +1,54 @@
+"""Tables of a comparison: who ranks where, and what stands in a cell."""
+
+import numpy as np
+import pytest
+
+from elision.evaluation import Metrics
+from elision.study.results import RunResult
+from elision.study.run import UPPER_BOUND, Run, Training
+from elision.study.tables import ACCURACY, NLL, grid_of, markdown, ranking
+
+
+def result(method: str, nll: float, accuracy: float = 0.5, rate: float = 0.5, seed: int = 0) -> RunResult:
+    run = Run("d", "d", "f", False, method, "addition", "all", Training(), "a", rate, seed)
+    return RunResult(run, 9, 9, Metrics(accuracy, nll, 0.1, 0.2, 9), {}, [[9]], ["u"], 1.0)
+
+
+def test_ranks_are_of_what_every_line_has_finished():
+    first, second = ranking([result("mle", 0.2), result("mle", 0.6, rate=0.95), result("ae1", 0.3)])
+    assert (first.line[0], first.nll, second.nll) == ("mle", 0.2, 0.3)
+
+
+def test_rank_one_is_the_least_nll_and_the_greatest_accuracy():
+    first, second = ranking([result("mle", 0.2, 0.7), result("ae1", 0.3, 0.9)])
+    assert (first.line[0], first.nll_rank, first.accuracy_rank) == ("mle", 1, 2)
+    assert (second.line[0], second.nll_rank, second.accuracy_rank) == ("ae1", 2, 1)
+
+
+def test_a_tie_in_rank_goes_to_the_lesser_nll():
+    """One cell each way: the order of the lines decided, and crowned the worse."""
+    rows = [("mle", 0, 0.9), ("hgr", 0, 0.8), ("mle", 1, 0.98), ("hgr", 1, 1.0)]
+    first, second = ranking([result(method, nll, seed=seed) for method, seed, nll in rows])
+    assert (first.nll_rank, second.nll_rank) == (1.5, 1.5)
+    assert first.line[0] == "hgr"
+
+
+def test_ties_share_their_ranks_and_the_reference_has_none():
+    ranks = ranking([result("mle", 0.2), result("hgr", 0.2), result("ae1", 0.3), result(UPPER_BOUND, 0.1)])
+    assert {rank.line[0]: rank.nll_rank for rank in ranks} == {"mle": 1.5, "hgr": 1.5, "ae1": 3}
+
+
+def test_a_cell_is_of_its_own_line_and_column_and_the_best_is_marked():
+    results = [result("mle", 0.25, 0.5, seed=0), result("mle", 0.35, 0.7, seed=1), result("hgr", 0.4, 0.8),
+               result("hgr", 0.1, 0.9, rate=0.8), result(UPPER_BOUND, 0.01, 1.0)]  # fmt: skip
+    accuracy, nll = grid_of(results, ACCURACY), grid_of(results, NLL)
+    assert accuracy.columns == [("a", 0.5), ("a", 0.8)] and accuracy.told == [0]
+    line = "mle", "addition", "all"
+    (cell, nothing), (best, other) = accuracy.rows[line], accuracy.rows["hgr", "addition", "all"]
+    assert nothing is None and (cell.mean, cell.n, cell.best) == (pytest.approx(60), 2, False)
+    assert cell.deviation == pytest.approx(10 * np.sqrt(2)) and cell.text == "60.0 ± 14.1"
+    assert (best.best, best.text, other.best) == (True, "80.0", True)
+    assert nll.rows[line][0].best and nll.rows[line][0].text == "0.300 ± 0.071"
+    assert not accuracy.rows[UPPER_BOUND, "addition", "all"][0].best
+    text = markdown(accuracy)
+    assert "| mle | addition | all | 60.0 ± 14.1 | not run | 2 |" in text and "| **80.0** | **90.0** | 1 |" in text
