@@ -17,7 +17,7 @@ from benchmarks.rivals.late_svc import LateSVC
 from elision.data import load
 from elision.registries import FUSIONS, METHODS
 from elision.study.execution import execute
-from elision.study.results import RunResult, results_frame
+from elision.study.results import Result, results_frame
 from elision.study.run import Run, Training
 from elision.study.runner import run_grid
 from elision.study.watch import watching
@@ -41,13 +41,13 @@ def lines() -> list[tuple[str, str, str, str]]:
     return [*defaults, *ours, *((name, "late", "-", "-") for name in RIVALS)]
 
 
-def work(run: Run) -> RunResult:
+def work(run: Run) -> Result:
     if run.method in RIVALS:
         return execute_rival(run, [partial(LateSVC, c, run.seed) for c in RIVALS[run.method]])
     return execute(run)
 
 
-def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], RunResult]) -> None:
+def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], Result]) -> None:
     """Run what is left of every line in every cell, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
@@ -65,7 +65,7 @@ def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], RunResult
         for *line, encoders in lines
     ]
     with watching(len(runs)) as watch:
-        results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=RunResult.read)
+        results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=Result.read)
     for failure in failures:
         print("failed:", failure.run, failure.error)
     print(markdown(results_frame(results).assign(encoders=[r.run.training.encoders for r in results])))

@@ -26,7 +26,7 @@ from elision.data import load
 from elision.files import write_atomically
 from elision.registries import METHODS
 from elision.study.execution import execute
-from elision.study.results import METRICS, RunResult
+from elision.study.results import METRICS, Result
 from elision.study.run import UPPER_BOUND, Run, Training
 from elision.study.runner import read_outcomes, run_grid
 from elision.study.watch import watching
@@ -70,7 +70,7 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     return runs
 
 
-def work(run: Run) -> RunResult:
+def work(run: Run) -> Result:
     """A run of ours or of a rival."""
     warnings.filterwarnings("ignore", module="sklearn|lightgbm|imml")
     if run.method in RIVALS:
@@ -78,7 +78,7 @@ def work(run: Run) -> RunResult:
     return execute(run)
 
 
-def league_frame(results: list[RunResult], folder: Path) -> pd.DataFrame:
+def league_frame(results: list[Result], folder: Path) -> pd.DataFrame:
     """A row per run; ``*_removed``: mean over the modalities that are removed at test time, one at a time.
 
     The upper bound, from whose training data nothing is removed, is fitted once a seed and stands in every cell.
@@ -86,7 +86,7 @@ def league_frame(results: list[RunResult], folder: Path) -> pd.DataFrame:
     titles = {(Path(source).stem, by_group): title for title, source, by_group, _ in data_sets(folder)}
     rows = []
     for r in results:
-        run, without = r.run, r.removed.values()
+        run, without = r.run, r.test.removed.values()
         removed = {f"{k}_removed": float(np.mean([getattr(v, k) for v in without])) for k in ("accuracy", "nll")}
         rows.append(
             {
@@ -95,7 +95,7 @@ def league_frame(results: list[RunResult], folder: Path) -> pd.DataFrame:
                 "rate": run.rate,
                 "seed": run.seed,
                 "method": run.method if run.fusion in ("addition", "-") else f"{run.method}, {run.fusion}",
-                **{k: getattr(r.metrics, k) for k in METRICS},
+                **{k: getattr(r.test.metrics, k) for k in METRICS},
                 **removed,
                 "seconds": r.seconds,
             }
@@ -121,10 +121,10 @@ def main() -> None:
         print(line)
     runs = plan(options.folder, options.seeds, options.only)
     if options.report:
-        results, failures = read_outcomes(options.out, ((run.key, run.title) for run in runs), RunResult.read)
+        results, failures = read_outcomes(options.out, ((run.key, run.title) for run in runs), Result.read)
     else:
         with watching(len(runs)) as watch:
-            results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=RunResult.read)
+            results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=Result.read)
     if not results:
         parser.error(f"no run of these lines is finished in {options.out}: start it without --report")
     left_out += [f"failed: {failure.run}: {failure.error}" for failure in failures]

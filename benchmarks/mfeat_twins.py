@@ -27,7 +27,7 @@ from elision.data import load
 from elision.evaluation import evaluate
 from elision.inputs import Samples
 from elision.study.on_arrays import Parts, partition
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run, Training
 
 SIX, NINE = 6, 9
@@ -63,10 +63,10 @@ def lines(source: str, league: Path) -> pd.DataFrame:
     """A row per line of the league: means over its runs on this data."""
     rows = []
     for path in sorted((league / "runs").glob("*/result.json")):
-        result = RunResult.read(json.loads(path.read_text()))
+        result = Result.read(json.loads(path.read_text()))
         if result.run.data != Path(source).stem or result.run.method == UPPER_BOUND:
             continue
-        counts = np.array(result.confusion)
+        counts = np.array(result.test.confusion)
         pair = counts[np.ix_([SIX, NINE], [SIX, NINE])]
         hits = np.trace(counts)
         rows.append(

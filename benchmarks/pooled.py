@@ -18,11 +18,11 @@ from elision import MultimodalClassifier
 from elision.evaluation import evaluate
 from elision.inputs import Samples
 from elision.study.on_arrays import Parts, judged, partition
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run
 
 
-def work(run: Run) -> RunResult:
+def work(run: Run) -> Result:
     """Fit to both parts, assess on the test part."""
     parts = partition(run)
     arrays = {m: np.concatenate([a, parts.validation.arrays[m]]) for m, a in parts.train.arrays.items()}

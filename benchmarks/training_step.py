@@ -173,7 +173,7 @@ def processes() -> None:
         "import sys; from dataclasses import replace; from benchmarks.training_step import CONFIG; "
         "from elision.deep.train import train; "
         "train(sys.argv[1], sys.argv[2], "
-        "replace(CONFIG, devices=int(sys.argv[3]), parts=2, epochs=2, batch_size=int(sys.argv[4])))"
+        "replace(CONFIG, devices=int(sys.argv[3]), shares=2, epochs=2, batch_size=int(sys.argv[4])))"
     )
     with tempfile.TemporaryDirectory() as folder:
         store, file = Path(folder) / "store", Path(folder) / "run.py"

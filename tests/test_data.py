@@ -351,3 +351,27 @@ def test_the_fingerprint_changes_with_the_content(change):
 
 def test_the_fingerprint_is_that_of_the_content_alone():
     assert replace(DATA, name="other", labels=DATA.labels.astype("U9")).fingerprint() == DATA.fingerprint()
+
+
+def test_a_parquet_index_is_a_column_if_it_has_a_name_and_nothing_otherwise(tmp_path):
+    table = pd.DataFrame({"id": [f"s{i}" for i in range(12)], "label": ["u", "v"] * 6, "a.x": np.arange(12.0)})
+    table.set_index("id").to_parquet(tmp_path / "named.parquet")
+    table.iloc[::-1].to_parquet(tmp_path / "shuffled.parquet")
+    assert load(str(tmp_path / "named.parquet")).labels.tolist() == ["u", "v"] * 6
+    table.loc[0, "a.x"] = np.inf
+    table.iloc[::-1].to_parquet(tmp_path / "infinite.parquet")
+    with pytest.raises(InputError, match="row 13"):
+        load(str(tmp_path / "infinite.parquet"))
+
+
+def test_a_semicolon_table_is_told_from_one_without_labels(tmp_path):
+    (tmp_path / "data.csv").write_text("label;a.x\nu;1\nv;2\n")
+    with pytest.raises(InputError, match="separated by commas"):
+        load(str(tmp_path / "data.csv"))
+
+
+@pytest.mark.parametrize("word", ["any", "each", "none"])
+def test_words_of_the_command_are_no_modalities(tmp_path, word):
+    (tmp_path / "data.csv").write_text(f"label,{word}.x\n" + "u,1\nv,2\n" * 6)
+    with pytest.raises(InputError, match="rename"):
+        load(str(tmp_path / "data.csv"))

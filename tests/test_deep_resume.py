@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 import deep_work
 from deep_work import CONFIG
-from elision.deep.checkpoints import Checkpoint, Checkpoints
-from elision.deep.folder import RunFolder
+from elision.checkpoints import Checkpoint, Checkpoints
 from elision.deep.train import train
 from elision.errors import InputError
+from elision.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_two_trainings_into_one_folder_are_refused(data, tmp_path):
 
 
 def test_a_lock_of_a_dead_process_holds_nobody_up(tmp_path):
-    script = "from pathlib import Path; from elision.deep.folder import RunFolder; import os, signal\n"
+    script = "from pathlib import Path; from elision.run_folder import RunFolder; import os, signal\n"
     script += f"with RunFolder(Path({str(tmp_path / 'run')!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", script], check=False)
     assert (tmp_path / "run" / ".lock").exists()

@@ -6,10 +6,10 @@ import pytest
 from elision.deep.sampler import BatchOrder, deal, strata
 
 
-def order(counts=(30, 70), size=10, per_epoch=None, seed=0, n_parts=1):
+def order(counts=(30, 70), size=10, per_epoch=None, seed=0, n_shares=1):
     labels = np.repeat(np.arange(len(counts)), counts)
     labels = np.random.default_rng(9).permutation(labels)
-    return BatchOrder(labels, deal(labels, n_parts), n_parts, size, len(labels), per_epoch, seed)
+    return BatchOrder(labels, deal(labels, n_shares), n_shares, size, len(labels), per_epoch, seed)
 
 
 def test_every_segment_is_drawn_once_an_epoch():
@@ -75,12 +75,12 @@ def test_a_short_epoch_draws_others_each_time_in_proportion():
 
 def test_parts_are_the_same_whoever_takes_them():
     """One process with both parts, and two with one each that know their own segments only."""
-    whole = order(n_parts=2)
+    whole = order(n_shares=2)
     together = whole.epoch(4, [0, 1])
     alone = []
     for part in (0, 1):
-        own = np.flatnonzero(whole.parts == part)
-        known = BatchOrder(whole.strata[own], whole.parts[own], 2, 10, 100, None, 0)
+        own = np.flatnonzero(whole.shares == part)
+        known = BatchOrder(whole.strata[own], whole.shares[own], 2, 10, 100, None, 0)
         alone.append([own[batch] for batch in known.epoch(4, [part])])
     for batch, first, second in zip(together, *alone, strict=True):
         assert batch.tolist() == [*first, *second]

@@ -216,48 +216,48 @@ def test_an_own_module_is_trained_saved_and_asked_for(data, tmp_path):
 
 def test_evaluating_a_run_repeats_its_result(run):
     again = evaluate_run(run.folder)
-    assert {k: again[k] for k in run.values["test"]} == run.values["test"]
+    assert replace(again, data="") == run.test
 
 
 def test_evaluating_on_other_data_takes_all_labelled_samples(run, tmp_path):
     other = deep_work.store(tmp_path / "other", n=25)
-    values = evaluate_run(run.folder, other.address, average="logs")
-    assert values["metrics"]["n"] == (other.codes >= 0).sum()
-    assert values["average"] == "logs"
-    assert values["patterns"].keys() == {"visual + audio + face"}
+    judged = evaluate_run(run.folder, other.address, average="logs")
+    assert judged.metrics.n == (other.codes >= 0).sum()
+    assert judged.average == "logs"
+    assert judged.patterns.keys() == {"visual + audio + face"}
 
 
 def test_a_pattern_is_judged_by_itself(run, tmp_path):
     rows = [sample(i, ("audio",) if i % 2 else ("visual", "audio", "face")) for i in range(12)]
     address = written(tmp_path / "mixed", rows, modalities=MODALITIES)
-    values = evaluate_run(run.folder, address)
-    assert {k: v["n"] for k, v in values["patterns"].items()} == {"audio": 6, "visual + audio + face": 5}
+    judged = evaluate_run(run.folder, address)
+    assert {k: v.n for k, v in judged.patterns.items()} == {"audio": 6, "visual + audio + face": 5}
 
 
 def test_each_modality_is_taken_away_from_those_who_show_another(run, tmp_path):
     """What the model says of a store that never had it; two samples of audio alone have nothing without it."""
     rows = [sample(i, ("audio",) if i in (105, 110) else tuple(MODALITIES)) for i in range(100, 113)]
-    values = evaluate_run(run.folder, written(tmp_path / "all", rows, modalities=MODALITIES))
+    judged = evaluate_run(run.folder, written(tmp_path / "all", rows, modalities=MODALITIES))
     model, labelled = load_model(run.folder), [r for r in rows if r.label]
-    for m, metrics in values["removed"].items():
+    for m, metrics in judged.removed.items():
         fewer = [replace(r, values={o: v for o, v in r.values.items() if o != m}) for r in labelled]
         fewer = [r for r in fewer if r.values]
         logs = model.predict(Store(written(tmp_path / m, fewer, modalities=MODALITIES)))
         nll = -np.mean([log["uvw".index(r.label)] for log, r in zip(logs, fewer, strict=True)])
-        assert metrics["n"] == len(fewer) == len(labelled) - 2 * (m == "audio")
-        assert metrics["nll"] == pytest.approx(nll, rel=1e-5)
+        assert metrics.n == len(fewer) == len(labelled) - 2 * (m == "audio")
+        assert metrics.nll == pytest.approx(nll, rel=1e-5)
 
 
 def test_classes_are_told_by_their_names(run, tmp_path):
     """A store of v and w numbers them 0 and 1, and the model, which knows u too, 1 and 2."""
     rows = [sample(i) for i in range(100, 130) if i % 3]
     store = Store(written(tmp_path / "other", rows, modalities=MODALITIES))
-    values = evaluate_run(run.folder, store.address)
+    judged = evaluate_run(run.folder, store.address)
     logs = load_model(run.folder).predict(store)
     nll = -np.mean([log[" vw".index(r.label)] for log, r in zip(logs, rows, strict=True) if r.label])
-    assert values["metrics"]["nll"] == pytest.approx(nll, rel=1e-9)
+    assert judged.metrics.nll == pytest.approx(nll, rel=1e-9)
     counts = [sum(r.label == name for r in rows) for name in "uvw"]
-    assert np.sum(values["confusion"], axis=1).tolist() == counts
+    assert np.sum(judged.confusion, axis=1).tolist() == counts
 
 
 def test_a_class_unseen_in_training_is_named(run, tmp_path):
@@ -296,7 +296,7 @@ def test_segments_are_averaged_as_posteriors_or_as_logs():
     [
         ({"accelerator": "gpu"}, "a GPU is asked for and torch finds none"),
         ({"precision": "16-mixed"}, "needs a GPU"),
-        ({"parts": 3, "devices": 2}, "expected a multiple of the 2 processes"),
+        ({"shares": 3, "devices": 2}, "expected a multiple of the 2 processes"),
         ({"options": {"nonsense": 1}}, "does not take the options"),
         ({"missing": "smell"}, "unknown modality 'smell'"),
     ],
@@ -312,19 +312,19 @@ def test_no_data_is_refused(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_with_ids_and_keeps_the_last_good_checkpoint(data, tmp_path, monkeypatch):
-    from elision.deep.module import DeepModule
+    from elision.deep.loop import DeepLoop
 
     steps = []
-    before = DeepModule.training_step
+    before = DeepLoop.learn
 
-    def poisoned(self, batch, index):
+    def poisoned(self, batch):
         steps.append(1)
         if len(steps) == 7:
             with torch.no_grad():
                 next(p for p in self.method.parameters() if p.requires_grad).fill_(float("nan"))
-        return before(self, batch, index)
+        return before(self, batch)
 
-    monkeypatch.setattr(DeepModule, "training_step", poisoned)
+    monkeypatch.setattr(DeepLoop, "learn", poisoned)
     with pytest.raises(
         TrainingError, match=r"the loss became nan in epoch 1, batch 7, with samples s0.*step 6 is kept"
     ):
@@ -334,12 +334,12 @@ def test_a_loss_that_is_no_number_stops_with_ids_and_keeps_the_last_good_checkpo
 
 
 def test_out_of_memory_says_what_to_lower(data, tmp_path, monkeypatch):
-    from elision.deep.module import DeepModule
+    from elision.deep.loop import DeepLoop
 
-    def full(self, batch, index):
+    def full(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(DeepModule, "training_step", full)
+    monkeypatch.setattr(DeepLoop, "learn", full)
     with pytest.raises(
         TrainingError, match=r"out of memory: lower batch_size \(now 12\) and raise accumulate \(now 1\)"
     ):
@@ -421,7 +421,7 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
     monkeypatch.setitem(METHODS, "foreign", Foreign)
     config = replace(FAST, method="foreign", objective="conditional")
     result = train(data.address, tmp_path / "run", config)
-    assert evaluate_run(tmp_path / "run")["metrics"] == result.values["test"]["metrics"]
+    assert evaluate_run(tmp_path / "run").metrics == result.test.metrics
     assert np.isfinite(load_model(tmp_path / "run").predict(data)).all()
     rng = np.random.default_rng(0)
     X, y = {"a": rng.normal(size=(60, 3)), "b": rng.normal(size=(60, 2))}, np.arange(60) % 2
@@ -433,7 +433,7 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
     known = ("digits", "digits", load("digits").fingerprint(), False)
     run = Run(*known, "foreign", "addition", "all", Training("linear"), "left", 0.5, 0)
     monkeypatch.setattr(MultimodalClassifier, "fit", partialmethod(_briefly, MultimodalClassifier.fit))
-    assert 0 <= execute(run).metrics.accuracy <= 1
+    assert 0 <= execute(run).test.metrics.accuracy <= 1
 
 
 def _briefly(self, fit, X, y, validation=None):

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from elision import ENCODERS, FUSIONS, METHODS, InputError, MultimodalClassifier
+from small import small_model, small_world
 
 K = 8
 QUICK = {"encoders": "linear", "max_steps": 25, "n_features": K, "learning_rate": 0.05, "random_state": 0}
@@ -419,3 +420,76 @@ def test_the_defaults_learn_digits_of_which_half_lack_a_half(fusion):
     majority = np.bincount(y).max() / 200
     assert model.score(test, y) > majority + 0.7
     assert model.score({"right": test["right"]}, y) > majority + 0.4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_the_encoders_is_irrelevant(method):
+    X, y = small_world()
+    one, other = (small_model(method, encoders=dict.fromkeys(order, "linear")).fit(X, y) for order in ("ab", "ba"))
+    for shown in ({"a": X["a"]}, {"b": X["b"]}, X):
+        np.testing.assert_array_equal(one.predict_proba(shown), other.predict_proba(shown))
+
+
+def test_a_boolean_mask_chooses_columns():
+    X, y = small_world()
+    table = np.hstack([X["a"], X["b"]])
+    mask = np.array([True, True, False, False, False])
+    by_mask = small_model(modalities={"a": mask, "b": (~mask).tolist()}).fit(table, y)
+    by_position = small_model(modalities={"a": [0, 1], "b": [2, 3, 4]}).fit(table, y)
+    np.testing.assert_array_equal(by_mask.predict_proba(table), by_position.predict_proba(table))
+    with pytest.raises(InputError, match="mask of 2"):
+        small_model(modalities={"a": [True, False]}).fit(table, y)
+
+
+class Recurrent(nn.Module):
+    """Makes a float32 state by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cell(x, torch.zeros(len(x), 32))
+
+
+def test_a_module_that_makes_float32_tensors_predicts():
+    X, y = small_world()
+    model = small_model(encoders={"a": "kernel", "b": Recurrent()}).fit(X, y)
+    assert model.score(X, y) > 0.8
+
+
+def test_an_encoder_of_another_width_of_rows_is_refused():
+    with pytest.raises(InputError, match="modality 'a' cannot take rows of shape"):
+        small_model(encoders={"a": nn.Linear(7, 32), "b": "linear"}).fit(*small_world())
+
+
+def test_a_validation_set_without_labels_of_its_own_is_refused():
+    X, y = small_world()
+    with pytest.raises(InputError, match=r"pair \(X, y\)"):
+        small_model().fit(X, y, validation=X)
+
+
+def test_a_fit_that_fails_leaves_an_unfitted_model():
+    from sklearn.exceptions import NotFittedError
+
+    X, y = small_world()
+    model = small_model().fit(X, y)
+    with pytest.raises(InputError):
+        model.set_params(n_features=0).fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+def test_a_modality_that_the_inner_split_takes_away_is_named():
+    X, y = small_world()
+    X["b"][1:] = np.nan
+    X["b"][0] = 1.0
+    outcomes = set()
+    for seed in range(12):
+        try:
+            small_model(random_state=seed, encoders="kernel").fit(X, y)
+            outcomes.add("fitted")
+        except InputError as error:
+            assert "'b' is observed in 1 training sample" in str(error)
+            outcomes.add("refused")
+    assert outcomes == {"fitted", "refused"}

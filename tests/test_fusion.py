@@ -11,8 +11,10 @@ from torch.testing import assert_close
 import reference
 from elision import bank as bank_module
 from elision import fusion as module
+from elision.fusion import Addition
 from elision.likelihood import log_evidence, log_posterior
 from elision.registries import FUSIONS
+from small import small_model, small_world
 from worlds import CASES, MISSING, Memory, make_world
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -353,3 +355,13 @@ def test_chunks_change_no_gradient_in_training(paired):
         return torch.autograd.grad(loss, tuple(world.fusion.parameters()))[0]
 
     assert_close(gradient(1), gradient(2**14), **EXACT)
+
+
+def test_a_fusion_needs_one_line_in_its_registry(monkeypatch):
+    class Gated(Addition):
+        """As good as any."""
+
+    monkeypatch.setitem(FUSIONS, "gated", Gated)
+    X, y = small_world()
+    assert small_model(fusion="gated").fit(X, y).score(X, y) > 0.8
+    assert small_model(fusion=Gated).fit(X, y).score(X, y) > 0.8

@@ -19,7 +19,7 @@ LEVELS = {
     "parallel": 1, "evaluation": 1, "prediction": 1, "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 1,
     "methods": 2, "inputs": 2,
     "training": 3, "data": 3,
-    "models": 1, "config": 4, "ensemble": 4, "decisions": 5,
+    "models": 1, "checkpoints": 2, "config": 4, "run_folder": 5, "ensemble": 4, "decisions": 5,
     "choices": 5,
     "persistence": 6,
     "estimator": 7,

@@ -15,10 +15,10 @@ from benchmarks.rivals.late_svc import LateSVC
 from benchmarks.rivals.lines import RIVALS, not_installed
 from scipy.special import logsumexp
 
-from elision.evaluation import Metrics
+from elision.evaluation import Assessment, Metrics
 from elision.inputs import Samples
 from elision.study.on_arrays import Parts
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run, Training
 
 NLL = {"mle": 0.2, "late-fusion": 0.3, "zero-padding": 0.5, "upper-bound": 0.1}
@@ -78,7 +78,7 @@ def test_the_upper_bound_is_fitted_once_a_seed_and_stands_in_every_cell():
 
     def result(method, rate, seed):
         run = Run("digits", "digits", "f", False, method, "addition", "all", Training(), "left", rate, seed)
-        return RunResult(run, 9, 9, metrics, {"left": metrics}, [[9]], ["a"], 1.0)
+        return Result(run, 9, 9, Assessment(metrics, [[9]], ["a"], {}, {"left": metrics}), 1.0)
 
     results = [result("mle", rate, seed) for rate in (0.5, 0.8) for seed in (0, 1)]
     frame = frame_of([*results, *(result("upper-bound", 0.5, seed) for seed in (0, 1))], Path())
@@ -149,7 +149,7 @@ def test_the_candidate_that_makes_the_validation_samples_likeliest_is_assessed(p
     monkeypatch.setattr(rivals, "partition", lambda run: parts)
     run = Run("s", "d", "f", False, "r", "-", "-", Training("-"), "y", 0.5, 0)
     result = execute_rival(run, [lambda s=s: Fixed(s) for s in (0.4, 0.9, 0.6)])
-    assert result.details["chosen"] == 1 and result.metrics.nll == pytest.approx(-np.log(0.9))
+    assert result.details["chosen"] == 1 and result.test.metrics.nll == pytest.approx(-np.log(0.9))
     assert result.details["validation_nll"] == pytest.approx(-np.log([0.4, 0.9, 0.6]))
 
 

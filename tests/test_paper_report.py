@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import t as student
 
 from elision.errors import InputError
-from elision.evaluation import Metrics
+from elision.evaluation import Assessment, Metrics
 from elision.study import paper, paper_figures, tables
 from elision.study.folders import FailedRun, write_failure, write_result
 from elision.study.paper_comparisons import comparisons, means_by_split
@@ -19,31 +19,32 @@ from elision.study.paper_report import SPEAKERS, WARNING
 from elision.study.paper_tables import fill, orders
 from elision.study.paper_tex import tex
 from elision.study.plan import write_report
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run, Training
 
 SETTING = ["table", "method", "objective", "fusion", "extractor", "missing", "rate"]
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 
 
-def result(setting: Run, seed: int, accuracy: float, by_group: bool = False, data: str = "made") -> RunResult:
+def result(setting: Run, seed: int, accuracy: float, by_group: bool = False, data: str = "made") -> Result:
     run = replace(
         setting, seed=seed, by_group=by_group, data=data, fingerprint="f", training=Training("x", 1), visual="visual"
     )
     hits = round(30 * accuracy)
     confusion = np.full((6, 6), (30 - hits) // 5)
     np.fill_diagonal(confusion, hits)
-    return RunResult(run, 840, 84, Metrics(accuracy, 1.0, 0.1, 0.3, 180), {}, confusion.tolist(), EMOTIONS, 2.0)
+    test = Assessment(Metrics(accuracy, 1.0, 0.1, 0.3, 180), confusion.tolist(), EMOTIONS, {}, {})
+    return Result(run, 840, 84, test, 2.0)
 
 
-def as_in_the_paper(settings: list[Run], seeds: int = 2) -> list[RunResult]:
+def as_in_the_paper(settings: list[Run], seeds: int = 2) -> list[Result]:
     """The paper's accuracy in the mean, two points apart."""
     return [
         result(s, seed, (paper.published(s) + (1 if seed % 2 else -1)) / 100) for s in settings for seed in range(seeds)
     ]
 
 
-def written(out: Path, results: list[RunResult], demo: bool = False, failed: list[FailedRun] = ()) -> Path:
+def written(out: Path, results: list[Result], demo: bool = False, failed: list[FailedRun] = ()) -> Path:
     (out / "runs").mkdir(parents=True)
     for r in results:
         write_result(out / "runs", r.run.key, r)
@@ -57,7 +58,7 @@ def written(out: Path, results: list[RunResult], demo: bool = False, failed: lis
 
 
 @pytest.fixture(scope="module")
-def whole() -> list[RunResult]:
+def whole() -> list[Result]:
     return as_in_the_paper(paper.EXPERIMENTS["all"]())
 
 

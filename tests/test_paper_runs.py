@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from elision.errors import InputError
-from elision.evaluation import Metrics
+from elision.evaluation import Assessment, Metrics
 from elision.inputs import observed_rows
 from elision.study import features, on_arrays, paper
 from elision.study.commands import read_command, write_commands
@@ -19,7 +19,7 @@ from elision.study.features import open_features, visual_name
 from elision.study.folders import FailedRun, write_failure, write_result
 from elision.study.on_arrays import partition
 from elision.study.plain import plain
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run, Training
 from elision.study.runner import read_outcomes
 
@@ -99,13 +99,13 @@ def test_both_modalities_together_tell_what_neither_can_and_the_result_is_whole(
     """The first coordinate of a hexagon's corners tells four classes apart, the second three."""
     run = a_run(manifest(tmp_path), rate=0.5, training=replace(TRAINING, max_epochs=300))
     result = execute(run)
-    assert result.metrics.accuracy > 0.85
-    assert RunResult.read(json.loads(json.dumps(result, default=plain))) == result and result.run == run
-    assert result.classes == list(EMOTIONS) and set(result.removed) == {"visual", "audio"}
-    assert np.sum(result.confusion) == result.metrics.n
-    assert 0.65 < result.n_train / 108 < 0.75 and 0.1 < result.metrics.n / 108 < 0.2
+    assert result.test.metrics.accuracy > 0.85
+    assert Result.read(json.loads(json.dumps(result, default=plain))) == result and result.run == run
+    assert result.test.classes == list(EMOTIONS) and set(result.test.removed) == {"visual", "audio"}
+    assert np.sum(result.test.confusion) == result.test.metrics.n
+    assert 0.65 < result.n_train / 108 < 0.75 and 0.1 < result.test.metrics.n / 108 < 0.2
     assert result.n_complete == result.n_train - round(0.5 * result.n_train)
-    assert execute(run).metrics == result.metrics
+    assert execute(run).test.metrics == result.test.metrics
 
 
 @pytest.mark.parametrize(("method", "n_stages"), [("mle", 1), ("ae1", 2), ("ae2", 3)])
@@ -159,8 +159,8 @@ def test_segments_posteriors_are_averaged_into_the_videos(tmp_path):
     file.write_bytes(features.to_bytes(tensors, {"elision": json.dumps(metadata)}))
     run = a_run(file, rate=0.5, training=Training("mlp", 8, way="segments", max_epochs=200))
     result = execute(run)
-    assert 0.65 < result.n_train / 108 < 0.75 and 0.1 < result.metrics.n / 108 < 0.2
-    assert result.metrics.accuracy > 0.8
+    assert 0.65 < result.n_train / 108 < 0.75 and 0.1 < result.test.metrics.n / 108 < 0.2
+    assert result.test.metrics.accuracy > 0.8
     loaded, _ = open_features(str(file))
     assert loaded.arrays["face"].shape == (108, 3, 1) and observed_rows(loaded.arrays["face"]).all()
 
@@ -208,24 +208,26 @@ def test_what_a_folder_holds_is_read_in_order_and_a_changed_result_is_a_failure(
     assert [r["key"][0] for r in results] == ["b", "a"]
     assert "was changed after it was written" in failures[0].error and failures[0].run == "title c"
     assert failures[1] == FailedRun("a title", "d" * 16, "ValueError: no")
-    results, failures = read_outcomes(tmp_path, titles.items(), RunResult.read)
+    results, failures = read_outcomes(tmp_path, titles.items(), Result.read)
     assert (
         results == []
-        and "is not a result that this version of Elision reads (RunResult has no 'key')" in failures[0].error
+        and "is not a result that this version of Elision reads (Result has no 'key')" in failures[0].error
     )
 
 
 @pytest.mark.parametrize(("change", "told"), [
-    ({"n_train": "many"}, "'many' is no int"), ({"metrics": {}}, "missing 5 required"),
-    ({"seconds": True}, "True is no float"), ({"confusion": [[0.5]]}, "0.5 is no int"),
-    ({"run": None}, "None is no Run"), ({"more": 1}, "RunResult has no 'more'"),
+    ({"n_train": "many"}, "'many' is no int"), ({"test": {}}, "missing 5 required"),
+    ({"seconds": True}, "True is no float"), ({"seconds": None}, "None is no float"),
+    ({"run": None}, "None is no Run"), ({"more": 1}, "Result has no 'more'"),
 ])  # fmt: skip
 def test_what_is_no_result_is_told_when_it_is_read(change, told):
     metrics = Metrics(0.5, 1.0, 0.1, 0.5, 9)
-    whole = json.loads(json.dumps(RunResult(SETTING, 9, 9, metrics, {"a": metrics}, [[9]], ["a"], 1), default=plain))
-    assert RunResult.read(whole).seconds == 1.0 and RunResult.read(whole).run == SETTING
+    whole = json.loads(
+        json.dumps(Result(SETTING, 9, 9, Assessment(metrics, [[9]], ["a"], {}, {"a": metrics}), 1), default=plain)
+    )
+    assert Result.read(whole).seconds == 1.0 and Result.read(whole).run == SETTING
     with pytest.raises(InputError, match=told):
-        RunResult.read(whole | change)
+        Result.read(whole | change)
 
 
 @pytest.mark.parametrize("name", list(features.STAND_INS))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from elision import ENCODERS, FUSIONS, METHODS, InputError, MultimodalClassifier
+from small import small_model, small_world
 
 QUICK = {"encoders": "linear", "max_steps": 5, "n_features": 4, "random_state": 0}
 Y = np.arange(48) % 3
@@ -253,3 +254,17 @@ def test_members_of_every_method_are_kept_whole(tmp_path, method):
         model = MultimodalClassifier(**QUICK | changes).fit(X, NAMES, checkpoints=tmp_path / "kept")
         assert_same(plain, model, X)
         assert_same(plain, model, {"b": X["b"]})
+
+
+def test_saving_never_removes_what_is_not_a_models(tmp_path):
+    model = small_model().fit(*small_world())
+    (tmp_path / "model.json").write_text("{}")
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match="not a saved model"):
+        model.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+    model.save(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not a saved model"):
+        model.save(tmp_path / "model")
+    assert (tmp_path / "model" / "notes.txt").exists()

@@ -259,4 +259,4 @@ def test_a_run_does_not_warn_of_the_samples_without_a_label_that_the_report_coun
     run = replace(RUN, source=source, fingerprint=load(source).fingerprint(), method="zero-padding", missing="a")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert execute(run).metrics.n > 0
+        assert execute(run).test.metrics.n > 0

@@ -140,12 +140,12 @@ def test_members_that_were_trained_are_not_trained_again(table, tmp_path, run, m
 
 def test_a_folder_without_the_name_of_its_data_holds_no_run(table, tmp_path, run, monkeypatch):
     """Stopped as data.json was to be written; what stands there could be neither resumed nor begun again."""
-    from elision.runs import table as module
+    from elision import run_folder
 
     def stops(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "write_atomically", stops)
+    monkeypatch.setattr(run_folder, "write_atomically", stops)
     config = TableConfig.read(run / "config.json")
     with pytest.raises(KeyboardInterrupt):
         elision.train(table, tmp_path / "run", config)

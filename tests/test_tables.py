@@ -1,17 +1,37 @@
-"""Tables of a comparison: who ranks where, and what stands in a cell."""
+"""Tables of many runs: ranks, who stands first, and what stands in a cell."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from elision.evaluation import Metrics
-from elision.study.results import RunResult
+from elision.evaluation import Assessment, Metrics
+from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run, Training
 from elision.study.tables import ACCURACY, NLL, grid_of, markdown, ranking
 
 
-def result(method: str, nll: float, accuracy: float = 0.5, rate: float = 0.5, seed: int = 0) -> RunResult:
+def result(method: str, nll: float, accuracy: float = 0.5, rate: float = 0.5, seed: int = 0) -> Result:
     run = Run("d", "d", "f", False, method, "addition", "all", Training(), "a", rate, seed)
-    return RunResult(run, 9, 9, Metrics(accuracy, nll, 0.1, 0.2, 9), {}, [[9]], ["u"], 1.0)
+    return Result(run, 9, 9, Assessment(Metrics(accuracy, nll, 0.1, 0.2, 9), [[9]], ["u"], {}, {}), 1.0)
+
+
+def test_files_of_the_system_among_the_runs_do_no_harm_and_a_lone_reference_is_no_result(tmp_path):
+    rows = [f"{'uv'[i % 2]},{i % 2 + i / 99:.2f},{i % 2 - i / 99:.2f}" for i in range(40)]
+    (tmp_path / "data.csv").write_text("\n".join(["label,a.x,b.x", *rows]))
+    command = [sys.executable, "-c", "from elision.cli import main; main()", "compare", str(tmp_path / "data.csv")]
+    options = ["--encoders", "linear", "--seeds", "1", "--missing", "any", "--out", str(tmp_path / "out")]
+    # 99 % of 28 training samples are all of them: none is complete, so the lower bound has nothing to learn from
+    lone = ["--methods", "lower-bound", "upper-bound", "--rates"]
+    first = subprocess.run([*command, *options, *lone, "0.99"], capture_output=True, text=True, check=False)
+    assert first.returncode == 2
+    assert "complete labelled samples" in first.stderr
+    assert "Traceback" not in first.stderr
+    subprocess.run([*command, *options, *lone, "0.5"], capture_output=True, check=True)
+    (tmp_path / "out" / "runs" / ".DS_Store").write_text("")
+    second = subprocess.run([*command, *options, *lone, "0.5"], capture_output=True, text=True, check=False)
+    assert (second.returncode, "Traceback" in second.stderr) == (0, False)
 
 
 def test_ranks_are_of_what_every_line_has_finished():

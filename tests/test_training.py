@@ -7,6 +7,7 @@ import torch
 
 from elision.batch import Batch
 from elision.training import Schedule, _batches
+from small import small_model, small_world
 
 N, SIZE = 23, 5
 EPOCH = -(-N // SIZE)
@@ -42,3 +43,22 @@ def test_the_order_does_not_depend_on_what_else_was_drawn():
 def test_the_schedule_is_full_batch_up_to_its_documented_size(n, expected):
     """20 epochs of ceil(4097 / 256) = 17 mini-batches are 340 steps."""
     assert Schedule().steps(n) == expected
+
+
+def test_the_second_fit_repeats_the_first_ones_schedule(monkeypatch):
+    """Where the first is full-batch and the second, with the validation samples, would no longer be by itself."""
+    import elision.training as training
+
+    monkeypatch.setattr(training, "FULL_BATCH_ROWS", 70)
+    sizes = []
+    original = training._batches
+
+    def spy(train, samples, size, seed):
+        sizes.append((size, len(samples)))
+        return original(train, samples, size, seed)
+
+    monkeypatch.setattr(training, "_batches", spy)
+    X, y = small_world(80)
+    small_model(objective="joint").fit(X, y)
+    assert all(size == n for size, n in sizes)
+    assert [n for _, n in sizes] == [sizes[0][1], 80]

@@ -13,7 +13,7 @@ import numpy as np
 from elision.evaluation import evaluate
 from elision.inputs import Arrays
 from elision.study.on_arrays import Parts, judged, partition
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run
 
 FLOOR = 1e-6
@@ -30,7 +30,7 @@ class Candidate(Protocol):
         """Of samples of which some modalities may be absent; shape (n, K)."""
 
 
-def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> RunResult:
+def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> Result:
     """Fit every candidate, choose by validation NLL, and assess the choice as `execute` does for ours."""
     parts = partition(run)
     started = time.perf_counter()

@@ -7,7 +7,8 @@ holds the (queries x bank) table of scores. While the encoders move, an estimate
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +24,27 @@ Packed = Mapping[str, Tensor]
 """modality -> a tensor with one row per sample that shows it, (n_m, ...)."""
 Encode = Callable[[Packed], dict[str, Tensor]]
 """Packed inputs to packed features, modality -> (n_m, k)."""
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Hold a training set's rows of one modality, (n_m, ...): a tensor, or what reads them when they are needed."""
+
+    def __len__(self) -> int:
+        """Return n_m."""
+        ...
+
+    def __getitem__(self, index: Tensor | slice, /) -> Any:
+        """Return some of the rows."""
+        ...
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """Return the rows in order, at most ``size`` at a time."""
+        ...
+
+
+EncodeAll = Callable[[Mapping[str, Rows]], dict[str, Tensor]]
+"""A training set's packed inputs to packed features, modality -> (n_m, k), some rows at a time."""
 Total = Callable[[int], int]
 """A number of rows in this process to that in all processes that train together; `int` where there is one only."""
 
@@ -151,7 +173,7 @@ class MemoryBank(BankEstimate):
         total: a number of rows here to the number in all processes that train together.
     """
 
-    def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
+    def __init__(self, encode: EncodeAll, inputs: Mapping[str, Rows], scaled: bool, total: Total = int) -> None:
         self.encode, self.inputs, self.scaled, self.total = encode, inputs, scaled, total
         self.features = {}
 
@@ -179,7 +201,7 @@ class MemoryBank(BankEstimate):
 class BatchBank(BankEstimate):
     """Takes the mini-batch's own rows for the bank: biased low by Jensen's inequality, kept for comparison."""
 
-    def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
+    def __init__(self, encode: EncodeAll, inputs: Mapping[str, Rows], scaled: bool, total: Total = int) -> None:
         self.features = {}
 
     def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:

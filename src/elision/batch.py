@@ -3,21 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from elision.bank import Rows
 from elision.likelihood import UNLABELLED
 
 _ROWS = 4096
 
 
+R = TypeVar("R", bound=Rows)
+
+
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Samples of which each shows some modalities.
+class Batch(Generic[R]):
+    """Hold samples of which each shows some modalities.
 
     Args:
-        inputs: modality -> the rows in which it was observed, shape (n_m, ...), any dtype.
+        inputs: modality -> the rows in which it was observed, shape (n_m, ...), any dtype: tensors, or in a training
+            set rows that are read when they are needed.
         rows: modality -> the sample of each of those rows, increasing, shape (n_m,), int64.
         labels: class indices, or -1 where there is no label; shape (n,), int64.
         source: modality -> where each row stands in the modality's array of the batch that this one was selected
@@ -30,17 +36,17 @@ class Batch:
         (torch.Size([2, 2]), tensor([0, 2]))
     """
 
-    inputs: Mapping[str, Tensor]
+    inputs: Mapping[str, R]
     rows: Mapping[str, Tensor]
     labels: Tensor
     source: Mapping[str, Tensor]
 
-    @classmethod
-    def pack(cls, values: Mapping[str, Tensor], observed: Mapping[str, Tensor], labels: Tensor) -> "Batch":
-        """From dense arrays (n, ...) and masks (n,): whatever stands in an unobserved row is left behind."""
+    @staticmethod
+    def pack(values: Mapping[str, Tensor], observed: Mapping[str, Tensor], labels: Tensor) -> "Batch[Tensor]":
+        """Make a batch of dense arrays (n, ...) and masks (n,); what stands in an unobserved row is left behind."""
         rows = {m: observed[m].nonzero().squeeze(1) for m in values}
         inputs = {m: values[m][rows[m]] for m in values}
-        return cls(inputs, rows, labels, {m: torch.arange(len(r), device=r.device) for m, r in rows.items()})
+        return Batch(inputs, rows, labels, {m: torch.arange(len(r), device=r.device) for m, r in rows.items()})
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,8 +79,8 @@ class Batch:
         """Indices of the samples that have a label."""
         return (self.labels != UNLABELLED).nonzero().squeeze(1)
 
-    def select(self, samples: Tensor) -> "Batch":
-        """The given samples, in the given order, as a batch of their own; ``samples`` are indices, shape (b,)."""
+    def select(self, samples: Tensor) -> "Batch[R]":
+        """Return the given samples, in the given order, as a batch of their own; ``samples``: indices, shape (b,)."""
         inputs, rows, source = {}, {}, {}
         for m in self.modalities:
             position = self.positions[m][samples]
@@ -83,27 +89,27 @@ class Batch:
             inputs[m] = self.inputs[m][source[m]]
         return Batch(inputs, rows, self.labels[samples], source)
 
-    def without(self, modality: str) -> "Batch":
-        """The same samples, ``modality`` missing in all of them."""
+    def without(self, modality: str) -> "Batch[R]":
+        """Return the same samples, ``modality`` missing in all of them."""
         none = {modality: self.rows[modality][:0]}
         emptied = {modality: self.inputs[modality][:0]}
         return replace(
             self, inputs={**self.inputs, **emptied}, rows={**self.rows, **none}, source={**self.source, **none}
         )
 
-    def fill(self, values: Mapping[str, Tensor]) -> "Batch":
-        """The same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
+    def fill(self: "Batch[Tensor]", values: Mapping[str, Tensor]) -> "Batch[Tensor]":
+        """Return the same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
         inputs = {m: values[m].index_copy(0, rows, self.inputs[m]) for m, rows in self.rows.items()}
         everything = dict.fromkeys(inputs, torch.arange(len(self), device=self.labels.device))
         return replace(self, inputs=inputs, rows=everything, source=everything)
 
-    def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch":
-        """The same samples with ``functions[m]`` applied to each modality's inputs, some thousand rows at a time."""
+    def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch[Tensor]":
+        """Return the same samples, ``functions[m]`` applied to each modality's rows, some thousand at a time."""
         inputs = {m: torch.cat([functions[m](rows) for rows in x.split(_ROWS)]) for m, x in self.inputs.items()}
-        return replace(self, inputs=inputs)
+        return Batch(inputs, self.rows, self.labels, self.source)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
-        """On another device, floating-point inputs in another precision."""
+    def to(self: "Batch[Tensor]", device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch[Tensor]":
+        """Move the samples to another device, floating-point inputs to another precision."""
 
         def move(x: Tensor) -> Tensor:
             return x.to(device, dtype if x.is_floating_point() else None)

@@ -173,8 +173,8 @@ class TrainConfig(Config):
             likelihood and the bank stay in float32.
         channels_last: whether images lie in memory with their channels last, which can be faster on GPUs.
         compile: whether encoders are compiled by torch.compile.
-        parts: number of parts into which the samples are dealt, each with its share in every batch. One process may
-            take all parts, or n processes one each, and they learn the same. None is the number of processes.
+        shares: number of shares into which the samples are dealt, each with its part of every batch. One process may
+            take all shares, or n processes one each, and they learn the same. None is the number of processes.
         accelerator: "auto", "cpu" or "gpu".
         devices: training processes on this machine, one per GPU where there are GPUs.
         num_nodes: number of machines.
@@ -211,7 +211,7 @@ class TrainConfig(Config):
     precision: str = "32-true"
     channels_last: bool = False
     compile: bool = False
-    parts: int | None = None
+    shares: int | None = None
     accelerator: str = "auto"
     devices: int = 1
     num_nodes: int = 1
@@ -269,7 +269,7 @@ def _check(config: TrainConfig) -> None:
     claims.check(config.method, config.fusion, config.objective or claims.objectives[0])
     if claims.needs_features:
         raise InputError(f"method {config.method!r} is not trained end to end: {claims.needs_features}")
-    for name in (*_COUNTS, *(n for n in ("segments_per_epoch", "parts") if getattr(config, n) is not None)):
+    for name in (*_COUNTS, *(n for n in ("segments_per_epoch", "shares") if getattr(config, n) is not None)):
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}: expected a whole number, 1 or more")

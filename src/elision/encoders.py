@@ -45,7 +45,7 @@ class Unchanged(Frozen):
     """Leaves rows as they are."""
 
     def fit(self, rows: Tensor, seed: int) -> None:
-        """Learn nothing."""
+        """Do nothing: there is nothing to learn from the rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows."""

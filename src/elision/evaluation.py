@@ -1,8 +1,8 @@
 """How good predicted probabilities are."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
@@ -15,7 +15,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of n labelled samples.
+    """Say how good the probabilities of n labelled samples are.
 
     Args:
         accuracy: share whose most probable class is the label.
@@ -33,7 +33,7 @@ class Metrics:
 
 
 def evaluate(log_probabilities: np.ndarray, codes: np.ndarray) -> Metrics:
-    """All metrics.
+    """Return all metrics.
 
     Args:
         log_probabilities: shape (n, K).
@@ -70,13 +70,52 @@ def confusion(log_probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return confusion_matrix(codes, log_probabilities.argmax(1), labels=np.arange(n_classes))
 
 
+@dataclass(frozen=True)
+class Assessment:
+    """Say how good a model is on labelled samples as they are, for each pattern among them, and with less of them.
+
+    Args:
+        metrics: of all of them, as they are.
+        confusion: counts, rows the true class and columns the predicted one, shape (K, K).
+        classes: names of the class indices.
+        patterns: the modalities shown, "a + b" -> metrics of the samples that show just these.
+        removed: modality -> metrics of the samples that show another, without it.
+        data: where the samples come from.
+        samples: which of them these are.
+        average: how the segments of a recording were combined; "" of tables.
+    """
+
+    metrics: Metrics
+    confusion: Sequence[Sequence[int]]
+    classes: Sequence[str]
+    patterns: Mapping[str, Metrics]
+    removed: Mapping[str, Metrics]
+    data: str = ""
+    samples: str = "test part of the training data"
+    average: str = ""
+
+    @property
+    def rows(self) -> dict[str, Metrics]:
+        """Return it as the rows of a table; patterns have rows of their own where there are several."""
+        rows = {"as they are": self.metrics}
+        if len(self.patterns) > 1:
+            rows |= {f"that show {name}": metrics for name, metrics in self.patterns.items()}
+        return rows | {f"without {m}": metrics for m, metrics in self.removed.items()}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `dataclasses.asdict` gave and JSON kept."""
+        parts = {k: {name: Metrics(**m) for name, m in values[k].items()} for k in ("patterns", "removed")}
+        return cls(**{**values, "metrics": Metrics(**values["metrics"]), **parts})
+
+
 def assess_posteriors(
     log_probabilities: np.ndarray,
     codes: np.ndarray,
     classes: Sequence[str],
     observed: Mapping[str, np.ndarray],
     without: Callable[[str, np.ndarray], np.ndarray],
-) -> dict[str, Any]:
+) -> Assessment:
     """Judge labelled samples as they are, for each pattern of modalities among them, and with each one taken away.
 
     Args:
@@ -85,10 +124,6 @@ def assess_posteriors(
         classes: names of the class indices.
         observed: modality -> which samples show it, shape (n,).
         without: (modality, indices of the samples that show another) -> their log-probabilities without it.
-
-    Returns:
-        JSON: "metrics", "confusion" (counts, rows the true class), "classes", "patterns" and "removed" (by name,
-        metrics).
     """
     names = np.array(
         [
@@ -101,25 +136,14 @@ def assess_posteriors(
     for m in observed if len(observed) > 1 else ():
         rest = np.flatnonzero(np.logical_or.reduce([mask for other, mask in observed.items() if other != m]))
         if len(rest):
-            removed[m] = asdict(evaluate(without(m, rest), codes[rest]))
-    return {
-        "metrics": asdict(evaluate(log_probabilities, codes)),
-        "confusion": confusion(log_probabilities, codes).tolist(),
-        "classes": list(classes),
-        "patterns": {name: asdict(evaluate(log_probabilities[w], codes[w])) for name, w in patterns.items()},
-        "removed": removed,
-    }
-
-
-def assessment_rows(assessed: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    """Return what `assess_posteriors` says as the rows of a table: which samples -> their metrics.
-
-    Patterns have rows of their own where there are several.
-    """
-    rows = {"as they are": assessed["metrics"]}
-    if len(assessed["patterns"]) > 1:
-        rows |= {f"that show {name}": metrics for name, metrics in assessed["patterns"].items()}
-    return rows | {f"without {m}": metrics for m, metrics in assessed["removed"].items()}
+            removed[m] = evaluate(without(m, rest), codes[rest])
+    return Assessment(
+        metrics=evaluate(log_probabilities, codes),
+        confusion=confusion(log_probabilities, codes).tolist(),
+        classes=list(classes),
+        patterns={name: evaluate(log_probabilities[w], codes[w]) for name, w in patterns.items()},
+        removed=removed,
+    )
 
 
 AVERAGES = ("posteriors", "logs")

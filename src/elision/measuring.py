@@ -91,7 +91,7 @@ class Enumerated(Outlook):
 
 @dataclass(frozen=True)
 class Value:
-    """What a measurement is expected to bring, for each sample.
+    """Say what a measurement is expected to bring, for each sample.
 
     Args:
         nats: reduction of the label's entropy, I(z; x_m | x_S) >= 0; shape (n,).

@@ -1,14 +1,15 @@
-"""One training loop for every method: stages, mini-batches, early stopping on validation likelihood.
+"""The one training loop: steps, validations, the best parameters, patience; `Loop` is it, for every method and stage.
 
-Plain PyTorch on purpose. A fit of small features is a few hundred steps of one to three milliseconds; what
-Lightning's Trainer and Fabric add to that is measured in `benchmarks/training_loops.py` and written in
-`benchmarks/RESULTS.md`. A method's stage is all that a loop needs, so a Trainer can drive the same stages.
+Fits of small features (here) and trainings from recordings (`elision.deep.loop`) take their steps by it. What
+Lightning's Fabric and Trainer would add to a fit of small features is measured in `benchmarks/training_loops.py`.
 """
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ VALIDATIONS = 60
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a stage is optimised: Adam with L2 regularisation, under torch's `OneCycleLR`.
+    """Say how a stage is optimised: Adam with L2 regularisation, under torch's `OneCycleLR`.
 
     The rate rises over the first tenth of the steps and falls to nearly nothing over the others, both by a cosine;
     Adam's first momentum goes the other way (Smith and Topin 2018).
@@ -54,7 +55,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class History:
-    """What happened in a stage.
+    """Say what happened in a stage.
 
     Args:
         stage: its name.
@@ -102,54 +103,214 @@ def train(
         torch.manual_seed(seed)
         for index, stage in enumerate(method.stages(train)):
             before = follow[index] if follow else None
-            histories.append(_run(method, stage, train, validation, schedule, seed, before, progress))
+            loop = _FeatureLoop(method, stage, train, validation, schedule, seed, before, progress)
+            histories.append(loop.train())
     return histories
 
 
-def _run(method, stage, train, validation, schedule, seed, follow, progress) -> History:  # noqa: PLR0913
-    n_samples = len(stage.samples)
-    n_steps, batch_size = schedule.steps(n_samples)
-    n_steps = math.ceil(stage.share * n_steps)
-    if follow:
-        n_steps, batch_size = follow.n_steps, min(follow.batch_size or n_samples, n_samples)
-    last = follow.best_step if follow else n_steps
-    groups = parameter_groups(method, stage.parameters, schedule.learning_rate)
-    optimizer = torch.optim.Adam(groups, weight_decay=schedule.weight_decay, fused=True)
-    warm_up = max(0.1, 2 / max(n_steps, 3))  # OneCycleLR divides by zero if a phase has no step
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in groups], total_steps=max(n_steps, 3), pct_start=warm_up
-    )
-    keeper = _BestKeeper(method, stage, validation, schedule.patience)
-    if stage.bank:
-        method.eval()  # the remembered features start without dropout
-        stage.bank.refresh()
-    every = max(n_steps // VALIDATIONS, 1)
-    for step, batch in enumerate(_batches(stage.targets or train, stage.samples, batch_size, seed), start=1):
-        method.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = stage.loss(batch)
+@dataclass(frozen=True)
+class Progress:
+    """Say where a stage stands, in plain numbers.
+
+    Args:
+        step: optimiser steps taken.
+        best: lowest validation value so far.
+        best_step: the step that it was reached at; None before the first validation.
+        stale: validations since.
+        finished: no step is left to take.
+    """
+
+    step: int = 0
+    best: float = math.inf
+    best_step: int | None = None
+    stale: int = 0
+    finished: bool = False
+
+    def validated(self, value: float) -> Self:
+        """Return where it stands after a validation."""
+        if value < self.best:
+            return replace(self, best=value, best_step=self.step, stale=0)
+        return replace(self, stale=self.stale + 1)
+
+
+P = TypeVar("P", bound=Progress)
+
+
+class Loop(ABC, Generic[P]):
+    """Train one stage of a method by `run`: subclasses say where batches come from and where the best is kept.
+
+    Args:
+        method: trained in place.
+        stage: of the method.
+        optimizer: of the stage's parameters.
+        n_steps: optimiser steps at most.
+        every: steps between two validations; the last step is followed by one in any case.
+        patience: validations without improvement after which it stops; 0 is never.
+        progress: where it begins.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        stage: Stage,
+        optimizer: torch.optim.Optimizer,
+        n_steps: int,
+        every: int,
+        patience: int,
+        progress: P,
+    ) -> None:
+        self.method, self.stage, self.optimizer = method, stage, optimizer
+        self.n_steps, self.every, self.patience, self.progress = n_steps, every, patience, progress
+        self.stop = False
+
+    def run(self) -> None:
+        """Take steps until the last one, until patience runs out, or until a subclass sets ``stop``."""
+        if self.progress.finished:
+            return
+        for batches in self.steps():
+            self.set_rate(self.progress.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            for batch in batches:
+                self.method.train()
+                self.learn(batch)
+            self.take_step()
+            self.progress = replace(self.progress, step=self.progress.step + 1)
+            self.after_step()
+            if self._is_due():
+                self._validate()
+            if self.progress.finished or self.stop:
+                return
+
+    def settle(self, exact: bool = True) -> None:
+        """Make the method ready to predict with its present parameters; see `Stage.settle`."""
+        self.method.eval()
+        if self.stage.settle:
+            with torch.no_grad():
+                self.stage.settle(exact)
+
+    def refresh(self) -> None:
+        """Compute all remembered features again, without dropout."""
+        if self.stage.bank:
+            self.method.eval()
+            self.stage.bank.refresh()
+
+    @abstractmethod
+    def steps(self) -> Iterator[Iterable[Batch]]:
+        """Yield the batches of each optimiser step to come; their gradients are added up."""
+
+    @abstractmethod
+    def set_rate(self, step: int) -> None:
+        """Give the optimiser the rate of its step, counted from 0."""
+
+    @abstractmethod
+    def learn(self, batch: Batch) -> None:
+        """Add the gradient of a batch; raise `TrainingError` if its loss is no finite number."""
+
+    def take_step(self) -> None:
+        """Move the parameters."""
+        self.optimizer.step()
+
+    @abstractmethod
+    def after_step(self) -> None:
+        """Tell of a step, or write it down."""
+
+    @abstractmethod
+    def validate(self) -> float | None:
+        """Return the value that is to be low; None where nothing can tell."""
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Keep the parameters as they are: none before were better."""
+
+    def after_validation(self) -> None:
+        """Tell of a validation, or write it down."""
+
+    def _is_due(self) -> bool:
+        return self.progress.step % self.every == 0 or self.progress.step == self.n_steps
+
+    def _validate(self) -> None:
+        value = self.validate()
+        if value is not None:
+            self.progress = self.progress.validated(value)
+            if self.progress.best_step == self.progress.step:
+                self.keep()
+        over = self.progress.step >= self.n_steps or 0 < self.patience <= self.progress.stale
+        self.progress = replace(self.progress, finished=over)
+        self.after_validation()
+
+
+class _FeatureLoop(Loop[Progress]):
+    """Train a stage on features in memory; the best parameters are kept there too."""
+
+    def __init__(self, method, stage, train, validation, schedule, seed, follow, progress) -> None:  # noqa: PLR0913
+        n_samples = len(stage.samples)
+        planned, self.batch_size = schedule.steps(n_samples)
+        self.planned = math.ceil(stage.share * planned)
+        if follow:
+            self.planned, self.batch_size = follow.n_steps, min(follow.batch_size or n_samples, n_samples)
+        last = follow.best_step if follow else self.planned
+        groups = parameter_groups(method, stage.parameters, schedule.learning_rate)
+        optimizer = torch.optim.Adam(groups, weight_decay=schedule.weight_decay, fused=True)
+        every = max(self.planned // VALIDATIONS, 1)
+        super().__init__(method, stage, optimizer, last, every, schedule.patience, Progress())
+        warm_up = max(0.1, 2 / max(self.planned, 3))  # OneCycleLR divides by zero if a phase has no step
+        self.rate = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [group["lr"] for group in groups], total_steps=max(self.planned, 3), pct_start=warm_up
+        )
+        self.samples, self.validation, self.seed, self.report = stage.targets or train, validation, seed, progress
+        self.peak = schedule.learning_rate
+        self.values: list[tuple[int, float]] = []
+        self.state = None
+
+    def train(self) -> History:
+        """Take all steps, and put the best parameters back."""
+        self.refresh()
+        self.run()
+        if self.report:
+            self.report(self.stage.name, 1.0)
+        if self.state is not None:
+            self.method.load_state_dict(self.state)
+        self.settle()
+        everything = self.batch_size == len(self.stage.samples)
+        best = self.progress.best_step or self.progress.step
+        return History(self.stage.name, self.planned, None if everything else self.batch_size, self.values, best)
+
+    def steps(self) -> Iterator[Iterable[Batch]]:
+        return ([batch] for batch in _batches(self.samples, self.stage.samples, self.batch_size, self.seed))
+
+    def set_rate(self, step: int) -> None:
+        if step:
+            self.rate.step()
+
+    def learn(self, batch: Batch) -> None:
+        loss = self.stage.loss(batch)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss of stage {stage.name!r} became {loss.item()} at step {step}: "
-                f"lower the learning rate (now {schedule.learning_rate}), or look for extreme values in the data"
+                f"the loss of stage {self.stage.name!r} became {loss.item()} at step {self.progress.step + 1}: "
+                f"lower the learning rate (now {self.peak}), or look for extreme values in the data"
             )
         loss.backward()
-        optimizer.step()
-        rate.step()
-        if validation is not None and (step % every == 0 or step == n_steps) and keeper.look(step):
-            break
-        if step == last:
-            break
-        if progress and step % every == 0:
-            progress(stage.name, step / last)
-    if progress:
-        progress(stage.name, 1.0)
-    best = keeper.finish(step)
-    return History(stage.name, n_steps, None if batch_size == n_samples else batch_size, keeper.values, best)
+
+    def after_step(self) -> None:
+        if self.report and self._is_due():
+            self.report(self.stage.name, self.progress.step / self.n_steps)
+
+    def validate(self) -> float | None:
+        if self.validation is None:
+            return None
+        self.settle()
+        with torch.no_grad():
+            value = self.stage.validate(self.validation)
+        if value is not None:
+            self.values.append((self.progress.step, value))
+        return value
+
+    def keep(self) -> None:
+        self.state = copy.deepcopy(self.method.state_dict())
 
 
 def _batches(train: Batch, samples: Tensor, size: int, seed: int) -> Iterator[Batch]:
-    """Mini-batches without end; the order of each epoch is keyed on (seed, epoch)."""
+    """Yield mini-batches without end; the order of each epoch is keyed on (seed, epoch)."""
     if size == len(samples):
         everything = train.select(samples)
         while True:
@@ -161,40 +322,6 @@ def _batches(train: Batch, samples: Tensor, size: int, seed: int) -> Iterator[Ba
         for chosen in order.split(size):
             yield train.select(samples[chosen])
         epoch += 1
-
-
-class _BestKeeper:
-    """Remembers the parameters of the lowest validation value, and puts them back."""
-
-    def __init__(self, method: Method, stage: Stage, validation: Batch | None, patience: int) -> None:
-        self.method, self.stage, self.validation, self.patience = method, stage, validation, patience
-        self.values: list[tuple[int, float]] = []
-        self.best, self.best_step, self.state = math.inf, 0, None
-
-    @torch.no_grad()
-    def look(self, step: int) -> bool:
-        """Validate; True when patience has run out."""
-        self._settle()
-        value = self.stage.validate(self.validation)
-        if value is None:
-            return False
-        self.values.append((step, value))
-        if value < self.best:
-            self.best, self.best_step, self.state = value, step, copy.deepcopy(self.method.state_dict())
-        return sum(s > self.best_step for s, _ in self.values) >= self.patience
-
-    @torch.no_grad()
-    def finish(self, step: int) -> int:
-        """Settle with the best parameters; the steps that they took."""
-        if self.state is not None:
-            self.method.load_state_dict(self.state)
-        self._settle()
-        return self.best_step or step
-
-    def _settle(self) -> None:
-        self.method.eval()
-        if self.stage.settle:
-            self.stage.settle()
 
 
 def _devices(batch: Batch) -> list[torch.device]:

@@ -12,14 +12,14 @@ OWN = {m: EncoderConfig("own") for m in deep_work.MODALITIES}
 
 
 def config(objective: str, fusion: str, devices: int) -> TrainConfig:
-    """Nothing that is drawn in each process by itself; two parts, whoever takes them."""
+    """Nothing that is drawn in each process by itself; two shares, whoever takes them."""
     return replace(
         deep_work.CONFIG,
         encoders=OWN,
         objective=objective,
         fusion=fusion,
         devices=devices,
-        parts=2,
+        shares=2,
         precision="64-true",
         accelerator="cpu",
     )

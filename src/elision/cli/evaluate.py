@@ -1,6 +1,7 @@
 """`elision evaluate`."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
@@ -44,14 +45,15 @@ def evaluate(  # noqa: PLR0913
     from elision.runs.report import REPORT, write_run_page
     from elision.study.figures import confusion_of
 
-    values = judge(run, data, average=average, device=device, workers=workers)
+    judged = judge(run, data, average=average, device=device, workers=workers)
+    values = asdict(judged)
     out = out or run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
-    write_atomically(out / "confusion.png", confusion_of(values["confusion"], values["classes"]))
-    write_run_page(run, out / REPORT, values)
+    write_atomically(out / "confusion.png", confusion_of(judged.confusion, judged.classes))
+    write_run_page(run, out / REPORT, judged)
     screen = Screen(as_json, quiet)
-    screen.say(f"{values['samples']} of {values['data']}")
-    screen.show(assessment_table(values))
+    screen.say(f"{judged.samples} of {judged.data}")
+    screen.show(assessment_table(judged))
     screen.say(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")
     screen.give(values)

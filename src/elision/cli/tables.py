@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from elision.evaluation import Assessment
     from elision.study.folders import FailedRun
 
 _WIDE = 10_000
@@ -79,17 +80,15 @@ def _finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def assessment_table(values: Mapping[str, Any]) -> "Table":
+def assessment_table(judged: "Assessment") -> "Table":
     """Make a table of accuracy, NLL, ECE and Brier score of the samples as they are and with modalities missing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-
-    from elision.evaluation import assessment_rows
 
     table = Table(box=SIMPLE_HEAD)
     table.add_column("samples", no_wrap=True)
     for heading in ("n", "accuracy", "NLL", "ECE", "Brier"):
         table.add_column(heading, justify="right")
-    for name, m in assessment_rows(values).items():
-        table.add_row(name, str(m["n"]), f"{m['accuracy']:.1%}", *(f"{m[k]:.3f}" for k in ("nll", "ece", "brier")))
+    for name, m in judged.rows.items():
+        table.add_row(name, str(m.n), f"{m.accuracy:.1%}", *(f"{x:.3f}" for x in (m.nll, m.ece, m.brier)))
     return table

@@ -166,7 +166,7 @@ def _reporting(watch: Watcher) -> Callable[[Any], None]:
 def _tell(screen: Screen, result: Any) -> None:
     from elision.runs.report import REPORT
 
-    screen.show(assessment_table(result.values["test"]))
+    screen.show(assessment_table(result.test))
     screen.say(f"Model: {result.folder / 'model'}")
     screen.give({"folder": str(result.folder)} | result.values)
     screen.say(f"Report: {result.folder / REPORT}")

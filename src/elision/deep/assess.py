@@ -1,7 +1,7 @@
 """How good a trained model is: segments to samples, per pattern of observed modalities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.rows import Reading
 from elision.errors import InputError
-from elision.evaluation import assess_posteriors, average_segments
+from elision.evaluation import Assessment, assess_posteriors, average_segments
 from elision.methods import Method
 
 
@@ -40,7 +40,7 @@ def sample_posteriors(
     n_classes: int,
     average: str = "posteriors",
 ) -> np.ndarray:
-    """log-posteriors of whole samples, shape (n, K): those of their segments, averaged.
+    """Return log-posteriors of whole samples, shape (n, K): those of their segments, averaged.
 
     Where several processes train together each takes its share, and every one gets the whole.
     """
@@ -66,8 +66,8 @@ def assess(
     reading: Reading,
     average: str = "posteriors",
     classes: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Metrics of labelled samples as they are, for each pattern among them, and with each modality taken away.
+) -> Assessment:
+    """Judge labelled samples as they are, for each pattern among them, and with each modality taken away.
 
     Args:
         method: settled, in evaluation mode.
@@ -77,9 +77,6 @@ def assess(
         reading: how rows are read.
         average: see `elision.evaluation.average_segments`.
         classes: the method's; None are the store's.
-
-    Returns:
-        JSON: "metrics", "confusion" (counts, rows the true class), "patterns" and "removed" (by name, metrics).
     """
     known: list[str] = store.classes.tolist() if classes is None else list(classes)
     codes = class_codes(store, samples, known)
@@ -90,11 +87,11 @@ def assess(
         return sample_posteriors(method, store, samples[rest], others, reading, len(known), average)
 
     shown = {m: mask[samples] for m, mask in observed.items()}
-    return assess_posteriors(logs, codes, known, shown, without) | {"average": average}
+    return replace(assess_posteriors(logs, codes, known, shown, without), average=average)
 
 
 def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Index of each labelled sample's class among ``classes``, shape (n,)."""
+    """Return the index of each labelled sample's class among ``classes``, shape (n,)."""
     unseen = sorted(set(store.labels[samples]) - set(classes))
     if unseen:
         raise InputError(

@@ -71,13 +71,13 @@ def encoder(name: str, config: EncoderConfig, modality: Modality, n_features: in
     return Own(copy.deepcopy(modules[name]))
 
 
-def fit_preparations(encoders: Modules, parts: StorePartition, seed: int) -> None:
+def fit_preparations(encoders: Modules, partition: StorePartition, seed: int) -> None:
     """Let encoders see up to 512 training segments of their modality; the same on every process."""
     for m, net in encoders.items():
-        segments = parts.segments(parts.train)
+        segments = partition.segments(partition.train)
         shown = np.flatnonzero(np.repeat(segments.observed[m], len(segments.windows)))
         chosen = np.sort(np.random.default_rng([seed, 4]).permutation(shown)[:_FIT_ROWS])
-        net.fit(_rows(parts, m, chosen))
+        net.fit(_rows(partition, m, chosen))
 
 
 def tune(encoders: Modules, config: TrainConfig) -> None:
@@ -90,6 +90,6 @@ def tune(encoders: Modules, config: TrainConfig) -> None:
             net.compile()
 
 
-def _rows(parts: StorePartition, modality: str, positions: np.ndarray) -> Tensor:
-    alone = replace(parts, observed={modality: parts.observed[modality]})
-    return alone.segments(parts.train).batch(positions).inputs[modality]
+def _rows(partition: StorePartition, modality: str, positions: np.ndarray) -> Tensor:
+    alone = replace(partition, observed={modality: partition.observed[modality]})
+    return alone.segments(partition.train).batch(positions).inputs[modality]

@@ -1,19 +1,19 @@
 """A trained run judged again: on its own test part, or on other data that was prepared alike."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from elision.data.store import Store
 from elision.deep.assess import assess
 from elision.deep.build import Modules
-from elision.deep.folder import DATA
 from elision.deep.model import load_model
 from elision.deep.partition import StorePartition
 from elision.deep.rows import Reading
 from elision.errors import InputError
+from elision.evaluation import Assessment
+from elision.run_folder import RunFolder
 
 
 def evaluate_run(
@@ -23,7 +23,7 @@ def evaluate_run(
     device: str = "cpu",
     workers: int = 0,
     modules: Modules | None = None,
-) -> dict[str, Any]:
+) -> Assessment:
     """Judge a run's model; see `elision.deep.assess.assess`.
 
     Args:
@@ -39,24 +39,19 @@ def evaluate_run(
         InputError: store and model do not go together, or there is no labelled sample.
     """
     model = load_model(run, device, modules)
-    described = _described(Path(run))
-    if data is None and described is None:
+    described = RunFolder(Path(run)).data
+    if data is None and not described:
         raise InputError(f"{run} is no run that knows its data: say which store to evaluate on")
     store = Store(data or described["address"])
     model.check(store.info)
     if described and described["fingerprint"] == store.fingerprint():
-        parts = StorePartition.of_store(store, model.config)
-        samples, observed, what = parts.test, parts.observed, "test part of the training data"
+        partition = StorePartition.of_store(store, model.config)
+        samples, observed, what = partition.test, partition.observed, "test part of the training data"
     else:
         samples, observed, what = np.flatnonzero(store.codes >= 0), store.observed, "all labelled samples"
     if not len(samples):
         raise InputError(f"{store.address} has no labelled sample to evaluate on")
     shown = {m: observed[m] for m in model.modalities}
     reading = Reading(model.device, workers)
-    values = assess(model.method, store, samples, shown, reading, average, model.classes)
-    return {"data": str(store.address), "samples": what, **values}
-
-
-def _described(run: Path) -> dict[str, str] | None:
-    path = run / DATA
-    return json.loads(path.read_text()) if path.exists() else None
+    judged = assess(model.method, store, samples, shown, reading, average, model.classes)
+    return replace(judged, data=str(store.address), samples=what)

@@ -1,28 +1,23 @@
 """What a training is given, where it stands, and what it tells while it runs."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from elision.checkpoints import Checkpoint
 from elision.config import TrainConfig
 from elision.deep.build import Modules
-from elision.deep.checkpoints import Checkpoint
-from elision.deep.folder import RunFolder
 from elision.deep.partition import StorePartition
+from elision.run_folder import RunFolder
+from elision.training import Progress
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training stands; plain numbers, saved with every checkpoint.
+class DeepProgress(Progress):
+    """Say where a training from recordings stands; saved with every checkpoint.
 
     Args:
         epoch: epochs that are over, their validation included.
         batch: batches of the present epoch that are over.
-        step: optimiser steps taken.
-        best: lowest validation NLL so far, in nats.
-        best_step: the step that it was reached at; None before the first validation.
-        stale: validations since.
-        finished: no step is left to take.
         loss: sum of the losses since the last line of the log.
         losses: how many.
         seconds: spent training, over all sessions.
@@ -30,11 +25,6 @@ class Progress:
 
     epoch: int = 0
     batch: int = 0
-    step: int = 0
-    best: float = math.inf
-    best_step: int | None = None
-    stale: int = 0
-    finished: bool = False
     loss: float = 0.0
     losses: int = 0
     seconds: float = 0.0
@@ -42,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What a training tells while it runs.
+    """Tell how a training goes while it runs.
 
     Args:
         epoch: epochs over.
@@ -61,11 +51,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Job:
-    """What a training is given.
+    """Hold what a training is given.
 
     Args:
         config: resolved.
-        parts: the samples.
+        partition: the samples, split, and what each shows.
         folder: of the run.
         modules: the user's own encoders.
         checkpoint: to go on from; None starts anew.
@@ -73,7 +63,7 @@ class Job:
     """
 
     config: TrainConfig
-    parts: StorePartition
+    partition: StorePartition
     folder: RunFolder
     modules: Modules
     checkpoint: Checkpoint | None

@@ -32,9 +32,9 @@ class StorePartition(Partition):
             InputError: it cannot be split so, or no classifier of all its classes and modalities can be trained.
         """
         removal = Removal(config.missing, config.rate, config.mechanism)
-        parts = Partition.of(store, config.seed, config.by_group, removal)
-        parts.check()
-        return cls(**{f.name: getattr(parts, f.name) for f in fields(Partition)}, store=store)
+        partition = Partition.of(store, config.seed, config.by_group, removal)
+        partition.check()
+        return cls(**{f.name: getattr(partition, f.name) for f in fields(Partition)}, store=store)
 
     @property
     def log_prior(self) -> Tensor:

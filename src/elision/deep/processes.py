@@ -131,7 +131,7 @@ def count() -> int:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it holds in any process; every process must ask."""
+    """Return whether a flag is set in any process; every process must ask."""
     return across().total(int(flag)) > 0
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from elision.bank import Rows
 from elision.batch import Batch
 from elision.data.segments import Segments
 
@@ -30,8 +31,8 @@ class Reading:
     piece: int = PIECE
 
 
-class LazyRows:
-    """Rows of one modality as `Batch.inputs` holds them, (n_m, ...), read piece by piece.
+class LazyRows(Rows):
+    """Hold a training set's rows of one modality, (n_m, ...), in the store: they are read piece by piece.
 
     Args:
         segments: that show the modality and no other.
@@ -46,12 +47,12 @@ class LazyRows:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: Tensor | slice) -> "LazyRows":
+    def __getitem__(self, index: Tensor | slice, /) -> "LazyRows":
         """Return some of the rows, still unread."""
         where = index if isinstance(index, slice) else index.cpu().numpy()
         return LazyRows(self.segments, self.modality, self.positions[where], self.reading)
 
-    def split(self, size: int) -> Iterator[Tensor]:
+    def split(self, size: int, /) -> Iterator[Tensor]:
         """Yield the rows, read in order, at most ``size`` at a time and at most as many as the reading allows."""
         pieces = np.split(
             self.positions, range(min(size, self.reading.piece), len(self), min(size, self.reading.piece))
@@ -76,7 +77,7 @@ class _Pieces(torch.utils.data.Dataset[Tensor]):
         return self.segments.batch(self.pieces[index]).inputs[self.modality]
 
 
-def lazy_batch(segments: Segments, reading: Reading) -> Batch:
+def lazy_batch(segments: Segments, reading: Reading) -> Batch[LazyRows]:
     """Return all segments as one batch whose inputs are `LazyRows`: what methods see of a training set."""
     width = len(segments.windows)
     shown = {m: np.flatnonzero(np.repeat(mask, width)) for m, mask in segments.observed.items()}

@@ -12,22 +12,22 @@ class BatchOrder:
     """Which segments make each batch of each epoch.
 
     Segments of every stratum (a pattern of modalities, labelled or not) are spread evenly over an epoch, so that each
-    batch has its share of each to within one. Where that leaves a batch without a complete segment though there are
-    some, one is added to it.
+    batch has as many of each as its size says, to within one. Where that leaves a batch without a complete segment
+    though there are some, one is added to it.
 
     Args:
         strata: stratum of each segment at hand; 0 is that of complete, labelled ones; -1 is never drawn. Shape (n,).
-        parts: the segments of one part are dealt among the batches by themselves; shape (n,), 0 to n_parts - 1.
-        n_parts: how many.
-        batch_size: segments per batch over all parts.
-        total: segments that can be drawn, over all parts.
-        per_epoch: segments in an epoch over all parts; None is all.
+        shares: the segments of one share are dealt among the batches by themselves; shape (n,), 0 to n_shares - 1.
+        n_shares: how many.
+        batch_size: segments per batch over all shares.
+        total: segments that can be drawn, over all shares.
+        per_epoch: segments in an epoch over all shares; None is all.
         seed: of every draw.
     """
 
     strata: np.ndarray
-    parts: np.ndarray
-    n_parts: int
+    shares: np.ndarray
+    n_shares: int
     batch_size: int
     total: int
     per_epoch: int | None
@@ -35,22 +35,22 @@ class BatchOrder:
 
     @property
     def n_batches(self) -> int:
-        """In an epoch."""
+        """Return how many batches an epoch has."""
         return max(-(-min(self.per_epoch or self.total, self.total) // self.batch_size), 1)
 
-    def epoch(self, epoch: int, parts: Sequence[int]) -> list[np.ndarray]:
-        """The batches of an epoch: of each the segments of the given parts."""
-        dealt = [self._deal(epoch, part) for part in parts]
+    def epoch(self, epoch: int, shares: Sequence[int]) -> list[np.ndarray]:
+        """Return the batches of an epoch: of each the segments of the given shares."""
+        dealt = [self._deal(epoch, share) for share in shares]
         return [np.concatenate(batch) for batch in zip(*dealt, strict=True)]
 
-    def _deal(self, epoch: int, part: int) -> list[np.ndarray]:
-        rng = np.random.default_rng([self.seed, 3, epoch, part])
-        share = min(self.per_epoch or self.total, self.total) / max(self.total, 1)
+    def _deal(self, epoch: int, share: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, 3, epoch, share])
+        kept_of_all = min(self.per_epoch or self.total, self.total) / max(self.total, 1)
         places, segments = [], []
-        strata = np.where(self.parts == part, self.strata, -1)
+        strata = np.where(self.shares == share, self.strata, -1)
         for stratum in np.unique(strata[strata >= 0]):
             members = rng.permutation(np.flatnonzero(strata == stratum))
-            kept = members[: math.floor(share * len(members) + rng.random())]
+            kept = members[: math.floor(kept_of_all * len(members) + rng.random())]
             places.append((np.arange(len(kept)) + rng.random()) / max(len(kept), 1))
             segments.append(kept)
         order = (
@@ -69,7 +69,7 @@ class BatchOrder:
 
 
 def strata(observed: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """Stratum of each segment: patterns (n, M) by what they lack, those without a label apart; 0 is complete, labelled.
+    """Return the stratum of each segment, a number for its pattern (n, M) and whether it has a label; 0 lacks nothing.
 
     Example:
         >>> strata(np.array([[True, True], [True, False]]), np.array([True, False]))
@@ -79,8 +79,8 @@ def strata(observed: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return bits @ (1 << np.arange(bits.shape[1]))
 
 
-def deal(strata: np.ndarray, n_parts: int) -> np.ndarray:
-    """A part for each sample, each part with its share of each stratum; shape (n,), 0 to n_parts - 1."""
-    parts = np.empty(len(strata), dtype=np.int64)
-    parts[np.argsort(strata, kind="stable")] = np.arange(len(strata)) % n_parts
-    return parts
+def deal(strata: np.ndarray, n_shares: int) -> np.ndarray:
+    """Deal samples into shares, each with its part of every stratum; shape (n,), 0 to n_shares - 1."""
+    shares = np.empty(len(strata), dtype=np.int64)
+    shares[np.argsort(strata, kind="stable")] = np.arange(len(strata)) % n_shares
+    return shares

@@ -1,52 +1,31 @@
 """`train`: from a store to a saved model, and on from wherever it stopped."""
 
-import json
 import logging
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy, Strategy
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from elision.config import TrainConfig
 from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.assess import assess
 from elision.deep.build import Modules
-from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.deep.job import Job, Report
+from elision.deep.loop import DeepLoop
 from elision.deep.model import save_model
-from elision.deep.module import DeepModule
 from elision.deep.partition import StorePartition
 from elision.errors import InputError, TrainingError
-from elision.files import write_atomically
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training came to.
-
-    Args:
-        folder: of the run.
-        finished: False where it was asked to stop before its end; `train` with ``resume`` goes on.
-        step: optimiser steps taken.
-        values: what result.json holds; empty unless finished.
-        damaged: checkpoints that were passed over because they are not what was written.
-    """
-
-    folder: Path
-    finished: bool
-    step: int
-    values: dict[str, Any]
-    damaged: tuple[str, ...] = ()
+from elision.run_folder import CONFIG, MODEL, RunFolder, RunResult
 
 
 def train(
@@ -56,7 +35,7 @@ def train(
     resume: bool = False,
     report: Callable[[Report], None] = lambda _: None,
     modules: Modules | None = None,
-) -> Result:
+) -> RunResult:
     """Train a method on a store; on several processes if the config says so, or torchrun started several.
 
     Writes config.json, data.json, log.csv, checkpoints/, and at the end model/ and result.json into ``out``. SIGTERM
@@ -77,56 +56,46 @@ def train(
     folder, first = RunFolder(Path(out)), processes.rank() == 0
     with ExitStack() as stack:
         if first:
-            _check_folder(folder, resume)
+            folder.check(resume)
         saved = TrainConfig.read(folder.path / CONFIG) if resume else None
         store = Store(data or _address(folder, resume))
         config = (config or saved or TrainConfig()).resolve({m: v.kind for m, v in store.info.modalities.items()})
         _check_machine(config)
-        parts = StorePartition.of_store(store, config)  # before anything is written
+        partition = StorePartition.of_store(store, config)  # before anything is written
         if first:
             stack.enter_context(folder.locked())
         checkpoint = None
         if saved:
-            _check_same(folder, saved, config, store)
+            folder.check_same(saved, config, str(store.address), store.fingerprint())
             checkpoint = folder.checkpoints.latest()
             if first:
                 folder.checkpoints.set_aside()
         if first:
-            _write(folder.path / DATA, {"address": str(store.address), "fingerprint": store.fingerprint()})
-            config.write(folder.path / CONFIG)  # last: with it the run has begun
+            folder.begin(config, str(store.address), store.fingerprint())
             folder.cut_log(checkpoint.step if checkpoint else 0)
-        module = DeepModule(Job(config, parts, folder, modules or {}, checkpoint, report))
-        _fit(module)
-        values = _finish(module) if module.progress.finished else {}
+        loop = _fit(Job(config, partition, folder, modules or {}, checkpoint, report))
+        values = _finish(loop) if loop.progress.finished else {}
     damaged = tuple(folder.checkpoints.damaged)
-    return Result(folder.path, module.progress.finished, module.progress.step, values, damaged)
+    return RunResult(folder.path, values, loop.progress.finished, loop.progress.step, damaged)
 
 
-def _fit(module: DeepModule) -> None:
-    config, job = module.config, module.job
-    done = job.checkpoint is not None and job.checkpoint.values["progress"]["finished"]
-    with _quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), _stopping(module):
-        trainer = Trainer(
+def _fit(job: Job) -> DeepLoop:
+    config = job.config
+    with _quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        loggers = _loggers(config, job.folder)
+        fabric = Fabric(
             accelerator=_accelerator(config),
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=_strategy(config),
             precision="16-mixed" if config.precision == "16-mixed" else "32-true",
-            max_epochs=0 if done else -1,
-            accumulate_grad_batches=config.accumulate,
-            gradient_clip_val=config.clip or None,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            logger=_loggers(config, job.folder),
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=job.folder.path,
+            loggers=loggers,
         )
+        fabric.launch()
         try:
-            trainer.fit(module)
+            loop = DeepLoop(job, fabric)
+            with _stopping(loop):
+                loop.train()
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
@@ -134,55 +103,43 @@ def _fit(module: DeepModule) -> None:
                 f"out of memory: lower batch_size (now {config.batch_size}) and raise accumulate (now "
                 f"{config.accumulate}), or use precision bf16-mixed, a smaller encoder, or frames prepared smaller"
             ) from error
+        for logger in loggers:
+            logger.finalize("success")
+    return loop
 
 
-def _finish(module: DeepModule) -> dict[str, Any]:
+def _finish(loop: DeepLoop) -> dict[str, Any]:
     """The best weights, their banks computed once more, the test, and the model's folder; on every process."""
-    job, method, device = module.job, module.method, module.reading.device
-    best = job.folder.checkpoints.best(module.progress.best_step)
+    job, method, device = loop.job, loop.method, loop.reading.device
+    best = job.folder.checkpoints.best(loop.progress.best_step)
     if best is None:
         raise InputError(f"{job.folder.path} lost the weights of its best step: train again")
     with _quiet():
         method.load_state_dict({name: x.to(device) for name, x in best.items()})
         method.to(device)
-        module.settle(exact=True)
-        parts = job.parts
-        assessed = assess(method, parts.store, parts.test, parts.observed, module.reading)
+        loop.settle(exact=True)
+        partition = job.partition
+        assessed = assess(method, partition.store, partition.test, partition.observed, loop.reading)
     values = {
-        "test": assessed,
-        "validation": {"nll": module.progress.best},
-        "best_step": module.progress.best_step,
-        "step": module.progress.step,
-        "epochs": module.progress.epoch,
-        "seconds": module.progress.seconds,
-        "samples": parts.counts(),
-        "config": asdict(module.config),
+        "test": asdict(assessed),
+        "validation": {"nll": loop.progress.best},
+        "best_step": loop.progress.best_step,
+        "step": loop.progress.step,
+        "epochs": loop.progress.epoch,
+        "seconds": loop.progress.seconds,
+        "samples": partition.counts(),
+        "config": asdict(loop.config),
     }
     if processes.rank() == 0:
-        save_model(method, module.config, parts.store.info, job.folder.path / MODEL)
-        _write(job.folder.path / RESULT, values)
+        save_model(method, loop.config, partition.store.info, job.folder.path / MODEL)
+        job.folder.finish(values)
     return values
-
-
-def _check_folder(folder: RunFolder, resume: bool) -> None:
-    if resume and not folder.is_started:
-        raise InputError(f"{folder.path} holds no run to resume: expected the folder of a training that was begun")
-    if not resume and folder.is_started:
-        raise InputError(f"{folder.path} holds a run already: resume it, or choose another folder")
 
 
 def _address(folder: RunFolder, resume: bool) -> str:
     if not resume:
         raise InputError("no data is given: expected the folder of a store")
-    return json.loads((folder.path / DATA).read_text())["address"]
-
-
-def _check_same(folder: RunFolder, saved: TrainConfig, config: TrainConfig, store: Store) -> None:
-    differences = config.differences(saved)
-    if differences:
-        raise InputError(f"{folder.path} was begun with another config: " + "; ".join(differences))
-    if json.loads((folder.path / DATA).read_text())["fingerprint"] != store.fingerprint():
-        raise InputError(f"{folder.path} was begun on other data: {store.address} is not what it was")
+    return folder.data["address"]
 
 
 def _accelerator(config: TrainConfig) -> str:
@@ -200,8 +157,8 @@ def _check_machine(config: TrainConfig) -> None:
     if config.precision == "16-mixed" and _accelerator(config) == "cpu":
         raise InputError("precision 16-mixed needs a GPU: on a CPU use bf16-mixed or 32-true")
     n_processes = config.devices * config.num_nodes
-    if config.parts is not None and config.parts % n_processes:
-        raise InputError(f"parts is {config.parts}: expected a multiple of the {n_processes} processes")
+    if config.shares is not None and config.shares % n_processes:
+        raise InputError(f"shares is {config.shares}: expected a multiple of the {n_processes} processes")
 
 
 def _strategy(config: TrainConfig) -> Strategy | str:
@@ -211,13 +168,13 @@ def _strategy(config: TrainConfig) -> Strategy | str:
     return DDPStrategy(process_group_backend=backend)
 
 
-def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
+def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger]:
     path = folder.path.resolve()
     made = {
         "mlflow": lambda: MLFlowLogger(path.name, tracking_uri=f"sqlite:///{path / 'mlflow.db'}"),
         "tensorboard": lambda: TensorBoardLogger(path, name="tensorboard", version=""),
     }
-    found = []
+    found: list[Logger] = []
     for name in config.loggers:
         try:
             found.append(made[name]())
@@ -226,15 +183,15 @@ def _loggers(config: TrainConfig, folder: RunFolder) -> list[Logger] | bool:
             raise InputError(
                 f"logger {name!r} cannot be used: {error}; install elision[mlflow] or tensorboard"
             ) from error
-    return found or False
+    return found
 
 
 @contextmanager
-def _stopping(module: DeepModule) -> Iterator[None]:
+def _stopping(loop: DeepLoop) -> Iterator[None]:
     """SIGTERM and Ctrl-C ask for an end after the present step; a second Ctrl-C is the usual one."""
 
     def ask(number: int, frame: object) -> None:
-        module.stop_requested = True
+        loop.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if threading.current_thread() is not threading.main_thread():
@@ -242,8 +199,9 @@ def _stopping(module: DeepModule) -> Iterator[None]:
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
-    module.when_started = lambda: [signal.signal(number, ask) for number in numbers]  # after Lightning set its own
     try:
+        for number in numbers:
+            signal.signal(number, ask)
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
@@ -252,7 +210,7 @@ def _stopping(module: DeepModule) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's advice is for people who wrote the loop themselves."""
+    """Silence Lightning's advice, which is for people who wrote the loop themselves."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -269,7 +227,3 @@ def _quiet() -> Iterator[None]:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(values, indent=1) + "\n")

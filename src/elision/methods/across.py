@@ -35,30 +35,30 @@ class Across(ABC):
 
     @abstractmethod
     def tie(self, loss: Tensor, marginals: Packed) -> Tensor:
-        """The loss as it is, made to depend on what came from other processes even where it does not."""
+        """Return the loss as it is, made to depend on what came from other processes even where it does not."""
 
 
 class Alone(Across):
     """One process: nothing to reach for."""
 
     def total(self, n: int) -> int:
-        """n."""
+        """Return n: there is no other process."""
         return n
 
     def mean(self, values: Tensor) -> Tensor:
-        """Over the first axis."""
+        """Return the mean over the first axis."""
         return mean(values)
 
     def marginals(self, fusion: Fusion, bank: Packed) -> Packed:
-        """Those of the bank."""
+        """Return the marginals of the bank."""
         return fusion.marginals(bank)
 
     def gather(self, features: Batch) -> Batch:
-        """The same batch."""
+        """Return the same batch."""
         return features
 
     def tie(self, loss: Tensor, marginals: Packed) -> Tensor:
-        """The loss."""
+        """Return the loss as it is."""
         return loss
 
 

@@ -149,7 +149,7 @@ class AE1(Method):
 
 
 class AE2(Method):
-    """As `AE1`, then the autoencoder goes on, its own imputations among the targets (self-training).
+    """Train as `AE1` does, then let the autoencoder go on with its own imputations among the targets (self-training).
 
     The ``rounds`` share the steps of one stage; each imputes anew first. As every stage, each keeps its best parameters
     by the validation samples, here the error of imputing complete ones: where self-training makes that worse from its
@@ -196,6 +196,6 @@ def _complete_samples(name: str, train: Batch) -> Tensor:
 
 
 def _random_patterns(n: int, n_modalities: int, device: torch.device) -> Tensor:
-    """For each sample a random non-empty proper subset of the modalities; shape (n, M), bool."""
+    """Draw for each sample a non-empty proper subset of the modalities; shape (n, M), bool."""
     codes = torch.randint(1, 2**n_modalities - 1, (n, 1), device=device)
     return (codes >> torch.arange(n_modalities, device=device) & 1).bool()

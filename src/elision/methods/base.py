@@ -20,7 +20,7 @@ ADDITIVE = "use addition or concatenation"
 
 @dataclass(frozen=True)
 class Claims:
-    """What a method says of itself: choices, tests and reports are made from it.
+    """Hold what a method says of itself: choices, tests and reports are made from it.
 
     Args:
         summary: what it does, in two lines, for a reader of a report.
@@ -52,7 +52,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class Ingredients:
-    """What every method is built from.
+    """Hold what every method is built from.
 
     Args:
         encoders: modality -> the module that gives its features, (n_m, ...) to (n_m, k).
@@ -75,7 +75,7 @@ class Ingredients:
 
 @dataclass(frozen=True)
 class Stage:
-    """One optimisation: most methods have one, an autoencoder that imputes first has two.
+    """Describe one optimisation: most methods have one, an autoencoder that imputes first has two.
 
     Args:
         name: for progress and errors.

@@ -85,7 +85,7 @@ class HGR(Method):
         yield Stage("correlation", parameters, everything, loss, self.validate, settle=settle)
 
     def log_posterior(self, batch: Batch) -> Tensor:
-        """By the rule chosen."""
+        """Return log-posteriors by the rule chosen; shape (n, K)."""
         if not self.by_correlation:
             return self.model.log_posterior(batch)
         embedding = self.label_features - self.model.log_prior.exp() @ self.label_features

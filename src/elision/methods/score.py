@@ -1,9 +1,11 @@
 """What the likelihood methods share: encoders, a fusion, the label prior, and the banks' marginals once trained."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from elision.bank import Packed
+from elision.bank import Packed, Rows
 from elision.batch import Batch
 from elision.likelihood import log_posterior
 from elision.measuring import Outlook
@@ -52,8 +54,8 @@ class ScoreModel(nn.Module):
             m: f(inputs[m]) if len(inputs[m]) else none for m, f in zip(self.modalities, self.encoders, strict=True)
         }
 
-    def encode_all(self, inputs: Packed) -> dict[str, Tensor]:
-        """As `encode`, up to a thousand rows at a time."""
+    def encode_all(self, inputs: Mapping[str, Rows]) -> dict[str, Tensor]:
+        """Return features of a training set's rows, up to a thousand at a time; in memory or not."""
         none = self.log_prior.new_zeros(0, self.fusion.n_features)
         return {
             m: torch.cat([none, *(f(rows) for rows in inputs[m].split(_ENCODE_ROWS) if len(rows))])

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from elision.config import TableConfig, TrainConfig
     from elision.deep.model import DeepModel
     from elision.estimator import MultimodalClassifier
+    from elision.evaluation import Assessment
+    from elision.run_folder import RunResult
 
 TABLE_ENDINGS = (".csv", ".parquet")
 """How the name of a table ends."""
@@ -30,7 +32,7 @@ def train(
     config: "TableConfig | TrainConfig | None" = None,
     resume: bool = False,
     **options: Any,
-) -> Any:
+) -> "RunResult":
     """Train a method on a table or on a store of recordings, into the folder of a run, and write its report.html.
 
     Args:
@@ -40,39 +42,34 @@ def train(
         resume: go on with what was begun in ``out``.
         **options: further ones for recordings, see `elision.deep.train.train`.
 
-    Returns:
-        A `TableResult` (`elision.runs.table`), or for recordings a `Result` (`elision.deep.train`).
-
     Raises:
         InputError: data, config and folder do not go together.
         TrainingError: the loss is no longer a number.
     """
     from elision.config import TableConfig
-    from elision.deep.folder import DATA
+    from elision.run_folder import RunFolder
 
-    if resume and data is None and (Path(out) / DATA).is_file():
-        import json
-
-        data = json.loads((Path(out) / DATA).read_text(encoding="utf-8"))["address"]
+    if resume and data is None:
+        data = RunFolder(Path(out)).data.get("address")
     if data is not None and is_table(data):
-        from elision.runs.report import REPORT, write_run_page
         from elision.runs.table import train_table
 
         if config is not None and not isinstance(config, TableConfig):
             raise InputError(f"{data} is a table: expected a TableConfig, got a {type(config).__name__}")
-        result = train_table(str(data), Path(out), config, resume)
-        write_run_page(result.folder, result.folder / REPORT, result.values["test"])
-        return result
-    if isinstance(config, TableConfig):
-        raise InputError(f"{data} is no table (.csv, .parquet): expected a TrainConfig, got a TableConfig")
-    from elision.deep import processes
-    from elision.deep.train import train as train_recordings
-    from elision.runs.report import REPORT, write_run_page
+        result, first = train_table(str(data), Path(out), config, resume), True
+    else:
+        from elision.deep import processes
+        from elision.deep.train import train as train_recordings
 
-    done = train_recordings(data, out, config, resume, **options)
-    if done.finished and processes.rank() == 0:
-        write_run_page(done.folder, done.folder / REPORT, done.values["test"])
-    return done
+        if isinstance(config, TableConfig):
+            raise InputError(f"{data} is no table (.csv, .parquet): expected a TrainConfig, got a TableConfig")
+        result = train_recordings(data, out, config, resume, **options)
+        first = processes.rank() == 0
+    if result.test and first:
+        from elision.runs.report import REPORT, write_run_page
+
+        write_run_page(result.folder, result.folder / REPORT, result.test)
+    return result
 
 
 def load(
@@ -98,16 +95,13 @@ def load(
     return load_model(folder, device, modules)
 
 
-def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) -> dict[str, Any]:
+def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) -> "Assessment":
     """Judge a trained run on the test part of its own data, or on all labelled samples of other data.
 
     Args:
         run: folder of a run, or with ``data`` of a model.
         data: a table for a run of a table, a store for one of recordings; None is the run's own.
         **options: of recordings, see `elision.deep.evaluate.evaluate_run`; a table has no use for them.
-
-    Returns:
-        JSON: "data", "samples", and what `elision.evaluation.assess_posteriors` says.
     """
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import evaluate_table

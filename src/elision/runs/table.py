@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +17,18 @@ from elision.data.dataset import Dataset
 from elision.data.manifest import read_new_rows
 from elision.data.partition import Partition, Removal
 from elision.data.sources import load
-from elision.deep.folder import CONFIG, DATA, MODEL, RESULT, RunFolder
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
-from elision.evaluation import assess_posteriors
-from elision.files import write_atomically
+from elision.evaluation import Assessment, assess_posteriors
 from elision.models import model_folder
 from elision.prediction import Prediction
 from elision.registries import DATASETS
+from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
 
 _ROWS = 4096
 
 
-@dataclass(frozen=True)
-class TableResult:
-    """A finished training on a table.
-
-    Args:
-        folder: of the run.
-        values: what result.json holds.
-    """
-
-    folder: Path
-    values: dict[str, Any]
-
-
-def train_table(address: str, out: Path, config: TableConfig | None, resume: bool) -> TableResult:
+def train_table(address: str, out: Path, config: TableConfig | None, resume: bool) -> RunResult:
     """Fit a classifier on a table's training part, judge it on the test part, and write the run's folder.
 
     It holds config.json, data.json, model/ and result.json, and while it trains checkpoints/, with each member of the
@@ -59,7 +45,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
         TrainingError: the loss is no longer a number.
     """
     folder = RunFolder(out)
-    _check_folder(folder, resume)
+    folder.check(resume)
     saved = TableConfig.read(out / CONFIG) if resume else None
     config = config or saved or TableConfig()
     data = load(address)
@@ -67,20 +53,19 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     parts.check()
     model = _classifier(data, config)  # what cannot be meant is said before there is a folder
     choices.specifications(model.get_params(deep=False), tuple(data.named_columns))
-    described = {"address": _lasting(address), "fingerprint": data.fingerprint()}
+    lasting, fingerprint = _lasting(address), data.fingerprint()
     if saved:
-        _check_same(out, saved, config, described)
+        folder.check_same(saved, config, lasting, fingerprint)
     with folder.locked():
         if saved and (out / RESULT).is_file() and (out / MODEL).is_dir():
             shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
-            return TableResult(out, json.loads((out / RESULT).read_text(encoding="utf-8")))
-        write_atomically(out / DATA, json.dumps(described, indent=1) + "\n")
-        config.write(out / CONFIG)  # last: with it the run has begun
+            return RunResult(out, folder.result)
+        folder.begin(config, lasting, fingerprint)
         values = _fit(model, data, parts, config, folder.checkpoints.folder)
         model.save(out / MODEL)
-        write_atomically(out / RESULT, json.dumps(values, indent=1) + "\n")
+        folder.finish(values)
         shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
-    return TableResult(out, values)
+    return RunResult(out, values)
 
 
 def _partition(data: Dataset, config: TableConfig) -> Partition:
@@ -89,17 +74,17 @@ def _partition(data: Dataset, config: TableConfig) -> Partition:
     return Partition.of(data, config.seed, config.by_group, removal)
 
 
-def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
+def evaluate_table(run: Path, address: str | None) -> Assessment:
     """Judge a run's classifier on the test part of its own table, or on all labelled rows of another.
 
     Raises:
         InputError: there is no table, it lacks columns, or a label is of no class that was trained.
     """
     model = MultimodalClassifier.load(model_folder(run), device="cpu")
-    own = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else None
-    if address is None and own is None:
+    own = RunFolder(run).data
+    if address is None and not own:
         raise InputError(f"{run} is no run that knows its data: say which table to evaluate on")
-    if own is not None and (address is None or _is_own(address, own)):
+    if own and (address is None or _is_own(address, own)):
         data = load(own["address"])
         if data.fingerprint() != own["fingerprint"]:
             raise InputError(f"{own['address']} is not what the run was trained on: name the table to evaluate on")
@@ -115,7 +100,7 @@ def evaluate_table(run: Path, address: str | None) -> dict[str, Any]:
         labelled = np.flatnonzero(rows.labels != "")
         frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
         codes = _codes(rows.labels[labelled], model, address)
-    return {"data": str(name), "samples": what, **_assess(model, frame, codes)}
+    return replace(_assess(model, frame, codes), data=str(name), samples=what)
 
 
 def predict_table(
@@ -208,7 +193,7 @@ def _fit(
     model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     values = {
-        "test": _assess(model, frame.iloc[parts.test], data.codes[parts.test]),
+        "test": asdict(_assess(model, frame.iloc[parts.test], data.codes[parts.test])),
         "members": model.members_,
         "seconds": seconds,
         "samples": parts.counts(),
@@ -217,7 +202,7 @@ def _fit(
     return json.loads(json.dumps(values, default=float))
 
 
-def _assess(model: MultimodalClassifier, frame: pd.DataFrame, codes: np.ndarray) -> dict[str, Any]:
+def _assess(model: MultimodalClassifier, frame: pd.DataFrame, codes: np.ndarray) -> Assessment:
     columns = _columns(model)
     observed = {m: frame[names].notna().any(axis=1).to_numpy() for m, names in columns.items()}
 
@@ -259,19 +244,3 @@ def _is_own(address: str, own: Mapping[str, str]) -> bool:
 
 def _lasting(address: str) -> str:
     return address if address in DATASETS else str(Path(address).absolute())
-
-
-def _check_folder(folder: RunFolder, resume: bool) -> None:
-    if resume and not folder.is_started:
-        raise InputError(f"{folder.path} holds no run to resume: expected the folder of a training that was begun")
-    if not resume and folder.is_started:
-        raise InputError(f"{folder.path} holds a run already: resume it, or choose another folder")
-
-
-def _check_same(out: Path, saved: TableConfig, config: TableConfig, described: dict[str, str]) -> None:
-    differences = config.differences(saved)
-    if differences:
-        raise InputError(f"{out} was begun with another config: " + "; ".join(differences))
-    earlier = json.loads((out / DATA).read_text(encoding="utf-8"))
-    if earlier["fingerprint"] != described["fingerprint"]:
-        raise InputError(f"{out} was begun on other data: {described['address']} is not what it was")

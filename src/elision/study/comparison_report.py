@@ -9,13 +9,13 @@ from elision.pages import render
 from elision.study import figures
 from elision.study.folders import FailedRun
 from elision.study.report import ReportFiles, Study, embedded, environment
-from elision.study.results import COMPLETE, RunResult, patterns_frame, results_frame, tests_of, to_csv
+from elision.study.results import COMPLETE, Result, patterns_frame, results_frame, tests_of, to_csv
 from elision.study.run import CLAIMS, UPPER_BOUND
 from elision.study.tables import ACCURACY, NLL, Line, grid_of, line_of, markdown, ranking
 
 
 def report_comparison(
-    study: Study, results: Sequence[RunResult], failures: Sequence[FailedRun], command: str
+    study: Study, results: Sequence[Result], failures: Sequence[FailedRun], command: str
 ) -> ReportFiles:
     """Make the report of a comparison; see `elision.study.plan.write_report`."""
     if all(result.run.method == UPPER_BOUND for result in results):
@@ -23,7 +23,7 @@ def report_comparison(
     frame, first = results_frame(results), results[0]
     pictures = {"curves": figures.curves(results), "confusion": figures.confusions(results)}
     grids = [grid_of(results, measure) for measure in (ACCURACY, NLL)]
-    sizes = f"{first.n_train:,} for training, {first.metrics.n:,} for testing"
+    sizes = f"{first.n_train:,} for training, {first.test.metrics.n:,} for testing"
     content = {
         "name": study.about["name"],
         "facts": study.about["facts"] | {"Split": f"{study.about['facts']['Split']}; {sizes}"},
@@ -51,7 +51,7 @@ def report_comparison(
     return ReportFiles(files | {f"{name}.png": picture for name, picture in pictures.items()}, ["report.html"])
 
 
-def _removed(results: Sequence[RunResult]) -> dict[str, dict[Line, tuple[float, float]]]:
+def _removed(results: Sequence[Result]) -> dict[str, dict[Line, tuple[float, float]]]:
     """Return test set -> line -> (accuracy, NLL), averaged over all cells and seeds."""
     found: dict[str, dict[Line, list[tuple[float, float]]]] = {}
     for result in results:

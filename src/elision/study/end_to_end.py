@@ -1,14 +1,14 @@
 """Runs on recordings: encoders of frames and spectrograms and the label layer trained together."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from elision.config import EncoderConfig, TrainConfig
-from elision.deep.folder import CONFIG
 from elision.deep.train import train
 from elision.errors import TrainingError
-from elision.evaluation import Metrics
-from elision.study.results import RunResult
+from elision.run_folder import CONFIG
+from elision.study.results import Result
 from elision.study.run import Run
 
 
@@ -35,22 +35,14 @@ def config_of(run: Run) -> TrainConfig:
     )
 
 
-def by_deep_training(run: Run) -> RunResult:
+def by_deep_training(run: Run) -> Result:
     """Train, or go on where an earlier attempt was stopped, and test; the weights are not kept."""
     folder = Path(run.folder) / run.key
     ended = train(run.source, folder, config_of(run), resume=(folder / CONFIG).exists())
-    if not ended.finished:
+    if ended.test is None:
         raise TrainingError(f"stopped at step {ended.step}, and goes on from there when it is started again")
-    values, test = ended.values, ended.values["test"]
     shutil.rmtree(folder)
-    return RunResult(
-        run,
-        n_train=values["samples"]["train"],
-        n_complete=values["samples"]["complete"],
-        metrics=Metrics(**test["metrics"]),
-        removed={"visual" if m == run.visual else m: Metrics(**v) for m, v in test["removed"].items()},
-        confusion=test["confusion"],
-        classes=test["classes"],
-        seconds=values["seconds"],
-        details={"best_steps": [values["best_step"]]},
-    )
+    removed = {"visual" if m == run.visual else m: metrics for m, metrics in ended.test.removed.items()}
+    samples, seconds = ended.values["samples"], ended.values["seconds"]
+    details = {"best_steps": [ended.values["best_step"]]}
+    return Result(run, samples["train"], samples["complete"], replace(ended.test, removed=removed), seconds, details)

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import UPPER_BOUND
 from elision.study.tables import Line, deviation, line_of, values_of
 
@@ -38,11 +38,11 @@ BARE: dict[Any, Any] = STYLE | {"axes.grid": False}
 """Of matrices."""
 
 
-def curves(results: Sequence[RunResult]) -> bytes:
+def curves(results: Sequence[Result]) -> bytes:
     """Draw accuracy and NLL against the missing rate: mean and standard error, a column of panels per modality; PNG."""
     missing = list(dict.fromkeys(result.run.missing for result in results))
     lines = list(dict.fromkeys(line_of(result.run) for result in results))
-    measures = (lambda r: r.metrics.accuracy), (lambda r: r.metrics.nll)
+    measures = (lambda r: r.test.metrics.accuracy), (lambda r: r.test.metrics.nll)
     with plt.rc_context(STYLE):
         size = max(3.6 * len(missing), 5.2), 6.4
         figure, axes = plt.subplots(2, len(missing), figsize=size, sharey="row", squeeze=False, layout="constrained")
@@ -82,15 +82,15 @@ def _look(i: int, line: Line) -> dict[str, Any]:
     return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
 
 
-def confusions(results: Sequence[RunResult]) -> bytes:
+def confusions(results: Sequence[Result]) -> bytes:
     """Draw how often each line took each class for which, at the highest rate, all seeds together; PNG."""
     hardest = max(result.run.rate for result in results)
     counts: dict[Line, np.ndarray] = {}
     for result in results:
         if result.run.rate == hardest:
             line = line_of(result.run)
-            counts[line] = counts.get(line, np.array(0)) + np.array(result.confusion)
-    shown, classes = list(counts)[:MATRICES], results[0].classes
+            counts[line] = counts.get(line, np.array(0)) + np.array(result.test.confusion)
+    shown, classes = list(counts)[:MATRICES], results[0].test.classes
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
     with plt.rc_context(BARE):

@@ -16,11 +16,11 @@ from elision.data.partition import Partition
 from elision.ensemble import Specification, fit_members, log_posteriors
 from elision.errors import InputError, check_choice
 from elision.estimator import MultimodalClassifier
-from elision.evaluation import average_segments, confusion, evaluate
+from elision.evaluation import assess_posteriors, average_segments
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
 from elision.study.features import open_features
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run
 from elision.training import Schedule
 
@@ -57,7 +57,7 @@ def partition(run: Run) -> Parts:
     return _parts(data, _divided(run, data))
 
 
-def by_estimator(run: Run) -> RunResult:
+def by_estimator(run: Run) -> Result:
     """Fit `MultimodalClassifier`, which may average several models, and assess it."""
     training = run.training
     if training.max_epochs is not None:
@@ -80,7 +80,7 @@ def by_estimator(run: Run) -> RunResult:
     return _fitted(run, fit)
 
 
-def by_segments(run: Run) -> RunResult:
+def by_segments(run: Run) -> Result:
     """Train one model on segments, and average its posteriors into each video's; one segment where rows are flat.
 
     Every stage of every method (the autoencoders have several) takes the same number of steps. With the option
@@ -96,7 +96,7 @@ def by_segments(run: Run) -> RunResult:
 
 def judged(
     run: Run, parts: Parts, predict: Predict, seconds: float, details: Mapping[str, Any] | None = None
-) -> RunResult:
+) -> Result:
     """Evaluate on the test samples as they are, and with each modality taken away.
 
     Args:
@@ -106,19 +106,17 @@ def judged(
         seconds: that fitting took.
         details: what else is told of it, JSON.
     """
-    test = parts.test
-    logs = predict(test.arrays)
-    removed = {}
-    for m in test.arrays if len(test.arrays) > 1 else ():
-        removed[m] = evaluate(predict({o: a for o, a in test.arrays.items() if o != m}), test.codes)
-    counts = confusion(logs, test.codes).tolist()
-    sizes = len(parts.train.codes), int(parts.complete.sum())
-    return RunResult(
-        run, *sizes, evaluate(logs, test.codes), removed, counts, list(parts.classes), seconds, details or {}
-    )
+    arrays, codes = parts.test.arrays, parts.test.codes
+
+    def without(m: str, rest: np.ndarray) -> np.ndarray:
+        return predict({other: a[rest] for other, a in arrays.items() if other != m})
+
+    observed = {m: observed_rows(a) for m, a in arrays.items()}
+    test = assess_posteriors(predict(arrays), codes, parts.classes, observed, without)
+    return Result(run, len(parts.train.codes), int(parts.complete.sum()), test, seconds, details or {})
 
 
-def _fitted(run: Run, fit: Callable[[Parts], tuple[Predict, dict[str, Any]]]) -> RunResult:
+def _fitted(run: Run, fit: Callable[[Parts], tuple[Predict, dict[str, Any]]]) -> Result:
     data = _load_once(run.source, run.fingerprint, run.visual)
     divided = _divided(run, data)
     divided.check()

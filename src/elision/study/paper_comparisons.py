@@ -8,7 +8,7 @@ import numpy as np
 
 from elision.study.paper import JOINT, ROWS
 from elision.study.paper_tables import by_table
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import SPLITS
 from elision.study.tables import Line
 
@@ -40,7 +40,7 @@ class Versus:
     seeds: int
 
 
-def comparisons(results: Sequence[RunResult]) -> list[Versus]:
+def comparisons(results: Sequence[Result]) -> list[Versus]:
     """Compare ours with each other method, and joint with all, over the columns and seeds that both have.
 
     The test is the corrected resampled t-test (Nadeau and Bengio 2003) over seeds, of the difference averaged over
@@ -52,11 +52,11 @@ def comparisons(results: Sequence[RunResult]) -> list[Versus]:
         for result in mine:
             run = result.run
             place = run.block, run.missing, run.rate, run.seed
-            accuracy[run.method, run.objective][place] = 100 * result.metrics.accuracy
+            accuracy[run.method, run.objective][place] = 100 * result.test.metrics.accuracy
         lines = [line for line in ROWS if line in accuracy]
         pairs = [(OURS, line) for line in lines if line[0] != OURS[0]]
         pairs += [(("mle", JOINT), line) for line in lines if line != ("mle", JOINT)]
-        overlap = float(np.mean([result.metrics.n / result.n_train for result in mine]))
+        overlap = float(np.mean([result.test.metrics.n / result.n_train for result in mine]))
         for ours, theirs in pairs:
             common = [place for place in accuracy.get(ours, {}) if place in accuracy[theirs]]
             if common:
@@ -81,7 +81,7 @@ def _versus(table: str, ours: str, theirs: str, differences: Mapping[_Place, flo
     return Versus(table, ours, theirs, float(values.mean()), wins, len(values) - wins - losses, losses, p, n)
 
 
-def means_by_split(results: Sequence[RunResult]) -> dict[tuple[str, str], dict[str, float]]:
+def means_by_split(results: Sequence[Result]) -> dict[tuple[str, str], dict[str, float]]:
     """Return (table, row title) -> split -> mean accuracy in per cent over all its cells and seeds."""
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     for table, mine in by_table(results).items():
@@ -89,7 +89,7 @@ def means_by_split(results: Sequence[RunResult]) -> dict[tuple[str, str], dict[s
             for result in mine:
                 if (result.run.method, result.run.objective) == line:
                     splits = found.setdefault((table, row.title), {})
-                    splits.setdefault(SPLITS[result.run.by_group], []).append(100 * result.metrics.accuracy)
+                    splits.setdefault(SPLITS[result.run.by_group], []).append(100 * result.test.metrics.accuracy)
     return {
         place: {split: float(np.mean(values)) for split, values in splits.items()} for place, splits in found.items()
     }

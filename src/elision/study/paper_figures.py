@@ -19,7 +19,7 @@ from elision.study.paper import (
     published,
     setting,
 )
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import END_TO_END
 from elision.study.tables import ACCURACY, deviation
 
@@ -31,7 +31,7 @@ FORMATS = ("png", "svg")
 _PAPER = {"color": "#777777", "linestyle": "none", "marker": "_", "markersize": 13, "markeredgewidth": 2}
 
 
-def draw_figures(results: Sequence[RunResult]) -> dict[str, dict[str, bytes]]:
+def draw_figures(results: Sequence[Result]) -> dict[str, dict[str, bytes]]:
     """Return name -> format -> file, of the figures that have runs; all of one split."""
     files = {}
     for name, (shows, draw) in FIGURES.items():
@@ -43,7 +43,7 @@ def draw_figures(results: Sequence[RunResult]) -> dict[str, dict[str, bytes]]:
     return files
 
 
-def lines(results: Sequence[RunResult]) -> Figure:
+def lines(results: Sequence[Result]) -> Figure:
     """Draw figure 4: accuracy against the rate of missing audio, a panel per fusion, the paper's values dashed."""
     fusions = [fusion for fusion in TABLE1.blocks if any(result.run.fusion == fusion for result in results)]
     size = max(4.0 * len(fusions), 6.5), 3.9
@@ -68,17 +68,17 @@ def lines(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def matrices(results: Sequence[RunResult]) -> Figure:
+def matrices(results: Sequence[Result]) -> Figure:
     """Draw figure 5: how often each emotion was taken for which, all seeds together; rows in per cent."""
     found = {
-        row.title: np.sum([r.confusion for r in results if (r.run.method, r.run.objective) == line], axis=0)
+        row.title: np.sum([r.test.confusion for r in results if (r.run.method, r.run.objective) == line], axis=0)
         for line, row in ROWS.items()
         if any((r.run.method, r.run.objective) == line for r in results)
     }
     size = max(2.7 * len(found) + 0.8, 4.4), 4.1
     figure, axes = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, (title, counts) in zip(axes[0], found.items(), strict=True):
-        draw_matrix(axis, counts, results[0].classes)
+        draw_matrix(axis, counts, results[0].test.classes)
         axis.grid(visible=False)
         axis.set_title(title)
     axes[0, 0].set_ylabel("true emotion")
@@ -86,7 +86,7 @@ def matrices(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def bars(results: Sequence[RunResult]) -> Figure:
+def bars(results: Sequence[Result]) -> Figure:
     """Draw figure 6: the rows of Table 2 per extractor; a grey dash is the paper's value."""
     known = [e for e in (*TABLE2.blocks, GIVEN) if any(result.run.extractor == e for result in results)]
     mine = _by_line(results, lambda result: known.index(result.run.extractor))
@@ -115,7 +115,7 @@ FIGURES = {"figure4": (in_figure4, lines), "figure5": (in_figure5, matrices), "f
 
 
 def _by_line(
-    results: Sequence[RunResult], place: Callable[[RunResult], float]
+    results: Sequence[Result], place: Callable[[Result], float]
 ) -> Mapping[tuple[str, str], dict[float, list[float]]]:
     """Return (method, objective) -> place -> accuracies in per cent, places in order."""
     found: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(dict)

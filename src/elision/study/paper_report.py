@@ -11,7 +11,7 @@ from elision.study.paper_figures import draw_figures
 from elision.study.paper_tables import Filled, fill, orders
 from elision.study.paper_tex import tex
 from elision.study.report import ReportFiles, Study, embedded, environment
-from elision.study.results import RunResult, results_frame, to_csv
+from elision.study.results import Result, results_frame, to_csv
 from elision.study.run import SPLITS
 from elision.study.tables import markdown
 
@@ -26,7 +26,7 @@ SPEAKERS = (
 
 
 def report_reproduction(
-    study: Study, results: Sequence[RunResult], failures: Sequence[FailedRun], command: str
+    study: Study, results: Sequence[Result], failures: Sequence[FailedRun], command: str
 ) -> ReportFiles:
     """Make the report of a reproduction; see `elision.study.plan.write_report`.
 
@@ -75,7 +75,7 @@ def report_reproduction(
     return ReportFiles(files, list(names.values()))
 
 
-def _order(result: RunResult) -> tuple[Any, ...]:
+def _order(result: Result) -> tuple[Any, ...]:
     run = result.run
     return (
         run.table,
@@ -98,8 +98,8 @@ def _markdown(tables: Sequence[Filled], split: str, warning: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _facts(study: Study, results: Sequence[RunResult], split: str) -> dict[str, str]:
+def _facts(study: Study, results: Sequence[Result], split: str) -> dict[str, str]:
     present = {result.run.table for result in results}
     facts = {f"Table {table[-1]}": data for table, data in study.settings["data"].items() if table in present}
-    sizes = f"{results[0].n_train:,} training and {results[0].metrics.n:,} test videos in the first run"
+    sizes = f"{results[0].n_train:,} training and {results[0].test.metrics.n:,} test videos in the first run"
     return facts | {"Split": f"{split}, 70 / 15 / 15; {sizes}", "Runs": f"{len(results):,} finished"}

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from elision.study.paper import EXPERIMENTS, JOINT, ROWS, SEEDS, TABLES, Table, published, setting, table2
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run
 from elision.study.tables import ACCURACY, Cell, Grid, cells_of, values_of
 
@@ -56,18 +56,18 @@ def row_of(run: Run) -> tuple[str]:
     return (ROWS[run.method, run.objective].title,)
 
 
-def by_table(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+def by_table(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Return the paper's tables that have results -> those."""
     found = {name: [result for result in results if result.run.table == name] for name in TABLES}
     return {name: mine for name, mine in found.items() if mine}
 
 
-def fill(results: Sequence[RunResult]) -> list[Filled]:
+def fill(results: Sequence[Result]) -> list[Filled]:
     """Return the paper's tables that have results, which are all of one split."""
     return [_fill(TABLES[name], mine) for name, mine in by_table(results).items()]
 
 
-def _fill(table: Table, results: Sequence[RunResult]) -> Filled:
+def _fill(table: Table, results: Sequence[Result]) -> Filled:
     present = {result.run.block for result in results}
     known = [block for block in table.blocks if block in present]
     blocks = known + sorted(present - set(table.blocks))
@@ -79,7 +79,7 @@ def _fill(table: Table, results: Sequence[RunResult]) -> Filled:
     return Filled(table, sorted({r.run.data for r in results}), grids, len(counts), len(settings), seeds)
 
 
-def _grid(table: Table, block: str, results: Sequence[RunResult]) -> Grid:
+def _grid(table: Table, block: str, results: Sequence[Result]) -> Grid:
     cells = cells_of(values_of(results, ACCURACY.of, row_of), table.columns, ACCURACY)
     compared, rows = block in table.blocks, {}
     beside = block if compared else REFERENCE

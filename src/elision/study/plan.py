@@ -15,7 +15,7 @@ from elision.study.execution import execute
 from elision.study.folders import FailedRun, read_outcome
 from elision.study.plain import revived
 from elision.study.report import Study
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import Run
 from elision.study.runner import RUNS, Durations, read_outcomes, run_grid
 
@@ -72,7 +72,7 @@ class Outcome:
         pages: of the report; none where nothing is finished.
     """
 
-    results: list[RunResult]
+    results: list[Result]
     failures: list[FailedRun]
     pages: list[Path]
 
@@ -102,7 +102,7 @@ def carry_out_plan(  # noqa: PLR0913
     prepare_folder(plan, out)
     results, failures = run_grid(
         plan.runs, out, workers, watch, execute,
-        engine=engine, devices=devices, gpus=gpus, retry_failed=retry_failed, revive=RunResult.read,
+        engine=engine, devices=devices, gpus=gpus, retry_failed=retry_failed, revive=Result.read,
     )  # fmt: skip
     return Outcome(results, failures, write_report(out, command) if results else [])
 
@@ -118,7 +118,7 @@ def write_report(out: Path, command: str = "") -> list[Path]:
         InputError: it is no such folder, or nothing in it is finished.
     """
     study = read_study(out)
-    results, failures = read_outcomes(out, study.runs.items(), RunResult.read)
+    results, failures = read_outcomes(out, study.runs.items(), Result.read)
     if not results:
         reasons = "; ".join(dict.fromkeys(f.error for f in failures)) or "nothing was run yet"
         raise InputError(f"{out} holds no finished run to report: {reasons}")
@@ -132,7 +132,7 @@ def forecast(plan: Plan, out: Path, workers: int = 2) -> Forecast:
     """Tell what is left of a plan, and how long it takes by the runs that are finished."""
     durations, finished, failed, left = Durations(), [], [], []
     for run in plan.runs:
-        result, failure = read_outcome(out / RUNS, run.key, run.title, RunResult.read)
+        result, failure = read_outcome(out / RUNS, run.key, run.title, Result.read)
         if result:
             finished.append(run.title)
             durations.add(run.kind, result.seconds)

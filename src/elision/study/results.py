@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from elision.errors import InputError
-from elision.evaluation import Metrics
+from elision.evaluation import Assessment, Metrics
 from elision.study.plain import revived
 from elision.study.run import Run
 
@@ -20,17 +20,14 @@ COMPLETE = "as they are"
 
 
 @dataclass(frozen=True)
-class RunResult:
+class Result:
     """Hold what a run came to.
 
     Args:
         run: what was carried out.
         n_train: training samples.
         n_complete: those of them that show every modality.
-        metrics: on the test samples as they are.
-        removed: modality -> metrics on the same samples without it.
-        confusion: counts on the test samples, rows the true class and columns the predicted one.
-        classes: their names.
+        test: how good it is on the test samples.
         seconds: that training took.
         details: of the training, JSON.
     """
@@ -38,15 +35,12 @@ class RunResult:
     run: Run
     n_train: int
     n_complete: int
-    metrics: Metrics
-    removed: Mapping[str, Metrics]
-    confusion: Sequence[Sequence[int]]
-    classes: Sequence[str]
+    test: Assessment
     seconds: float
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> "RunResult":
+    def read(cls, content: Mapping[str, Any]) -> "Result":
         """Return a result from the JSON that was written, or raise `InputError` if it is none."""
         try:
             return revived(cls, content)
@@ -54,12 +48,12 @@ class RunResult:
             raise InputError(f"is not a result that this version of Elision reads ({error})") from error
 
 
-def results_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row per run, with `COLUMNS`: test samples as they are."""
     return pd.DataFrame([_row(r) | _numbers(r) for r in results], columns=list(COLUMNS))
 
 
-def patterns_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+def patterns_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row per run and set of test samples: as they are, and with each modality removed."""
     rows = [
         _row(result) | {"test": test} | vars(metrics)
@@ -70,9 +64,9 @@ def patterns_frame(results: Sequence[RunResult]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def tests_of(result: RunResult) -> dict[str, Metrics]:
+def tests_of(result: Result) -> dict[str, Metrics]:
     """Return the sets of test samples of a result -> its metrics on them."""
-    return {COMPLETE: result.metrics} | {f"without {m}": metrics for m, metrics in result.removed.items()}
+    return {COMPLETE: result.test.metrics} | {f"without {m}": metrics for m, metrics in result.test.removed.items()}
 
 
 METRICS = {"accuracy": False, "nll": True, "ece": True, "brier": True}
@@ -84,11 +78,11 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame[[name for name in frame.columns if set(frame[name]) != {""}]].to_csv(index=False)
 
 
-def _row(result: RunResult) -> dict[str, Any]:
+def _row(result: Result) -> dict[str, Any]:
     return vars(result.run)
 
 
-def _numbers(result: RunResult) -> dict[str, Any]:
-    metrics = vars(result.metrics)
-    counts = {"n_train": result.n_train, "n_complete": result.n_complete, "n_test": result.metrics.n}
+def _numbers(result: Result) -> dict[str, Any]:
+    metrics = vars(result.test.metrics)
+    counts = {"n_train": result.n_train, "n_complete": result.n_complete, "n_test": result.test.metrics.n}
     return metrics | counts | {"seconds": result.seconds}

@@ -9,7 +9,7 @@ from operator import itemgetter
 import numpy as np
 from scipy.stats import rankdata
 
-from elision.study.results import RunResult
+from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run
 
 Line = tuple[str, ...]
@@ -38,17 +38,17 @@ class Measure:
     """
 
     title: str
-    of: Callable[[RunResult], float]
+    of: Callable[[Result], float]
     less_is_better: bool
     digits: int
 
 
-ACCURACY = Measure("Accuracy, %", lambda result: 100 * result.metrics.accuracy, less_is_better=False, digits=1)
-NLL = Measure("NLL, nats", lambda result: result.metrics.nll, less_is_better=True, digits=3)
+ACCURACY = Measure("Accuracy, %", lambda result: 100 * result.test.metrics.accuracy, less_is_better=False, digits=1)
+NLL = Measure("NLL, nats", lambda result: result.test.metrics.nll, less_is_better=True, digits=3)
 
 
 def values_of(
-    results: Sequence[RunResult], of: Callable[[RunResult], float], line: Callable[[Run], Line] = line_of
+    results: Sequence[Result], of: Callable[[Result], float], line: Callable[[Run], Line] = line_of
 ) -> Values:
     """Return the values of results by the place where they stand, in the order in which the results come."""
     values: dict[tuple[Line, Column], list[float]] = defaultdict(list)
@@ -148,7 +148,7 @@ def cells_of(values: Values, columns: Sequence[Column], measure: Measure) -> dic
     return {line: [cell(line, column) for column in columns] for line in dict.fromkeys(line for line, _ in values)}
 
 
-def grid_of(results: Sequence[RunResult], measure: Measure) -> Grid:
+def grid_of(results: Sequence[Result], measure: Measure) -> Grid:
     """Return the table of a measure, lines and columns in the order in which the results come."""
     values = values_of(results, measure.of)
     columns = list(dict.fromkeys(column for _, column in values))
@@ -200,12 +200,12 @@ class Rank:
     seconds: float
 
 
-def ranking(results: Sequence[RunResult]) -> list[Rank]:
+def ranking(results: Sequence[Result]) -> list[Rank]:
     """Return lines by mean rank in NLL, ties by NLL; ties share their ranks. The upper bound, no method, has no rank.
 
     Where runs failed, only the (missing, rate, seed) that every line has finished count, if there are any.
     """
-    cells: dict[tuple[str, float, int], list[RunResult]] = defaultdict(list)
+    cells: dict[tuple[str, float, int], list[Result]] = defaultdict(list)
     for result in results:
         if result.run.method != UPPER_BOUND:
             cells[result.run.missing, result.run.rate, result.run.seed].append(result)
@@ -213,10 +213,10 @@ def ranking(results: Sequence[RunResult]) -> list[Rank]:
     common = [mine for mine in cells.values() if len(mine) == n_lines]
     values: dict[Line, list[tuple[float, ...]]] = defaultdict(list)
     for mine in common or cells.values():
-        by_nll = rankdata([result.metrics.nll for result in mine])
-        by_accuracy = rankdata([-result.metrics.accuracy for result in mine])
+        by_nll = rankdata([result.test.metrics.nll for result in mine])
+        by_accuracy = rankdata([-result.test.metrics.accuracy for result in mine])
         for result, first, second in zip(mine, by_nll, by_accuracy, strict=True):
-            metrics = result.metrics
+            metrics = result.test.metrics
             values[line_of(result.run)].append((first, second, metrics.nll, metrics.accuracy, result.seconds))
     ranks = [Rank(line, *np.mean(found, axis=0).tolist()) for line, found in values.items()]
     return sorted(ranks, key=lambda rank: (rank.nll_rank, rank.nll))

@@ -14,10 +14,10 @@ from deep_work import CONFIG, MODALITIES, sample
 from elision.bank import MemoryBank
 from elision.config import EncoderConfig
 from elision.data.store import Store
-from elision.deep import processes
+from elision.deep import loop
 from elision.deep.build import encoder, tune
+from elision.deep.loop import DeepLoop
 from elision.deep.model import load_model
-from elision.deep.module import DeepModule
 from elision.deep.partition import StorePartition
 from elision.deep.train import train
 from stores import written
@@ -31,14 +31,14 @@ def data(tmp_path_factory):
 
 
 def spy(monkeypatch, name, look):
-    """Call ``look`` with what a method of `DeepModule` was called with, before it."""
-    before = getattr(DeepModule, name)
+    """Call ``look`` with what a method of `DeepLoop` was called with, before it."""
+    before = getattr(DeepLoop, name)
 
     def watched(self, *args):
         look(self, *args)
         return before(self, *args)
 
-    monkeypatch.setattr(DeepModule, name, watched)
+    monkeypatch.setattr(DeepLoop, name, watched)
 
 
 def lines(out) -> list[dict[str, str]]:
@@ -72,7 +72,7 @@ def test_steps_are_the_optimisers_formula_with_rate_clip_and_decay(data, tmp_pat
         gradients.append(p.grad * min(1.0, 0.01 / norm))
         weights.append(p.detach().clone())
 
-    spy(monkeypatch, "on_before_optimizer_step", look)
+    spy(monkeypatch, "take_step", look)
     spy(monkeypatch, "validate", lambda module: weights.append(module.method.model.fusion.label_embedding.clone()))
     config = replace(
         CONFIG, encoders=OWN, precision="64-true", optimizer=optimizer, learning_rate=0.1, weight_decay=0.5,
@@ -87,20 +87,52 @@ def test_steps_are_the_optimisers_formula_with_rate_clip_and_decay(data, tmp_pat
     assert logged == pytest.approx(rates, rel=1e-5)
 
 
+def test_a_step_of_several_batches_has_the_mean_of_their_gradients(data, tmp_path, monkeypatch):
+    """Two batches of three, of which an epoch's last step has one: half its gradient."""
+    batches, checked = [], []
+    spy(monkeypatch, "learn", lambda module, batch: batches.append(batch))
+
+    def look(module):
+        weight = module.method.model.fusion.label_embedding
+        parts = [torch.autograd.grad(module.stage.loss(batch), weight)[0] for batch in batches]
+        torch.testing.assert_close(weight.grad, sum(parts) / 2, rtol=1e-9, atol=1e-12)
+        checked.append(len(batches))
+        batches.clear()
+
+    spy(monkeypatch, "take_step", look)
+    config = replace(
+        CONFIG, encoders=OWN, precision="64-true", method="zero-padding", objective="conditional", accumulate=2,
+        clip=0.0, epochs=1, batch_size=10,
+    )  # fmt: skip
+    train(data.address, tmp_path / "run", config, modules=deep_work.own_modules())
+    assert checked == [2, 2, 1]
+
+
+@pytest.mark.parametrize(("minutes", "steps", "expected"), [(0.0, 10**6, 5), (1e6, 10**6, 1), (1e6, 2, 3)])
+def test_checkpoints_are_due_by_time_or_by_steps_and_at_every_epochs_end(
+    data, tmp_path, monkeypatch, minutes, steps, expected
+):
+    """Five steps in the one epoch; of every second one the second and fourth, and the last."""
+    saved = []
+    spy(monkeypatch, "save", lambda module: saved.append(module.progress.step))
+    train(data.address, tmp_path / "run", replace(CONFIG, epochs=1, checkpoint_minutes=minutes, checkpoint_steps=steps))
+    assert len(saved) == expected
+    assert saved[-1] == 5
+
+
 def test_every_batch_has_draws_of_its_own_in_training_mode(data, tmp_path, monkeypatch):
     """Keyed on seed, epoch, batch and process; 30 segments of an epoch by 8 are 4 batches."""
-    seeds = []
+    seeds, keys, seed_by = [], [], loop._seed
+    monkeypatch.setattr(loop, "_seed", lambda *given: seed_by(*keys.append(given) or given))
 
-    def look(module, batch, index):
+    def look(module, batch):
         assert all(part.training for part in module.method.modules())
         seeds.append(torch.initial_seed())
-        with monkeypatch.context() as patch:
-            patch.setattr(processes, "rank", lambda: 1)
-            module.on_train_batch_start(batch, index)
-            seeds.append(torch.initial_seed())
-        module.on_train_batch_start(batch, index)
+        seed_by(*keys[-1][:-1], keys[-1][-1] + 1)  # as the next process
+        seeds.append(torch.initial_seed())
+        seed_by(*keys[-1])
 
-    spy(monkeypatch, "training_step", look)
+    spy(monkeypatch, "learn", look)
     config = replace(CONFIG, segments_per_epoch=30, batch_size=8, epochs=2)
     for seed in (0, 1):
         assert train(data.address, tmp_path / str(seed), replace(config, seed=seed)).step == 8
@@ -131,9 +163,10 @@ def test_the_best_epoch_is_kept_and_patience_counts_from_it(data, tmp_path, monk
 
     def validate(self):
         seen.append(self.method.model.fusion.label_embedding.detach().clone())
-        return script[len(seen) - 1], 0.5
+        self._validated = {}
+        return script[len(seen) - 1]
 
-    monkeypatch.setattr(DeepModule, "validate", validate)
+    monkeypatch.setattr(DeepLoop, "validate", validate)
     result = train(data.address, tmp_path / "run", replace(CONFIG, epochs=10, patience=2))
     assert (result.values["epochs"], result.values["best_step"]) == (6, 20)
     assert result.values["validation"]["nll"] == 1.0
@@ -159,8 +192,8 @@ def test_validation_is_the_likelihood_of_the_validation_samples(tmp_path):
 
 def test_a_line_of_the_log_is_the_mean_loss_since_the_last(data, tmp_path, monkeypatch):
     losses = []
-    before = DeepModule.training_step
-    monkeypatch.setattr(DeepModule, "training_step", lambda self, *args: losses.append(x := before(self, *args)) or x)
+    before = loop._Loss.forward
+    monkeypatch.setattr(loop._Loss, "forward", lambda self, *args: losses.append(x := before(self, *args)) or x)
     train(data.address, tmp_path / "run", replace(CONFIG, log_steps=3, epochs=2))
     logged = [float(row["loss"]) for row in lines(tmp_path / "run") if row["loss"]]
     expected = torch.stack(losses).detach()[:9].view(3, 3).mean(1)
@@ -203,7 +236,7 @@ def test_a_frozen_backbone_leaves_training_as_it_came_from_torchs_cache(data, tm
     frozen = EncoderConfig("resnet18", weights="IMAGENET1K_V1", frozen=True)
     config = replace(CONFIG, epochs=2, encoders={"visual": frozen}, segments_per_epoch=24)
     started = []
-    spy(monkeypatch, "on_train_start", lambda m: started.append(m.encoders["visual"].projection.weight.clone()))
+    spy(monkeypatch, "train", lambda m: started.append(m.encoders["visual"].projection.weight.clone()))
     train(data.address, tmp_path / "run", config)
     net = load_model(tmp_path / "run").encoders["visual"]
     ours = net.backbone.layers.state_dict()
