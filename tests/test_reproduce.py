@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from elision.errors import InputError
-from elision.study import protocol, sources
+from elision.study import paper, protocol, sources
 from elision.study.paper_report import WARNING
 from elision.study.plan import Plan, carry_out_plan, forecast, prepare_folder, read_study, write_report
 from elision.study.reproduce import Selection, plan_reproduction
@@ -230,3 +230,16 @@ def test_the_whole_way_on_drawn_faces(tmp_path):
     again = plan_reproduction(selection, [sources.DEMO], out, proto, workers=1)
     assert [r.key for r in again.runs] == [r.key for r in todo.runs]
     assert {p.name: p.stat().st_mtime_ns for p in (out / "features").iterdir()} == files and len(files) == 3
+
+
+def test_a_new_row_makes_runs_and_is_shown_without_a_number_of_the_paper(tmp_path, monkeypatch):
+    monkeypatch.setitem(paper.ROWS, ("late-fusion", "conditional"), paper.PaperRow("new row", ("table2",), "#123456"))
+    out, only = tmp_path / "out", ("late-fusion, given, audio missing 50%", "ae1, given, audio missing 50%")
+    plan = planned(tmp_path, Selection(("table2",), "video", only=only))
+    assert [run.method for run in plan.runs] == ["ae1", "late-fusion"]
+    outcome = carry_out_plan(plan, out, quiet, workers=1)
+    assert outcome.failures == [] and [r.run.method for r in outcome.results] == ["ae1", "late-fusion"]
+    (row,) = (line for line in (out / "tables.md").read_text().splitlines() if line.startswith("| new row |"))
+    assert row.count("not run") == 5 and row.count("[-]") == 1
+    page = (out / "report.html").read_text()
+    assert page.count("<td>new row</td>") >= 2 and "<h2>Figure 6</h2>" in page
