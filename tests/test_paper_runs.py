@@ -1,7 +1,7 @@
 """Runs of the paper's settings: what names them, which samples they see, what they are trained on."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +9,20 @@ import pandas as pd
 import pytest
 import torch
 
-from elision.errors import InputError
+from elision.errors import InputError, TrainingError
 from elision.evaluation import Assessment, Metrics
 from elision.inputs import observed_rows
-from elision.study import features, on_arrays, paper
+from elision.run_folder import RunResult
+from elision.study import end_to_end, features, on_arrays, paper
 from elision.study.commands import read_command, write_commands
+from elision.study.end_to_end import config_of
 from elision.study.execution import execute
 from elision.study.features import open_features, visual_name
 from elision.study.folders import FailedRun, write_failure, write_result
 from elision.study.on_arrays import partition
 from elision.study.plain import plain
 from elision.study.results import Result
-from elision.study.run import Run, Training
+from elision.study.run import UPPER_BOUND, Run, Training
 from elision.study.runner import read_outcomes
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -83,6 +85,48 @@ def test_every_method_sees_the_same_samples_and_only_training_loses_a_modality(t
         {group_of[x] for x in part.arrays["audio"][:, 1]} for part in (grouped.train, grouped.validation, grouped.test)
     ]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 6
+
+
+def test_nothing_is_removed_for_the_upper_bound(tmp_path):
+    run = a_run(manifest(tmp_path), visual="", missing="face")
+    assert np.isnan(partition(run).train.arrays["face"]).any()
+    bound = partition(replace(run, method=UPPER_BOUND))
+    assert bound.complete.all() and len(bound.train.codes) == len(partition(run).train.codes)
+
+
+def test_end_to_end_the_modalities_have_the_names_of_the_data():
+    setting = paper.setting("table1", "mle", "joint", "addition", "end-to-end", "visual", 0.8)
+    training = Training("small-cnn", 8, 3, 16, 0.01, (("weights", "X"), ("patience", 0)), "end-to-end")
+    config = config_of(replace(setting, visual="face", training=training, seed=4, by_group=True))
+    assert (config.missing, config.rate, set(config.encoders)) == ("face", 0.8, {"face", "audio"})
+    assert config.encoders["face"].name == "small-cnn" and config.encoders["audio"].weights == "X"
+    assert (config.epochs, config.batch_size, config.learning_rate, config.patience) == (3, 16, 0.01, 0)
+    assert (config.objective, config.seed, config.by_group, config.n_features) == ("joint", 4, True, 8)
+    assert config_of(replace(setting, visual="face", training=training, missing="audio")).missing == "audio"
+
+
+def test_a_stopped_training_fails_and_goes_on_when_it_is_tried_again(tmp_path, monkeypatch):
+    """The folder of checkpoints is kept while there is something left, and removed at the end."""
+    resumed = []
+    test = Assessment(Metrics(0.5, 1.0, 0.1, 0.5, 9), [[9]], ["a"], {}, {"face": Metrics(0.4, 1.0, 0.1, 0.5, 9)})
+    values = {"samples": {"train": 70, "complete": 14}, "seconds": 2.0, "best_step": 5, "test": asdict(test)}
+
+    def train(source, folder, config, resume):
+        resumed.append(resume)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text("{}")
+        done = len(resumed) == 2
+        return RunResult(folder, values if done else {}, done, 7)
+
+    monkeypatch.setattr(end_to_end, "train", train)
+    setting = paper.setting("table1", "mle", "conditional", "addition", "end-to-end", "visual", 0.8)
+    run = replace(setting, visual="face", folder=str(tmp_path / "training"), training=Training("mlp", way="end-to-end"))
+    with pytest.raises(TrainingError, match="stopped at step 7, and goes on from there"):
+        execute(run)
+    assert (tmp_path / "training" / run.key).exists()
+    result = execute(run)
+    assert (result.n_train, result.n_complete, result.seconds, set(result.test.removed)) == (70, 14, 2, {"visual"})
+    assert resumed == [False, True] and not list((tmp_path / "training").iterdir())
 
 
 def test_training_samples_without_a_label_are_kept(tmp_path):

@@ -91,6 +91,14 @@ def test_it_goes_on_where_it_stopped_and_its_report_has_what_is_finished(tmp_pat
     assert len(pd.read_csv(out / "results.csv")) == 4
 
 
+def test_the_time_of_one_table_says_nothing_of_anothers(tmp_path):
+    todo = planned(tmp_path, replace(FEW, limit=1))
+    carry_out_plan(todo, tmp_path / "out", quiet, workers=1)
+    longer = replace(todo, runs=[*todo.runs, replace(todo.runs[0], table="table1")])
+    ahead = forecast(longer, tmp_path / "out")
+    assert len(ahead.finished) == len(ahead.left) == 1 and ahead.seconds is None
+
+
 def test_nothing_is_known_of_the_time_before_a_run_is_finished(tmp_path):
     ahead = forecast(planned(tmp_path), tmp_path / "out")
     assert len(ahead.left) == 4 and ahead.seconds is None

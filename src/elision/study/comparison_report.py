@@ -9,7 +9,7 @@ from elision.pages import render
 from elision.study import figures
 from elision.study.folders import FailedRun
 from elision.study.report import ReportFiles, Study, embedded, environment
-from elision.study.results import COMPLETE, Result, patterns_frame, results_frame, tests_of, to_csv
+from elision.study.results import COMPLETE, Result, patterns_frame, results_frame, to_csv
 from elision.study.run import CLAIMS, UPPER_BOUND
 from elision.study.tables import ACCURACY, NLL, Line, grid_of, line_of, markdown, ranking
 
@@ -55,7 +55,7 @@ def _removed(results: Sequence[Result]) -> dict[str, dict[Line, tuple[float, flo
     """Return test set -> line -> (accuracy, NLL), averaged over all cells and seeds."""
     found: dict[str, dict[Line, list[tuple[float, float]]]] = {}
     for result in results:
-        for test, metrics in tests_of(result).items():
+        for test, metrics in result.tests.items():
             values = found.setdefault(test, {}).setdefault(line_of(result.run), [])
             values.append((metrics.accuracy, metrics.nll))
     means = {

@@ -34,8 +34,6 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
 }
 """Of all figures."""
-BARE: dict[Any, Any] = STYLE | {"axes.grid": False}
-"""Of matrices."""
 
 
 def curves(results: Sequence[Result]) -> bytes:
@@ -50,30 +48,21 @@ def curves(results: Sequence[Result]) -> bytes:
             part = [result for result in results if result.run.missing == name]
             axes[0, column].set_title("data as it is" if name == "none" else f"{name} missing in training")
             for axis, of in zip(axes[:, column], measures, strict=True):
-                _panel(axis, {(line, rate): v for (line, (_, rate)), v in values_of(part, of).items()}, lines)
+                values = values_of(part, of)
+                for i, line in enumerate(lines):
+                    shift = (i - (len(lines) - 1) / 2) * 0.012
+                    own = {rate + shift: found for (other, (_, rate)), found in values.items() if other == line}
+                    errors = [deviation(found) / len(found) ** 0.5 for found in own.values()]
+                    draw_line(axis, own, errors, label=short_name(line, lines), markersize=5, **_look(i, line))
+                name_rates(axis, part)
+                axis.grid(axis="x", visible=False)
+                axis.margins(x=0.12)
             axes[1, column].set_xlabel("" if name == "none" else "training samples without it")
         axes[0, 0].set_ylabel("accuracy")
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
         axes[1, 0].set_ylabel("negative log-likelihood, nats")
         draw_legend(figure, axes[0], min(len(lines), 3))
         return saved(figure)
-
-
-def _panel(axis: Axes, values: Mapping[tuple[Line, float], Sequence[float]], lines: Sequence[Line]) -> None:
-    rates = sorted({rate for _, rate in values})
-    for i, line in enumerate(lines):
-        own = {rate: values[line, rate] for rate in rates if (line, rate) in values}
-        if own:
-            shift = (i - (len(lines) - 1) / 2) * 0.012
-            mean = [float(np.mean(v)) for v in own.values()]
-            error = [0.0 if len(v) < 2 else deviation(v) / len(v) ** 0.5 for v in own.values()]
-            axis.errorbar(
-                [rate + shift for rate in own], mean, yerr=error, label=short_name(line, lines), **_look(i, line),
-                markersize=5, linewidth=1.8, capsize=2,
-            )  # fmt: skip
-    axis.set_xticks(rates, ["" if r == 0 else f"{r:.0%}" for r in rates])
-    axis.grid(axis="x", visible=False)
-    axis.margins(x=0.12)
 
 
 def _look(i: int, line: Line) -> dict[str, Any]:
@@ -90,23 +79,10 @@ def confusions(results: Sequence[Result]) -> bytes:
         if result.run.rate == hardest:
             line = line_of(result.run)
             counts[line] = counts.get(line, np.array(0)) + np.array(result.test.confusion)
-    shown, classes = list(counts)[:MATRICES], results[0].test.classes
-    columns = min(len(shown), 3)
-    rows = -(-len(shown) // columns)
-    with plt.rc_context(BARE):
-        size = max(3.1, 0.27 * len(classes) + 1.2)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(size * columns, size * rows + 0.5), squeeze=False, layout="constrained"
-        )
-        for axis in axes.flat[len(shown) :]:
-            axis.set_visible(False)
-        for axis, line in zip(axes.flat, shown, strict=False):
-            draw_matrix(axis, counts[line], classes)
-            axis.set_title(short_name(line, shown))
-        for axis in axes[:, 0]:
-            axis.set_ylabel("true class")
-        figure.supxlabel("predicted class (rows in per cent)", fontsize=10)
-        return saved(figure)
+    shown = list(counts)[:MATRICES]
+    with plt.rc_context(STYLE):
+        titled = {short_name(line, shown): counts[line] for line in shown}
+        return saved(draw_matrices(titled, results[0].test.classes, columns=3))
 
 
 def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
@@ -116,27 +92,50 @@ def confusion_of(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> byt
         counts: rows the true class, columns the predicted one, shape (K, K).
         classes: their names.
     """
-    size = max(3.6, 0.3 * len(classes) + 1.4)
-    with plt.rc_context(BARE):
-        figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
-        draw_matrix(axis, np.array(counts), classes)
-        axis.set_ylabel("true class")
-        axis.set_xlabel("predicted class (rows in per cent)")
-        return saved(figure)
+    with plt.rc_context(STYLE):
+        return saved(draw_matrices({"": np.array(counts)}, classes, columns=1))
 
 
-def draw_matrix(axis: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Draw the share of each true class that was taken for each, of counts (K, K); in per cent where there is room."""
-    shares = counts / counts.sum(1, keepdims=True).clip(1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+def draw_matrices(matrices: Mapping[str, np.ndarray], classes: Sequence[str], columns: int) -> Figure:
+    """Draw how often each class was taken for which, of title -> counts (K, K), ``columns`` beside each other.
+
+    Shares of the true class are printed in per cent where there is room.
+    """
+    columns = min(len(matrices), columns)
+    rows, size = -(-len(matrices) // columns), max(3.1, 0.27 * len(classes) + 1.2)
+    size_of_all = max(size * columns, 3.6), size * rows + 0.5
+    figure, axes = plt.subplots(rows, columns, figsize=size_of_all, sharey=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(matrices) :]:
+        axis.set_visible(False)
     names = [c if len(c) <= 12 else c[:11] + "…" for c in classes]
-    axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=8)
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    if len(classes) <= 12:
+    for axis, (title, counts) in zip(axes.flat, matrices.items(), strict=False):
+        shares = counts / counts.sum(1, keepdims=True).clip(1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=8)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.grid(visible=False)
+        axis.set_title(title)
         for (i, j), share in np.ndenumerate(shares):
-            if share >= 0.005:
+            if len(classes) <= 12 and share >= 0.005:
                 ink = "white" if share > 0.55 else "#333333"
                 axis.text(j, i, f"{share:.0%}"[:-1], ha="center", va="center", fontsize=7, color=ink)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("true class")
+    figure.supxlabel("predicted class (rows in per cent)", fontsize=10)
+    return figure
+
+
+def draw_line(axis: Axes, values: Mapping[float, Sequence[float]], errors: Sequence[float], **look: Any) -> None:
+    """Draw the mean of the values at each place, with error bars where there are several; nothing without values."""
+    if values:
+        means = [float(np.mean(found)) for found in values.values()]
+        axis.errorbar(list(values), means, np.nan_to_num(errors), capsize=2, **look)
+
+
+def name_rates(axis: Axes, results: Sequence[Result]) -> None:
+    """Name the missing rates of results along the x axis."""
+    rates = sorted({result.run.rate for result in results})
+    axis.set_xticks(rates, ["" if rate == 0 else f"{rate:.0%}" for rate in rates])
 
 
 def draw_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:

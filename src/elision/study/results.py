@@ -16,6 +16,7 @@ COLUMNS = (
     "n_complete", "n_test", "accuracy", "nll", "ece", "brier", "seconds",
 )  # fmt: skip
 """Of ``results.csv``, of which those that are blank in every row are left out."""
+METRICS = ("accuracy", "nll", "ece", "brier")
 COMPLETE = "as they are"
 
 
@@ -47,42 +48,25 @@ class Result:
         except (TypeError, ValueError) as error:
             raise InputError(f"is not a result that this version of Elision reads ({error})") from error
 
+    @property
+    def tests(self) -> dict[str, Metrics]:
+        """Return the metrics by what the test samples show: as they are, and without each modality."""
+        return {COMPLETE: self.test.metrics} | {f"without {m}": metrics for m, metrics in self.test.removed.items()}
+
 
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row per run, with `COLUMNS`: test samples as they are."""
-    return pd.DataFrame([_row(r) | _numbers(r) for r in results], columns=list(COLUMNS))
+    rows = [vars(r) | vars(r.run) | vars(r.test.metrics) | {"n_test": r.test.metrics.n} for r in results]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def patterns_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row per run and set of test samples: as they are, and with each modality removed."""
-    rows = [
-        _row(result) | {"test": test} | vars(metrics)
-        for result in results
-        for test, metrics in tests_of(result).items()
-    ]
+    rows = [vars(r.run) | {"test": test} | vars(metrics) for r in results for test, metrics in r.tests.items()]
     columns = ["data", "method", "fusion", "objective", "missing", "rate", "seed", "test", *METRICS, "n"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def tests_of(result: Result) -> dict[str, Metrics]:
-    """Return the sets of test samples of a result -> its metrics on them."""
-    return {COMPLETE: result.test.metrics} | {f"without {m}": metrics for m, metrics in result.test.removed.items()}
-
-
-METRICS = {"accuracy": False, "nll": True, "ece": True, "brier": True}
-"""metric -> whether less is better."""
 
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Return a frame as CSV, without the columns that are blank in every row."""
     return frame[[name for name in frame.columns if set(frame[name]) != {""}]].to_csv(index=False)
-
-
-def _row(result: Result) -> dict[str, Any]:
-    return vars(result.run)
-
-
-def _numbers(result: Result) -> dict[str, Any]:
-    metrics = vars(result.test.metrics)
-    counts = {"n_train": result.n_train, "n_complete": result.n_complete, "n_test": result.test.metrics.n}
-    return metrics | counts | {"seconds": result.seconds}
