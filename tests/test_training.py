@@ -1,13 +1,16 @@
 """The order of mini-batches: keyed on (seed, epoch), every sample once an epoch."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from elision.batch import Batch
-from elision.training import Schedule, _batches
+from elision.training import Adam, Schedule, _batches, one_cycle, train
 from small import small_model, small_world
+from worlds import make_method, make_samples
 
 N, SIZE = 23, 5
 EPOCH = -(-N // SIZE)
@@ -62,3 +65,56 @@ def test_the_second_fit_repeats_the_first_ones_schedule(monkeypatch):
     small_model(objective="joint").fit(X, y)
     assert all(size == n for size, n in sizes)
     assert [n for _, n in sizes] == [sizes[0][1], 80]
+
+
+@pytest.mark.parametrize("n_steps", [1, 3, 4, 7, 60, 300])
+def test_the_rate_and_momentum_are_those_of_torchs_one_cycle(n_steps):
+    """OneCycleLR wants three steps, and one at least in each of its phases."""
+    total = max(n_steps, 3)
+    adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(adam, 2.0, total_steps=total, pct_start=max(0.1, 2 / total))
+    for step in range(n_steps):
+        factor, momentum = one_cycle(step, n_steps)
+        assert 2.0 * factor == pytest.approx(adam.param_groups[0]["lr"], rel=1e-12)
+        assert momentum == pytest.approx(adam.param_groups[0]["betas"][0], rel=1e-12)
+        adam.step()
+        theirs.step()
+
+
+def test_steps_are_those_of_torchs_adam():
+    """Two groups of their own rates; a parameter without a gradient at times stays where it is, and counts no step."""
+    torch.manual_seed(0)
+    start = [torch.randn(4, 3), torch.randn(5), torch.randn(2)]
+    ours, theirs = ([torch.nn.Parameter(x.clone()) for x in start] for _ in range(2))
+
+    def groups(parameters):
+        return [{"params": parameters[:2], "lr": 0.1}, {"params": parameters[2:], "lr": 0.02}]
+
+    optimizers = Adam(groups(ours), 0.3), torch.optim.Adam(groups(theirs), weight_decay=0.3, fused=True)
+    for step in range(6):
+        for parameters, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            assert all(p.grad is None for p in parameters)
+            for i, p in enumerate(parameters):
+                if (step, i) not in ((0, 1), (3, 2)):
+                    p.grad = torch.cos(p.detach() + step)
+            optimizer.step()
+    for our, their in zip(ours, theirs, strict=True):
+        assert torch.equal(our, their)
+
+
+def test_the_last_step_is_followed_by_a_validation():
+    """125 steps, a validation after every second one and after the last."""
+    method, samples = make_method("mle", "addition", "joint", "exact"), Batch.pack(*make_samples("some"))
+    (history,) = train(method, samples, samples, Schedule(max_steps=125, patience=1000), seed=0)
+    assert [step for step, _ in history.validation] == [*range(2, 125, 2), 125]
+
+
+def test_a_fit_does_not_import_torchs_compiler():
+    """It takes longer than the fit."""
+    script = (
+        "import sys, numpy as np; from elision import MultimodalClassifier; "
+        "X = {m: np.random.randn(40, 2) for m in 'ab'}; MultimodalClassifier(max_steps=3).fit(X, np.arange(40) % 2); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
