@@ -263,3 +263,45 @@ def test_batch_bank_is_the_mini_batch(w):
 )
 def test_choose_bank(n_samples, n_numbers, name):
     assert choose_bank(n_samples, n_numbers) == name
+
+
+def test_of_many_remembered_rows_some_are_drawn_at_each_step(monkeypatch):
+    """The mean over a fresh and a drawn part is right on average, and so is its gradient; all rows stay remembered."""
+    monkeypatch.setattr(module, "DRAWN_ROWS", 20)
+    torch.manual_seed(0)
+    inputs = {"a": torch.randn(60, 2, dtype=torch.float64)}
+    weight = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+
+    def encode(rows):
+        return {m: x @ weight for m, x in rows.items()}
+
+    whole = encode(inputs)["a"].exp().sum(1).mean()
+    (expected,) = torch.autograd.grad(whole, weight)
+    values, gradients = [], []
+    for _ in range(3000):
+        estimate = BANKS["bank"](encode, inputs, scaled=True)
+        estimate.refresh()
+        source = torch.randint(60, (5,))
+        fresh, bank = estimate(encode, {"a": inputs["a"][source]}, {"a": source})
+        assert len(bank["a"]) == 25
+        assert torch.equal(bank["a"][:5].detach(), fresh["a"].detach())
+        assert estimate.features["a"].shape == (60, 3)
+        value = bank["a"].exp().sum(1).mean()
+        values.append(value.detach())
+        gradients.append(torch.autograd.grad(value, weight)[0])
+    spread = torch.stack(values).std() / len(values) ** 0.5
+    assert abs(torch.stack(values).mean() - whole) < 4 * spread
+    found = torch.stack(gradients)
+    assert ((found.mean(0) - expected).abs() < 4.5 * found.std(0) / len(values) ** 0.5).all()
+
+
+def test_what_a_step_encodes_is_remembered_among_many(monkeypatch):
+    monkeypatch.setattr(module, "DRAWN_ROWS", 4)
+    inputs = {"a": torch.arange(6.0)[:, None]}
+    scale = [1.0]
+    estimate = BANKS["bank"](lambda rows: {m: scale[0] * x for m, x in rows.items()}, inputs, scaled=False)
+    estimate.refresh()
+    scale[0] = 10.0
+    source = torch.tensor([1, 4])
+    estimate(estimate.encode, {"a": inputs["a"][source]}, {"a": source})
+    assert estimate.features["a"].squeeze(1).tolist() == [0.0, 10.0, 2.0, 3.0, 40.0, 5.0]

@@ -91,3 +91,21 @@ def test_other_patterns_get_weights_of_the_validation_set_as_it_is():
 
 def test_named_encoders_predict_in_float64():
     assert [member.precision for member in members()[0]] == [torch.float64] * 2
+
+
+def test_a_kernel_of_many_rows_is_mapped_as_they_are_asked_for(monkeypatch):
+    """The same fit, to rounding, whether what the frozen map returns is kept or computed again."""
+    from elision import ensemble
+    from small import small_model, small_world
+
+    X, y = small_world(90)
+    models = []
+    for limit in (2**27, 10):
+        monkeypatch.setattr(ensemble, "_MAPPED_NUMBERS", limit)
+        lazy = []
+        made = ensemble.MappedRows
+        monkeypatch.setattr(ensemble, "MappedRows", lambda *a, lazy=lazy, made=made: lazy.append(made(*a)) or lazy[-1])
+        models.append(small_model(encoders="kernel", bank="bank", batch_size=16).fit(X, y))
+        monkeypatch.setattr(ensemble, "MappedRows", made)
+        assert bool(lazy) == (limit == 10)
+    np.testing.assert_allclose(models[0].predict_proba(X), models[1].predict_proba(X), rtol=0, atol=1e-6)

@@ -17,6 +17,9 @@ from torch.autograd.function import once_differentiable
 BLOCK = 2**18
 """Scores, and numbers of keys, that `log_mean_exp_dot` looks at together: 1 MB in float32 stays in a core's cache."""
 
+DRAWN_ROWS = 2**14
+"""A step looks at so many remembered rows at most, drawn at random: more would make its cost grow with the data."""
+
 EXACT_ROWS, EXACT_NUMBERS = 4096, 2**24
 """`auto` recomputes the bank exactly up to so many training samples, and so many input numbers in all."""
 
@@ -167,7 +170,8 @@ class MemoryBank(BankEstimate):
 
     Only fresh rows carry a gradient. With ``scaled`` it is multiplied by (bank rows / fresh rows), which makes it an
     unbiased estimate of the whole bank's: the joint objective's normaliser diverges without. The conditional
-    objective trains better with plain gradients.
+    objective trains better with plain gradients. Of more than `DRAWN_ROWS` remembered rows, so many are drawn anew at
+    each step and stand beside the fresh ones.
 
     Args:
         encode: the encoders that the first memories, and those of a `refresh`, are made with.
@@ -192,13 +196,19 @@ class MemoryBank(BankEstimate):
         fresh = encode(inputs)
         bank = {}
         for m, features in fresh.items():
-            scale = self._scale(m, len(features)) if self.scaled else 1.0
-            bank[m] = self.features[m].index_copy(0, source[m], _scale_gradient(features, scale))
-            self.features[m] = bank[m].detach()
+            remembered, n = self.features[m], len(features)
+            if len(remembered) <= DRAWN_ROWS:
+                scale = self._scale(len(remembered), n)
+                bank[m] = remembered.index_copy(0, source[m], _scale_gradient(features, scale))
+                self.features[m] = bank[m].detach()
+                continue
+            drawn = remembered[torch.randint(len(remembered), (DRAWN_ROWS,), device=remembered.device)]
+            bank[m] = torch.cat([_scale_gradient(features, self._scale(DRAWN_ROWS + n, n)), drawn])
+            remembered.index_copy_(0, source[m], features.detach())
         return fresh, bank
 
-    def _scale(self, modality: str, n_fresh: int) -> float:
-        return self.total(len(self.features[modality])) / max(self.total(n_fresh), 1)
+    def _scale(self, n_bank: int, n_fresh: int) -> float:
+        return self.total(n_bank) / max(self.total(n_fresh), 1) if self.scaled else 1.0
 
 
 class BatchBank(BankEstimate):

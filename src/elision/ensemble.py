@@ -4,7 +4,7 @@ import copy
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elision.bank import choose_bank
+from elision.bank import Rows, choose_bank
 from elision.batch import Batch
 from elision.encoders import Encoder, Frozen, Unchanged
 from elision.errors import InputError
@@ -28,6 +28,8 @@ from elision.training import History, Schedule, train
 
 EncoderChoice = str | nn.Module
 _PREDICT_ROWS = 1024
+_MAPPED_NUMBERS = 2**27
+"""What a frozen map returns is kept up to so many numbers, 512 MB; beyond, it is computed as rows are asked for."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,30 @@ class Extent:
         return cls(shapes, {m: len(x) for m, x in train.inputs.items()}, n_classes)
 
 
+@dataclass(frozen=True)
+class MappedRows(Rows):
+    """Hold rows of a training set and a frozen map, which is applied to those that are asked for.
+
+    Args:
+        rows: shape (n_m, ...).
+        frozen: fitted.
+    """
+
+    rows: Tensor
+    frozen: Frozen
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor | slice, /) -> Tensor:
+        """Return some of the rows, mapped."""
+        return self.frozen(self.rows[index])
+
+    def split(self, size: int, /) -> Iterator[Tensor]:
+        """Yield the rows, mapped, in order."""
+        return (self.frozen(rows) for rows in self.rows.split(size))
+
+
 @dataclass
 class Member:
     """One model: frozen maps, and a method on what they return."""
@@ -128,8 +154,23 @@ class Member:
         on_cpu = next(self.method.parameters()).device.type == "cpu"
         return torch.float64 if named and on_cpu else torch.float32
 
+    def map(self, batch: Batch[Tensor]) -> Batch:
+        """Apply the frozen maps to a batch's rows; where that would fill the memory, once rows are asked for."""
+        inputs: dict[str, Rows] = {}
+        for m, rows in batch.inputs.items():
+            frozen = self.frozen[m]
+            many = len(rows) and len(rows) * frozen(rows[:1]).numel() > _MAPPED_NUMBERS
+            whole = self.bank == "exact" or self.specification.method.claims.needs_features
+            if isinstance(frozen, Unchanged):
+                inputs[m] = rows
+            elif many and not whole:
+                inputs[m] = MappedRows(rows, frozen)
+            else:
+                inputs[m] = torch.cat([frozen(piece) for piece in rows.split(_PREDICT_ROWS)])
+        return Batch(inputs, batch.rows, batch.labels, batch.source)
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Member":
-        """In place, on another device, and the method in another precision."""
+        """Move it, in place, to another device, and the method to another precision."""
         for frozen in self.frozen.values():
             frozen.to(device)  # in its own precision: the whitening of a kernel may be ill-conditioned
         self.method.to(device, dtype)
@@ -182,7 +223,8 @@ def _origin(method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ..
     tensors = dict(method.state_dict())
     for part, batch in zip(("train", "validation"), data, strict=True):
         if batch is not None:
-            tensors |= {f"{part}/{m}": x for m, x in batch.inputs.items()}
+            rows = {m: x.rows if isinstance(x, MappedRows) else x for m, x in batch.inputs.items()}
+            tensors |= {f"{part}/{m}": x for m, x in rows.items()}
             tensors |= {f"{part}/{m}/rows": x for m, x in batch.rows.items()} | {f"{part}/labels": batch.labels}
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -227,7 +269,8 @@ def fit_members(  # noqa: PLR0913
         if key not in mapped:
             for m, frozen in member.frozen.items():
                 frozen.to(device).fit(training.inputs[m], seed)
-            mapped[key] = (member.frozen, *(b and b.map(member.frozen) for b in (training, validation)))
+            held = validation and validation.map(member.frozen)
+            mapped[key] = (member.frozen, member.map(training), held)
         member.frozen, train_batch, validation_batch = mapped[key]
         report = partial(progress, specification)
         how = schedule, seed + i, follow[i] if follow else None, report

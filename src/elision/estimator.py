@@ -47,6 +47,8 @@ from elision.methods import Method
 from elision.stacking import mixture
 from elision.training import History, Schedule
 
+_VALIDATION_ROWS = 10_000
+
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """A classifier for samples of several modalities, of which each may lack some, in training and in prediction.
@@ -74,7 +76,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         bank: how to estimate the averages over training samples while training: "exact", "bank", "batch", or "auto":
             exact up to 4,096 samples and 16 million input numbers, else bank.
         method_options: the method's own options, such as ``{"rule": "correlation"}`` for hgr; see its class.
-        validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1).
+        validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
+            10,000 are.
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
         max_steps: optimiser steps; None means 300, or 20 epochs of mini-batches if that is more.
@@ -416,7 +419,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         training, validation = samples, held_out
         if validation is None:
             rng = np.random.default_rng(seed)
-            chosen = stratified_part(samples.codes, self.validation_fraction, rng, self.classes_.tolist())
+            fraction = min(self.validation_fraction, _VALIDATION_ROWS / max((samples.codes >= 0).sum(), 1))
+            chosen = stratified_part(samples.codes, fraction, rng, self.classes_.tolist())
             training, validation = samples.without(chosen), samples.take(chosen)
             for m, values in training.arrays.items():
                 if not observed_rows(values).any():

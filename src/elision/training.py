@@ -294,7 +294,7 @@ class _FeatureLoop(Loop[Progress]):
     def validate(self) -> float | None:
         if self.validation is None:
             return None
-        self.settle()
+        self.settle(exact=False)
         with torch.no_grad():
             value = self.stage.validate(self.validation)
         if value is not None:
