@@ -123,7 +123,7 @@ class Member:
 
     @property
     def precision(self) -> torch.dtype:
-        """Return what to predict in: float64 on a CPU, unless a user's own module may make float32 tensors by itself."""
+        """Return what to predict in: float64 on a CPU, unless a user's module may make float32 tensors by itself."""
         named = all(isinstance(encoder, str) for encoder in self.specification.encoders.values())
         on_cpu = next(self.method.parameters()).device.type == "cpu"
         return torch.float64 if named and on_cpu else torch.float32
