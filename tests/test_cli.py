@@ -146,6 +146,30 @@ def test_the_same_command_again_trains_nothing(compared, here, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in out.glob("runs/[!.]*/*")} == before
 
 
+def test_the_report_of_a_comparison_is_written_again_from_its_folder(compared, here):
+    out = compared[1]
+    page = (out / "report.html").read_text()
+    tables = {name: (out / name).read_bytes() for name in FILES - {"report.html"}}
+    for name in FILES:
+        (out / name).unlink()
+    code, said, _ = here("report", str(out))
+    assert (code, said) == (0, f"Report: {out / 'report.html'}\n")
+    assert {name: (out / name).read_bytes() for name in tables} == tables
+    again, command = (out / "report.html").read_text(), re.compile("<pre>.*</pre>")
+    assert "<pre>elision report" in again and command.sub("", again) == command.sub("", page)
+
+
+def test_a_folder_of_the_other_kind_of_study_is_refused(compared, here):
+    out = compared[1]
+    study = out / "study.json"
+    whole = study.read_text()
+    study.write_text(whole.replace('"kind": "comparison"', '"kind": "reproduction"'))
+    words = ["--encoders", "linear", "--rates", "0.5", "--seeds", "1", "--methods", "mle", "zero-padding"]
+    code, _, stderr = here("compare", str(out.parent / "tiny.csv"), "--out", str(out), *words)
+    study.write_text(whole)
+    assert_refused(code, stderr, "kind was reproduction, now comparison", "--out")
+
+
 def test_other_settings_are_refused_and_change_nothing(compared, here):
     out = compared[1]
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}

@@ -130,6 +130,23 @@ def test_a_paired_comparison_is_over_the_samples_that_both_have():
     assert single.p is None and single.difference == pytest.approx(5.0)
 
 
+def test_wins_ties_and_losses_are_counted_over_columns_and_seeds():
+    setting = paper.EXPERIMENTS["figure6"]()[2]
+    ours, theirs = (0.8, 0.7, 0.6, 0.9), (0.7, 0.7, 0.65, 0.8)
+    results = [result(setting, seed, a) for seed, a in enumerate(ours)]
+    results += [result(replace(setting, method="ae1"), seed, a) for seed, a in enumerate(theirs)]
+    (versus,) = comparisons(results)
+    assert (versus.wins, versus.ties, versus.losses) == (2, 1, 1)
+
+
+def test_each_page_tells_of_the_runs_of_its_own_split(tmp_path):
+    settings = paper.EXPERIMENTS["figure5"]()
+    results = [result(s, 0, 0.5) for s in settings] + [result(settings[0], 0, 0.6, by_group=True)]
+    pages = [page.read_text() for page in write_report(written(tmp_path / "out", results))]
+    for page, split, n in zip(pages, ("by video", "by speaker"), (4, 1), strict=True):
+        assert f"<dd>{n} finished</dd>" in page and f"<dd>{split}, 70 / 15 / 15" in page and f"in {n} runs</dd>" in page
+
+
 def test_the_splits_are_kept_apart():
     setting = paper.EXPERIMENTS["figure5"]()[0]
     both = [result(setting, 0, 0.6), result(setting, 0, 0.4, by_group=True)]

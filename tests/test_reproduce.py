@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import stores
 from elision.errors import InputError
 from elision.study import paper, protocol, sources
 from elision.study.paper_report import WARNING
@@ -184,6 +185,19 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_data_that_lacks_what_a_table_needs_is_named(tmp_path, data, message):
     with pytest.raises(InputError, match=message):
         planned(tmp_path, Selection(("table2",), "speaker"), **data)
+
+
+@pytest.mark.parametrize(("modalities", "message"), [
+    (("visual", "audio", "image"), "has image beside picture and sound: prepare a store without it"),
+    (("face", "audio"), "has face as features: Table 1 trains on frames; prepare the clips themselves"),
+    (("visual", "face"), "has the modalities visual, face: the paper's tables need 'audio'"),
+    (("audio", "visual"), "shows 3 classes .*: the paper's tables have 6 emotions"),
+])  # fmt: skip
+def test_a_store_that_cannot_serve_table_1_is_refused(tmp_path, modalities, message):
+    rows = [stores.row(i, modalities) for i in range(6)]
+    address = stores.written(tmp_path / "store", rows, modalities={m: stores.MODALITIES[m] for m in modalities})
+    with pytest.raises(InputError, match=message):
+        sources.end_to_end_source(address)
 
 
 @pytest.mark.parametrize(("data", "message"), [

@@ -22,7 +22,7 @@ _BY_HAND = ("encoders", "options", "loggers")
 
 def _described(config: type[Config]) -> dict[str, str]:
     """Return what a config's docstring says of each option."""
-    text = config.__doc__.partition("Args:")[2]
+    text = (config.__doc__ or "").partition("Args:")[2]
     entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)
     return {name: _as_help(" ".join(words.split())) for name, words in entries}
 

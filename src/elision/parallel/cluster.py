@@ -1,5 +1,6 @@
 """Tasks on a Ray cluster."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def _cluster(placing: Placing) -> tuple[Any, bool]:
     if ours:
         address = os.environ.get("RAY_ADDRESS") or "local"
         options = {"num_cpus": placing.workers, "include_dashboard": False} if address == "local" else {}
-        ray.init(address, log_to_driver=False, logging_level="error", **options)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     if ray.cluster_resources().get("GPU", 0) < placing.gpus:
         if ours:
             ray.shutdown()

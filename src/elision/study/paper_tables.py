@@ -90,7 +90,7 @@ def _grid(table: Table, block: str, results: Sequence[Result]) -> Grid:
             rows[row.title,] = [cell and replace(cell, paper=published(s, beside)) for cell, s in both]
     title = table.blocks.get(block) or f"features as given; beside them the paper's {table.blocks[REFERENCE]}"
     agreement = [_tau([line[i] for line in rows.values()]) for i in range(len(table.columns))]
-    title = f"{table.heading} {title}: {ACCURACY.title}; modality missing"
+    title = f"{table.heading} {title}, accuracy in %"
     return Grid(title, ("method",), table.columns, rows, has_paper=True, compared=compared, agreement=agreement)
 
 

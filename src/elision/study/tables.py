@@ -157,8 +157,8 @@ def grid_of(results: Sequence[Result], measure: Measure) -> Grid:
 
 def markdown(grid: Grid) -> str:
     """Return a table as Markdown: mean and standard deviation over n seeds, the best in bold."""
-    told = "mean ± standard deviation" + (" [paper]" if grid.has_paper else "")
-    told += ", [paper, difference]" if grid.compared else ""
+    paper = " [paper, difference]" if grid.compared else " [paper]"
+    told = "mean ± standard deviation" + (paper if grid.has_paper else "")
     header = [*grid.heads, *(column_title(*column) for column in grid.columns), "n"]
     lines = [f"{grid.title} ({told})", "", _row(header), _row(["---"] * len(header))]
     for line, cells in grid.rows.items():
