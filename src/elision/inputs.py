@@ -35,7 +35,7 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if np.iscomplexobj(values):
             raise InputError(f"modality {m!r} holds complex numbers: expected real ones")
         if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan)
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         if isinstance(values, (pd.DataFrame, pd.Series)):
             values = frame_numbers(values, f"modality {m!r}")
         if getattr(values, "dtype", np.dtype(float)).kind in "mM":
@@ -267,7 +267,7 @@ def _of_one_type(labels: np.ndarray) -> np.ndarray:
 
 
 def _is_position(column: Any, n: int) -> bool:
-    return isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -n <= column < n
+    return bool(isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -n <= column < n)
 
 
 def _shorten(items: Sequence[Any], most: int = 8) -> str:

@@ -127,7 +127,7 @@ class RunFolder:
         path = self.path / LOG
         new = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS)
+            writer: csv.DictWriter[str] = csv.DictWriter(file, LOG_COLUMNS)
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()})
@@ -140,7 +140,7 @@ class RunFolder:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["step"] and int(row["step"]) <= step]
         text = io.StringIO()
-        writer = csv.DictWriter(text, LOG_COLUMNS)
+        writer: csv.DictWriter[str] = csv.DictWriter(text, LOG_COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(path, text.getvalue())
