@@ -46,10 +46,14 @@ def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> 
     ]
 
 
-def check(parameters: Mapping[str, Any]) -> None:
-    """Raise `InputError` for whatever can be told to be wrong before any data is read."""
+def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
+    """Raise `InputError` for whatever can be told to be wrong before any data is read; ``weighted``: samples are."""
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    if method.claims.unweighted and (weighted or parameters["class_weight"] is not None):
+        raise InputError(
+            f"method {parameters['method']!r} takes no weights: {method.claims.unweighted}; leave them out"
+        )
     check_choice("objective", parameters["objective"], ("all", "joint", "conditional"))
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)

@@ -40,6 +40,7 @@ from elision.inputs import (
     partial_rows,
     read_arrays,
     read_labels,
+    read_weights,
     resolve_columns,
 )
 from elision.likelihood import UNLABELLED, log_label_prior
@@ -74,6 +75,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         bank: how to estimate the averages over training samples while training: "exact", "bank", "batch", or "auto":
             exact up to 4,096 samples and 16 million input numbers, else bank.
         method_options: the method's own options, such as ``{"rule": "correlation"}`` for hgr; see its class.
+        class_weight: None, "balanced" (all classes as heavy), or a dict class -> number above 0; it multiplies the
+            sample weights, in every place where these count. "balanced" makes `class_prior_` uniform.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1).
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
@@ -118,6 +121,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         rank: int | None = None,
         bank: str = "auto",
         method_options: Mapping[str, Any] | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -139,6 +143,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.rank = rank
         self.bank = bank
         self.method_options = method_options
+        self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -162,35 +167,51 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def fit(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, checkpoints: str | Path | None = None
+        self,
+        X: Any,
+        y: Any,
+        validation: tuple[Any, ...] | None = None,
+        checkpoints: str | Path | None = None,
+        sample_weight: Any = None,
     ) -> "MultimodalClassifier":
         """Learn from samples of which each shows some modalities.
 
         Args:
             X: dict of arrays, or a table; see the class.
             y: labels, shape (n,).
-            validation: (X, y) for early stopping and weights; by default a part of the training samples.
+            validation: (X, y), or (X, y, sample_weight), for early stopping and the members' weights; by default a
+                part of the training samples.
             checkpoints: a folder in which each model is kept once it is trained. A fit that was stopped, started again
                 with the same samples, parameters and folder, takes the models from there, and ends in the same bits.
+            sample_weight: 0 or more for each sample, shape (n,). A weight of w is w copies of the sample, in both sums
+                of the likelihood, the class prior R_Z, the banks R_m, means and deviations of the inputs, and the
+                members' weights; 0 leaves it out. Only a kernel encoder's landmarks are drawn without it.
 
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
         """
         for learnt in ("_members", "set_calibration_"):
             vars(self).pop(learnt, None)  # a fit that fails leaves an unfitted model
-        choices.check(self.get_params(deep=False))
+        choices.check(self.get_params(deep=False), weighted=sample_weight is not None)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         arrays = self._read(X, reset=True)
         check_pairs(X, y)
         labels = read_labels(y, self.unlabelled)
+        weights = read_weights(sample_weight, self.class_weight, labels)
+        if weights is not None and not weights.all():
+            kept_rows = np.flatnonzero(weights)
+            labels, weights = labels.take(kept_rows), weights[kept_rows]
+            arrays = {m: a[kept_rows] for m, a in arrays.items()}
         self.classes_ = labels.classes
-        samples = Samples(arrays, labels.codes)
+        samples = Samples(arrays, labels.codes, weights)
         for m, values in arrays.items():
             if not observed_rows(values).any():
                 raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
-        self.class_prior_ = log_label_prior(torch.from_numpy(labels.codes), len(labels.classes)).exp().numpy()
+        shares = None if weights is None else torch.from_numpy(weights)
+        prior = log_label_prior(torch.from_numpy(labels.codes), len(labels.classes), shares)
+        self.class_prior_ = prior.exp().numpy()
         self.n_unlabelled_ = int((labels.codes == UNLABELLED).sum())
         specifications = choices.specifications(self.get_params(deep=False), self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
@@ -428,7 +449,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         standardizer, members, histories = self._train(
             training, validation, specifications, seed, kept and KeptMembers(kept)
         )
-        held = standardizer.batch(validation.arrays, validation.codes).to(choices.device(self.device), torch.float32)
+        held = standardizer.batch(validation.arrays, validation.codes, validation.weights)
+        held = held.to(choices.device(self.device), torch.float32)
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
         if self.refit and held_out is None:
@@ -436,12 +458,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             standardizer, members, _ = self._train(
                 samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
             )
+        counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         self.members_ = [
             {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
             for s, w, v, steps in zip(
                 specifications,
                 weights.general.tolist(),
-                likelihoods.mean(1).tolist(),
+                np.average(likelihoods, axis=1, weights=counts).tolist(),
                 [[h.best_step for h in stages] for stages in histories],
                 strict=True,
             )
@@ -459,11 +482,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         follow: list[list[History]] | None = None,
     ) -> tuple[Standardizer, list[Member], list[list[History]]]:
         """Return the standardizer, the members and their histories."""
-        standardizer = Standardizer.fit(training.arrays)
+        standardizer = Standardizer.fit(training.arrays, training.weights)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
 
         def batch(part: Samples) -> Batch:
-            return standardizer.batch(part.arrays, part.codes).to(choices.device(self.device), torch.float32)
+            packed = standardizer.batch(part.arrays, part.codes, part.weights)
+            return packed.to(choices.device(self.device), torch.float32)
 
         data = batch(training), None if validation is None else batch(validation)
         n_classes = len(self.classes_)
@@ -562,15 +586,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         member = next(self._members[0].method.parameters())
         return self._standardizer.batch(arrays, none).to(member.device, member.dtype)
 
-    def _held_out(self, validation: tuple[Any, Any] | None) -> Samples | None:
+    def _held_out(self, validation: tuple[Any, ...] | None) -> Samples | None:
         """A validation set given by the user, its labels in the training data's classes."""
         if validation is None:
             return None
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y)")
-        check_pairs(*validation)
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y), or with weights")
+        check_pairs(*validation[:2])
         labels = read_labels(validation[1], self.unlabelled, self.classes_)
-        samples = Samples(self._read(validation[0], reset=False), labels.codes)
+        weights = read_weights(validation[2] if len(validation) == 3 else None, self.class_weight, labels)
+        samples = Samples(self._read(validation[0], reset=False), labels.codes, weights)
         if (labels.codes == UNLABELLED).all():
             raise InputError("no validation sample has a label")
         return samples

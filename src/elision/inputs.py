@@ -115,6 +115,15 @@ class Labels:
     codes: np.ndarray
     classes: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Labels":
+        """Return the given rows, and the classes that they show."""
+        codes = self.codes[rows]
+        shown = np.unique(codes[codes != UNLABELLED])
+        if len(shown) < 2:
+            raise InputError("the labels of samples with a weight above 0 show one class only: expected two at least")
+        known = np.where(codes == UNLABELLED, UNLABELLED, np.searchsorted(shown, codes))
+        return Labels(known, self.classes[shown])
+
 
 def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = None) -> Labels:
     """Read labels of any type; None, NaN, and ``unlabelled`` if given, mean that there is none.
@@ -156,6 +165,54 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     return Labels(codes, classes)
 
 
+def read_weights(sample_weight: Any, class_weight: Any, labels: Labels) -> np.ndarray | None:
+    """Return how many samples each one counts as, its own weight times its class's; None where none is given.
+
+    Args:
+        sample_weight: a number of 0 or more for each sample, or None.
+        class_weight: None, "balanced" (each class as heavy as the others, the labelled samples as many as they are),
+            or a dict class -> number above 0, in which 1 stands for what is left out. Samples without a label count
+            as their own weight says.
+        labels: of the samples.
+
+    Raises:
+        InputError: a weight is none, or is that of no sample or class.
+    """
+    n = len(labels.codes)
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(n)
+    if sample_weight is not None:
+        try:
+            weights = np.array(sample_weight, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"sample_weight is no list of numbers: {error}") from error
+        if weights.shape != (n,):
+            raise InputError(f"sample_weight has shape {weights.shape}: expected ({n},), a number for each sample")
+        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if len(bad):
+            raise InputError(f"sample_weight is {weights[bad[0]]} at row {bad[0]}: expected finite numbers, 0 or more")
+        if not weights[labels.codes != UNLABELLED].any():
+            raise InputError("the weight of every labelled sample is zero: expected some above")
+    if class_weight is None:
+        return weights
+    labelled, known = labels.codes != UNLABELLED, labels.classes.tolist()
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels.codes[labelled], weights[labelled], minlength=len(known))
+        factors = counts.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        strange = [c for c in class_weight if c not in known]
+        if strange:
+            raise InputError(f"class_weight is given for {strange[0]!r}, which is no class: expected {_shorten(known)}")
+        factors = np.array([class_weight.get(c, 1.0) for c in known], dtype=np.float64)
+        if not (np.isfinite(factors).all() and (factors > 0).all()):
+            raise InputError(f"class_weight is {dict(class_weight)!r}: expected finite numbers above 0")
+    else:
+        raise InputError(f"class_weight is {class_weight!r}: expected 'balanced', or a dict class -> number above 0")
+    weights[labelled] *= factors[labels.codes[labelled]]
+    return weights
+
+
 @dataclass(frozen=True)
 class Samples:
     """Arrays and class indices of the same samples.
@@ -163,10 +220,12 @@ class Samples:
     Args:
         arrays: modality -> shape (n, ...), missing rows NaN.
         codes: class indices, -1 where there is no label; shape (n,).
+        weights: how many samples each one counts as, above 0, shape (n,); None counts each as one.
     """
 
     arrays: Arrays
     codes: np.ndarray
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for m, values in self.arrays.items():
@@ -177,7 +236,8 @@ class Samples:
 
     def take(self, rows: np.ndarray) -> "Samples":
         """The given rows."""
-        return Samples({m: a[rows] for m, a in self.arrays.items()}, self.codes[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples({m: a[rows] for m, a in self.arrays.items()}, self.codes[rows], weights)
 
     def without(self, rows: np.ndarray) -> "Samples":
         """All but the given rows."""
@@ -200,27 +260,31 @@ class Standardizer:
     scale: Arrays
 
     @classmethod
-    def fit(cls, arrays: Arrays) -> "Standardizer":
-        """Learn from the training arrays, missing rows included."""
+    def fit(cls, arrays: Arrays, weights: np.ndarray | None = None) -> "Standardizer":
+        """Learn from the training arrays, missing rows included; with weights, (n,), a row counts as so many."""
         mean, scale = {}, {}
         for m, values in arrays.items():
             axis = 0 if values.ndim == 2 else None
-            count = np.maximum((~np.isnan(values)).sum(axis), 1)
-            mean[m] = np.nansum(values, axis) / count
+            times = 1 if weights is None else weights.reshape(-1, *[1] * (values.ndim - 1))
+            count = (times * ~np.isnan(values)).sum(axis)
+            count = np.where(count > 0, count, 1)
+            mean[m] = np.nansum(times * values, axis) / count
             largest = np.maximum(np.nanmax(np.abs(values - mean[m]), axis, initial=0.0), np.finfo(float).tiny)
-            deviation = largest * np.sqrt(np.nansum(((values - mean[m]) / largest) ** 2, axis) / count)
+            deviation = largest * np.sqrt(np.nansum(times * ((values - mean[m]) / largest) ** 2, axis) / count)
             varies = deviation > 1e-12 * np.maximum(np.abs(mean[m]), 1e-300)
             scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
         return cls(mean, scale)
 
-    def batch(self, arrays: Arrays, codes: np.ndarray) -> Batch:
+    def batch(self, arrays: Arrays, codes: np.ndarray, weights: np.ndarray | None = None) -> Batch:
         """Pack the observed rows, standardised; ``codes`` are class indices, -1 where there is no label."""
         values, observed = {}, {}
         for m in self.mean:
             observed[m] = torch.from_numpy(observed_rows(arrays[m]))
             standard = (arrays[m] - self.mean[m]) * self.scale[m]
             values[m] = torch.from_numpy(np.nan_to_num(standard, nan=0.0, posinf=None, neginf=None))
-        return Batch.pack(values, observed, torch.from_numpy(codes))
+        return Batch.pack(
+            values, observed, torch.from_numpy(codes), None if weights is None else torch.from_numpy(weights)
+        )
 
 
 def observed_rows(values: np.ndarray) -> np.ndarray:

@@ -94,6 +94,8 @@ def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if parameters["modalities"] is not None:
         names = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
         parameters["modalities"] = names
+    if isinstance(parameters["class_weight"], Mapping):  # JSON's keys are strings, and classes need not be
+        parameters["class_weight"] = [list(pair) for pair in parameters["class_weight"].items()]
     if not isinstance(parameters["random_state"], (int, np.integer)):
         parameters["random_state"] = None  # a generator's state is not a parameter to save
     return parameters
@@ -198,6 +200,8 @@ def _restored_parameters(parameters: dict[str, Any], modules: Mapping[str, nn.Mo
     parameters = dict(parameters)
     if isinstance(parameters["encoders"], dict):
         parameters["encoders"] = {m: _module(m, e, modules) for m, e in parameters["encoders"].items()}
+    if isinstance(parameters.get("class_weight"), list):
+        parameters["class_weight"] = dict(parameters["class_weight"])
     if parameters["modalities"] is not None:
         parameters["modalities"] = {
             m: slice(*c["slice"]) if isinstance(c, dict) else c for m, c in parameters["modalities"].items()
