@@ -106,6 +106,13 @@ class Batch(Generic[R]):
             self, inputs={**self.inputs, **emptied}, rows={**self.rows, **none}, source={**self.source, **none}
         )
 
+    def showing(self, shown: Tensor) -> "Batch[R]":
+        """Return the same samples with only what ``shown`` lets through of what they show; shape (n, M), bool."""
+        kept = {m: shown[rows, i] for i, (m, rows) in enumerate(self.rows.items())}
+        inputs = {m: self.inputs[m][mask.nonzero().squeeze(1)] for m, mask in kept.items()}
+        rows, source = ({m: part[m][mask] for m, mask in kept.items()} for part in (self.rows, self.source))
+        return replace(self, inputs=inputs, rows=rows, source=source)
+
     def fill(self: "Batch[Tensor]", values: Mapping[str, Tensor]) -> "Batch[Tensor]":
         """Return the same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
         inputs = {m: values[m].index_copy(0, rows, self.inputs[m]) for m, rows in self.rows.items()}

@@ -1,7 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from elision.ensemble import (
     log_posteriors,
 )
 from elision.errors import InputError, check_choice
+from elision.evaluation import reliability_table
 from elision.fusion import Fusion
 from elision.inputs import (
     Samples,
@@ -302,6 +303,28 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         return acquisition.greedy_plan(self._members_of_a_fit(), self._weights, self._batch(X), costs, budget)
 
+    def acquisition_curves(
+        self, X: Any, y: Any, costs: Mapping[str, float] | None = None, start: Sequence[str] = (), random_state: int = 0
+    ) -> pd.DataFrame:
+        """Return how good predictions become as labelled samples are measured piece by piece, in several orders.
+
+        Each sample's own order by value per cost, asked anew after each measurement; one fixed order for all, the
+        plan of a sample that shows nothing; a random one; everything at once. `elision.plots.acquisition_lines` draws.
+
+        Args:
+            X: dict of arrays, or a table; see the class. What a sample lacks cannot be measured.
+            y: labels, shape (n,).
+            costs: modality -> cost, above 0; None counts each as 1.
+            start: modalities that are known at first.
+            random_state: seed of the random order.
+
+        Returns:
+            Columns: order, step, measured and cost (means over samples), accuracy, nll (nats).
+        """
+        batch, codes = self._labelled(X, y)
+        asked = self._members, self._weights, self._log_posterior
+        return acquisition.acquisition_curves(*asked, batch, codes, costs, start, random_state)
+
     def contributions(self, X: Any) -> pd.DataFrame:
         """Return what each modality of a sample adds to the log-posterior of each class, in nats.
 
@@ -321,6 +344,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         batch, codes = self._labelled(X, y)
         return explaining.importance_table(self._log_posterior, batch, codes)
+
+    def reliability(self, X: Any, y: Any) -> pd.DataFrame:
+        """Return how honest the probabilities are for each pattern of modalities; a row per pattern, and "all".
+
+        Columns: n, accuracy, confidence (of the first choice, on average), nll (nats), ece, brier.
+        """
+        batch, codes = self._labelled(X, y)
+        observed = dict(zip(batch.modalities, batch.observed.cpu().numpy().T, strict=True))
+        return reliability_table(self._log_posterior(batch), codes, observed)
 
     def calibrate_sets(self, X: Any, y: Any) -> "MultimodalClassifier":
         """Learn from samples that `fit` has not seen how large the sets of `predict_set` must be.
