@@ -81,6 +81,10 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
         raise InputError(f"weight_decay is {decay!r}: expected a finite number, 0 or above")
     if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}: expected a share between 0 and 1")
+    if not isinstance(parameters["informative_missingness"], (bool, np.bool_)):
+        raise InputError(
+            f"informative_missingness is {parameters['informative_missingness']!r}: expected True or False"
+        )
     device(parameters["device"])
 
 

@@ -21,6 +21,7 @@ from elision.batch import Batch
 from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
 from elision.decisions import contributions as explaining
+from elision.decisions.gaps import GapTable, best_power
 from elision.ensemble import (
     KeptMembers,
     Member,
@@ -78,6 +79,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         method_options: the method's own options, such as ``{"rule": "correlation"}`` for hgr; see its class.
         class_weight: None, "balanced" (all classes as heavy), or a dict class -> number above 0; it multiplies the
             sample weights, in every place where these count. "balanced" makes `class_prior_` uniform.
+        informative_missingness: the modalities that a sample shows tell of its class too, by Q(z | x_S) P(S | z)^t with
+            t in [0, 1] fitted on the validation set (`missingness_power_`). Only for samples that lose modalities in
+            prediction as those in training did. `value_of`, `contributions` and what else hides modalities on
+            purpose leave it out.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1).
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
@@ -123,6 +128,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         bank: str = "auto",
         method_options: Mapping[str, Any] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        informative_missingness: bool = False,
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -145,6 +151,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.bank = bank
         self.method_options = method_options
         self.class_weight = class_weight
+        self.informative_missingness = informative_missingness
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -191,7 +198,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
         """
-        for learnt in ("_members", "set_calibration_"):
+        for learnt in ("_members", "_gaps", "set_calibration_", "missingness_power_"):
             vars(self).pop(learnt, None)  # a fit that fails leaves an unfitted model
         choices.check(self.get_params(deep=False), weighted=sample_weight is not None)
         if y is None:
@@ -237,7 +244,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_log_proba(self, X: Any, class_prior: Any = None) -> np.ndarray:
         """log Q(z | x_S); shape (n, K). Arguments as `predict_proba`'s."""
-        logs = self._log_posterior(self._batch(X))
+        logs = self._answer(self._batch(X))
         if class_prior is None:
             return logs
         return priors.with_prior(logs, np.log(self.class_prior_), priors.read_prior(class_prior, self.classes_))
@@ -323,7 +330,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         batch, codes = self._labelled(X, y)
         asked = self._members, self._weights, self._log_posterior
-        return acquisition.acquisition_curves(*asked, batch, codes, costs, start, random_state)
+        return acquisition.order_curves(*asked, batch, codes, costs, start, random_state)
 
     def contributions(self, X: Any) -> pd.DataFrame:
         """Return what each modality of a sample adds to the log-posterior of each class, in nats.
@@ -352,21 +359,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         batch, codes = self._labelled(X, y)
         observed = dict(zip(batch.modalities, batch.observed.cpu().numpy().T, strict=True))
-        return reliability_table(self._log_posterior(batch), codes, observed)
+        return reliability_table(self._answer(batch), codes, observed)
 
     def calibrate_sets(self, X: Any, y: Any) -> "MultimodalClassifier":
         """Learn from samples that `fit` has not seen how large the sets of `predict_set` must be.
 
         Their scores on samples that were learnt from are too good: sets calibrated on these hold the truth far less
         often than asked for (about half the time instead of nine times in ten on RAVDESS). With the default ``refit``
-        the inner validation samples were learnt from too. A fit forgets the calibration, and `save` does not keep it.
+        the inner validation samples were learnt from too, and without it members were chosen by them: hold samples out.
+        A fit forgets the calibration; `save` keeps it with the model.
 
         Args:
             X: dict of arrays, or a table, lacking modalities as the samples to come will; see the class.
             y: labels, shape (n,); samples without one are left out.
         """
         batch, codes = self._labelled(X, y)
-        self.set_calibration_ = sets.Calibration.of(self._log_posterior(batch), codes, batch.observed.cpu().numpy())
+        self.set_calibration_ = sets.Calibration.of(self._answer(batch), codes, batch.observed.cpu().numpy())
         return self
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> pd.DataFrame:
@@ -389,7 +397,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "set_calibration_"):
             raise InputError("sets are not calibrated: call calibrate_sets(X, y) with samples that fit has not seen")
         batch = self._batch(X)
-        logs, observed = self._log_posterior(batch), batch.observed.cpu().numpy()
+        logs, observed = self._answer(batch), batch.observed.cpu().numpy()
         held = sets.prediction_sets(logs, observed, self.set_calibration_, coverage)
         chosen = sets.listed(held, logs, self.classes_)
         pooled = self.set_calibration_.pooled(observed)
@@ -406,7 +414,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             A row per class, indexed by it: training, prior (to be given to `predict_proba`), likeliest (the EM
             estimate whatever the test says), p_value.
         """
-        found = priors.estimate_prior(self._log_posterior(self._batch(X)), np.log(self.class_prior_), level)
+        found = priors.estimate_prior(self._answer(self._batch(X)), np.log(self.class_prior_), level)
         columns = {"training": self.class_prior_, "prior": found.prior, "likeliest": found.likeliest}
         return pd.DataFrame(columns | {"p_value": found.p_value}, index=pd.Index(self.classes_, name="class"))
 
@@ -419,6 +427,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
         own = self._columns, self._shapes, self._standardizer, self._members, self._weights
+        own = *own, vars(self).get("set_calibration_"), vars(self).get("_gaps")
         persistence.write_classifier(
             persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path)
         )
@@ -439,6 +448,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vars(model).update(fitted.learnt)
         model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)
         model._standardizer, model._members, model._weights = fitted.standardizer, list(fitted.members), fitted.weights
+        kept = {"set_calibration_": fitted.calibration, "_gaps": fitted.gaps}
+        vars(model).update({name: value for name, value in kept.items() if value is not None})
         return model
 
     def _members_of_a_fit(self) -> list:
@@ -448,6 +459,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _log_posterior(self, batch: Batch) -> np.ndarray:
         logs = mixture(log_posteriors(self._members, batch), self._weights.of(batch.observed))
         return torch.log_softmax(logs, dim=1).double().cpu().numpy()
+
+    def _answer(self, batch: Batch) -> np.ndarray:
+        """Return the log-posterior of samples as they came: of what they show, and if asked of that they show it."""
+        logs = self._log_posterior(batch)
+        gaps: GapTable | None = vars(self).get("_gaps")
+        return logs if gaps is None else gaps.posterior(logs, batch.observed.cpu().numpy())
 
     def _labelled(self, X: Any, y: Any) -> tuple[Batch, np.ndarray]:
         """The labelled samples, and their class indices."""
@@ -485,8 +502,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         held = held.to(choices.device(self.device), torch.float32)
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
+        power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
         if self.refit and held_out is None:
             same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
+            training = samples
             standardizer, members, _ = self._train(
                 samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
             )
@@ -502,7 +521,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             )
         ]
         self._standardizer, self._weights = standardizer, weights
+        if power is not None:
+            self.missingness_power_, self._gaps = power, _gap_table(training, len(self.classes_), power)
         self._members = [member.to(choices.device(self.device), member.precision) for member in members]
+
+    def _missingness_power(self, members, weights, held: Batch, training: Samples) -> float:
+        """Return how much the validation set wants patterns to count, learnt from the training samples alone."""
+        held = held.select(held.labelled)
+        logs = mixture(log_posteriors(members, held), weights.of(held.observed)).double().cpu().numpy()
+        counts = None if held.weights is None else held.weights.cpu().numpy()
+        seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
+        return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
 
     def _train(
         self,
@@ -631,3 +660,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if (labels.codes == UNLABELLED).all():
             raise InputError("no validation sample has a label")
         return samples
+
+
+def _gap_table(samples: Samples, n_classes: int, power: float) -> GapTable:
+    labelled = samples.take(np.flatnonzero(samples.codes != UNLABELLED))
+    observed = np.stack([observed_rows(values) for values in labelled.arrays.values()], axis=1)
+    return GapTable.of(observed, labelled.codes, n_classes, labelled.weights, power)

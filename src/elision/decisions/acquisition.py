@@ -136,7 +136,7 @@ def greedy_plan(
     return pd.DataFrame(steps, columns=columns).sort_values(["sample", "step"], kind="stable").reset_index(drop=True)
 
 
-def acquisition_curves(  # noqa: PLR0913
+def order_curves(  # noqa: PLR0913
     members: Sequence[Member],
     weights: PatternWeights,
     log_posterior: Callable[[Batch], np.ndarray],

@@ -59,6 +59,26 @@ class Calibration:
             found[tuple(pattern.tolist())] = np.sort(scores[near])
         return cls(found, own, np.sort(scores))
 
+    def described(self) -> dict[str, list]:
+        """Return it as JSON holds it; `restored` takes it back."""
+        return {
+            "patterns": [list(pattern) for pattern in self.scores],
+            "scores": [scores.tolist() for scores in self.scores.values()],
+            "own": [self.own[pattern] for pattern in self.scores],
+            "everything": self.everything.tolist(),
+        }
+
+    @classmethod
+    def restored(cls, values: Mapping[str, list]) -> "Calibration":
+        """Read what `described` gave."""
+        patterns = [tuple(pattern) for pattern in values["patterns"]]
+        scores = [np.array(scores) for scores in values["scores"]]
+        return cls(
+            dict(zip(patterns, scores, strict=True)),
+            dict(zip(patterns, values["own"], strict=True)),
+            np.array(values["everything"]),
+        )
+
     def thresholds(self, observed: np.ndarray, coverage: float) -> np.ndarray:
         """Return the largest score that a set may hold, for each sample; shape (n,), 2 where all classes are in.
 
