@@ -3,8 +3,8 @@
     python -m benchmarks.gaps ../shared/data --out results/gaps --seeds 5
 
 Default fits on half of the samples, the other half tests. *By label*: each class lacks each modality with probability
-.2 or .8, drawn once, in training and in test. *At random*: with .5. No sample loses its last modality. NLL in nats of the
-same members with P(S | z)^t and without. Finished (data, gaps, seed) triples are kept.
+.2 or .8, drawn once, in training and in test. *At random*: with .5. No sample loses its last modality. NLL in nats of
+the same members with P(S | z)^t and without. Finished (data, gaps, seed) triples are kept.
 """
 
 import argparse

@@ -275,6 +275,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         values = log_evidences([self._members[i] for i in joint], batch)
         return mixture(values, weights / weights.sum(0)).double().cpu().numpy()
 
+    def shown(self, X: Any) -> np.ndarray:
+        """Return which modalities each sample shows, in the order of `modalities_`; shape (n, M), bool."""
+        return self._batch(X).observed.cpu().numpy()
+
     def value_of(self, X: Any, costs: Mapping[str, float] | None = None, size: int = 1) -> pd.DataFrame:
         """Return what measuring a modality that a sample lacks is worth, before anything of it is known.
 
@@ -376,6 +380,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch, codes = self._labelled(X, y)
         self.set_calibration_ = sets.Calibration.of(self._answer(batch), codes, batch.observed.cpu().numpy())
         return self
+
+    def is_calibrated(self, coverage: float = 0.9) -> bool:
+        """Return whether `predict_set` can give sets of that coverage."""
+        calibration: sets.Calibration | None = vars(self).get("set_calibration_")
+        enough = sets.needed(coverage)
+        return calibration is not None and len(calibration.everything) >= enough
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> pd.DataFrame:
         """Return for each sample a set of classes that holds the truth with the asked probability.
