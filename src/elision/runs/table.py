@@ -208,8 +208,8 @@ def _fit(
         "samples": parts.counts(),
         "config": asdict(config),
     }
-    # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test part
-    # decided nothing, so that they hold for new samples (and say nothing more of the test part itself).
+    # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
+    # part decided nothing, so sets that it calibrates hold for new samples, though not for itself.
     model.calibrate_sets(test[0], data.labels[parts.test])
     return json.loads(json.dumps(values, default=float))
 
