@@ -9,7 +9,7 @@ from pathlib import Path
 
 CORE = re.compile(
     r"(likelihood|bank|fusion|batch|stacking|correlation|evaluation|encoders|measuring|rates|models|registries|config|"
-    r"prediction|data/partition|decisions/\w+|methods/\w+)\.py"
+    r"prediction|data/partition|decisions/\w+|methods/\w+|study/\w+)\.py"
 )
 SOURCE = Path(__file__).parents[1] / "src" / "elision"
 RECORD = Path(__file__).with_name("type_errors")

@@ -16,9 +16,10 @@ from benchmarks.rivals import execute_rival
 from benchmarks.rivals.late_svc import LateSVC
 from elision.data import load
 from elision.registries import FUSIONS, METHODS
-from elision.study.run import Run, execute
+from elision.study.execution import execute
+from elision.study.results import Result, results_frame
+from elision.study.run import Run, Training
 from elision.study.runner import run_grid
-from elision.study.tables import results_table
 from elision.study.watch import watching
 
 RATES = (0.8, 0.95)
@@ -40,13 +41,13 @@ def lines() -> list[tuple[str, str, str, str]]:
     return [*defaults, *ours, *((name, "late", "-", "-") for name in RIVALS)]
 
 
-def work(run: Run) -> dict:
+def work(run: Run) -> Result:
     if run.method in RIVALS:
         return execute_rival(run, [partial(LateSVC, c, run.seed) for c in RIVALS[run.method]])
     return execute(run)
 
 
-def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], dict]) -> None:
+def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], Result]) -> None:
     """Run what is left of every line in every cell, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
@@ -57,17 +58,17 @@ def main(lines: list[tuple[str, str, str, str]], work: Callable[[Run], dict]) ->
     data = load(options.data)
     mark = data.fingerprint()
     runs = [
-        Run(options.data, data.name, mark, False, *line, missing, rate, seed)
+        Run(options.data, data.name, mark, False, *line, Training(encoders), missing, rate, seed)
         for seed in range(options.seeds)
         for missing in data.arrays
         for rate in RATES
-        for line in lines
+        for *line, encoders in lines
     ]
     with watching(len(runs)) as watch:
-        results, failures = run_grid(runs, options.out, options.workers, watch, work)
+        results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=Result.read)
     for failure in failures:
-        print("failed:", failure["run"], failure["error"])
-    print(markdown(results_table(results).assign(encoders=[r["run"]["encoders"] for r in results])))
+        print("failed:", failure.run, failure.error)
+    print(markdown(results_frame(results).assign(encoders=[r.run.training.encoders for r in results])))
 
 
 def markdown(table) -> str:

@@ -25,10 +25,10 @@ from benchmarks.rivals.lines import RIVALS, not_installed
 from elision.data import load
 from elision.files import write_atomically
 from elision.registries import METHODS
-from elision.study import folders
-from elision.study.run import UPPER_BOUND, Run, execute
-from elision.study.runner import run_grid
-from elision.study.tables import METRICS
+from elision.study.execution import execute
+from elision.study.results import METRICS, Result
+from elision.study.run import UPPER_BOUND, Run, Training
+from elision.study.runner import read_outcomes, run_grid
 from elision.study.watch import watching
 
 RATES = (0.5, 0.8, 0.95)
@@ -50,8 +50,9 @@ def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
 
 def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     """The quick lines, then the slow ones; seed by seed, cell by cell, line by line."""
-    lines = [(m, "addition", "all", "auto") for m in (*METHODS, UPPER_BOUND)] + [(r, "-", "-", "-") for r in RIVALS]
-    lines.append(("late-fusion", "concatenation", "all", "auto"))
+    lines = [(m, "addition", "all", Training()) for m in (*METHODS, UPPER_BOUND)]
+    lines += [(r, "-", "-", Training("-")) for r in RIVALS]
+    lines.append(("late-fusion", "concatenation", "all", Training()))
     lines = [line for line in lines if (not only or line[0] in only) and line[0] not in not_installed()]
     runs = []
     for slow in (False, True):
@@ -69,7 +70,7 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     return runs
 
 
-def work(run: Run) -> dict:
+def work(run: Run) -> Result:
     """A run of ours or of a rival."""
     warnings.filterwarnings("ignore", module="sklearn|lightgbm|imml")
     if run.method in RIVALS:
@@ -77,7 +78,7 @@ def work(run: Run) -> dict:
     return execute(run)
 
 
-def results_frame(results: list[dict], folder: Path) -> pd.DataFrame:
+def league_frame(results: list[Result], folder: Path) -> pd.DataFrame:
     """A row per run; ``*_removed``: mean over the modalities that are removed at test time, one at a time.
 
     The upper bound, from whose training data nothing is removed, is fitted once a seed and stands in every cell.
@@ -85,18 +86,18 @@ def results_frame(results: list[dict], folder: Path) -> pd.DataFrame:
     titles = {(Path(source).stem, by_group): title for title, source, by_group, _ in data_sets(folder)}
     rows = []
     for r in results:
-        run = r["run"]
-        removed = {f"{k}_removed": float(np.mean([v[k] for v in r["removed"].values()])) for k in ("accuracy", "nll")}
+        run, without = r.run, r.test.removed.values()
+        removed = {f"{k}_removed": float(np.mean([getattr(v, k) for v in without])) for k in ("accuracy", "nll")}
         rows.append(
             {
-                "data": titles[run["data"], run["by_group"]],
-                "missing": run["missing"],
-                "rate": run["rate"],
-                "seed": run["seed"],
-                "method": run["method"] if run["fusion"] in ("addition", "-") else f"{run['method']}, {run['fusion']}",
-                **{k: r["metrics"][k] for k in METRICS},
+                "data": titles[run.data, run.by_group],
+                "missing": run.missing,
+                "rate": run.rate,
+                "seed": run.seed,
+                "method": run.method if run.fusion in ("addition", "-") else f"{run.method}, {run.fusion}",
+                **{k: getattr(r.test.metrics, k) for k in METRICS},
                 **removed,
-                "seconds": r["seconds"],
+                "seconds": r.seconds,
             }
         )
     frame = pd.DataFrame(rows)
@@ -120,15 +121,14 @@ def main() -> None:
         print(line)
     runs = plan(options.folder, options.seeds, options.only)
     if options.report:
-        read = [folders.read(options.out / "runs", run.key, run.title) for run in runs]
-        results, failures = ([content for content in column if content] for column in zip(*read, strict=True))
+        results, failures = read_outcomes(options.out, ((run.key, run.title) for run in runs), Result.read)
     else:
         with watching(len(runs)) as watch:
-            results, failures = run_grid(runs, options.out, options.workers, watch, work)
+            results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=Result.read)
     if not results:
         parser.error(f"no run of these lines is finished in {options.out}: start it without --report")
-    left_out += [f"failed: {failure['run']}: {failure['error']}" for failure in failures]
-    frame = results_frame(results, options.folder)
+    left_out += [f"failed: {failure.run}: {failure.error}" for failure in failures]
+    frame = league_frame(results, options.folder)
     write_atomically(options.out / "league.csv", frame.to_csv(index=False))
     write_atomically(options.out / "league.md", markdown(frame, left_out))
     critical_difference(list(fair(frame).values())[-1], options.out / "league.png")

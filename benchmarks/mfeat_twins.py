@@ -19,14 +19,16 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.league import results_frame
+from benchmarks.league import league_frame
 from benchmarks.rivals import fit_and_choose
 from benchmarks.rivals.lines import RIVALS
 from elision import MultimodalClassifier
 from elision.data import load
 from elision.evaluation import evaluate
 from elision.inputs import Samples
-from elision.study.run import UPPER_BOUND, Parts, Run, partition
+from elision.study.on_arrays import Parts, partition
+from elision.study.results import Result
+from elision.study.run import UPPER_BOUND, Run, Training
 
 SIX, NINE = 6, 9
 SEEDS = (100, 101, 102)
@@ -61,15 +63,15 @@ def lines(source: str, league: Path) -> pd.DataFrame:
     """A row per line of the league: means over its runs on this data."""
     rows = []
     for path in sorted((league / "runs").glob("*/result.json")):
-        result = json.loads(path.read_text())
-        if result["run"]["data"] != Path(source).stem or result["run"]["method"] == UPPER_BOUND:
+        result = Result.read(json.loads(path.read_text()))
+        if result.run.data != Path(source).stem or result.run.method == UPPER_BOUND:
             continue
-        counts = np.array(result["confusion"])
+        counts = np.array(result.test.confusion)
         pair = counts[np.ix_([SIX, NINE], [SIX, NINE])]
         hits = np.trace(counts)
         rows.append(
             {
-                "method": results_frame([result], Path(source).parent)["method"][0],
+                "method": league_frame([result], Path(source).parent)["method"][0],
                 "accuracy": hits / counts.sum(),
                 "6 and 9 as one": (hits + counts[SIX, NINE] + counts[NINE, SIX]) / counts.sum(),
                 "6 from 9": np.trace(pair) / pair.sum(),
@@ -100,7 +102,8 @@ def with_and_without(source: str) -> pd.DataFrame:
     data, late = load(source), "late fusion of SVCs"
     rows = []
     for seed in SEEDS:
-        parts = partition(Run(source, data.name, data.fingerprint(), False, "mle", *["-"] * 3, "fou", 0.8, seed))
+        run = Run(source, data.name, data.fingerprint(), False, "mle", "-", "-", Training(), "fou", 0.8, seed)
+        parts = partition(run)
         for n_classes, known in ((10, parts), (9, _as_one(parts))):
             for line, candidates in (("mle", [_MLE]), (late, RIVALS[late])):
                 best, _ = fit_and_choose([partial(candidate, seed) for candidate in candidates], known)

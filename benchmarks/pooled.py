@@ -17,10 +17,12 @@ from benchmarks.rivals.late_svc import LateSVC
 from elision import MultimodalClassifier
 from elision.evaluation import evaluate
 from elision.inputs import Samples
-from elision.study.run import Parts, Run, assess, partition
+from elision.study.on_arrays import Parts, judged, partition
+from elision.study.results import Result
+from elision.study.run import Run
 
 
-def work(run: Run) -> dict:
+def work(run: Run) -> Result:
     """Fit to both parts, assess on the test part."""
     parts = partition(run)
     arrays = {m: np.concatenate([a, parts.validation.arrays[m]]) for m, a in parts.train.arrays.items()}
@@ -39,7 +41,7 @@ def work(run: Run) -> dict:
         model.fit(Parts(both, validation, parts.test, parts.classes))
     else:
         model = MultimodalClassifier(fusion=run.fusion, random_state=run.seed).fit(both.arrays, both.codes)
-    return assess(run, parts, model.predict_log_proba, time.perf_counter() - started)
+    return judged(run, parts, model.predict_log_proba, time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import machine
-from elision.study.run import Run
+from elision.study.run import Run, Training
 from elision.study.runner import run_grid
 
 N = 200
@@ -19,7 +19,8 @@ def idle(run: Run) -> dict:
 
 
 def main() -> None:
-    runs = [Run("-", "-", "0" * 16, False, "mle", "addition", "all", "auto", "none", 0.0, seed) for seed in range(N)]
+    known = "-", "-", "0" * 16, False, "mle", "addition", "all", Training(), "none", 0.0
+    runs = [Run(*known, seed) for seed in range(N)]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         results, failures = run_grid(runs, Path(folder), 2, lambda *_: None, idle)

@@ -21,7 +21,7 @@ from elision.methods.base import Ingredients
 from elision.methods.mle import MaximumLikelihood
 from elision.training import Schedule, train
 
-SAMPLES, COLUMNS, CLASSES, STEPS, VALIDATIONS = 800, 64, 6, 300, 60
+SAMPLES, COLUMNS, CLASSES, STEPS, VALIDATIONS = 800, 64, 6, 300, 30
 
 
 def case() -> tuple[MaximumLikelihood, Batch, Batch]:

@@ -17,13 +17,13 @@ import pytest
 from elision.data import load
 from elision.data.missing import remove
 from elision.errors import InputError
-from elision.study.compare import Comparison, plan
+from elision.study.compare import Comparison, plan_comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 COMMAND = str(Path(sys.executable).with_name("elision"))
 FILES = {"results.csv", "patterns.csv", "table.md", "curves.png", "confusion.png", "report.html"}
 COLUMNS = [
-    "data", "method", "fusion", "objective", "missing", "rate", "seed", "n_train", "n_complete", "n_test",
+    "data", "method", "fusion", "objective", "missing", "rate", "by_group", "seed", "n_train", "n_complete", "n_test",
     "accuracy", "nll", "ece", "brier", "seconds",
 ]  # fmt: skip
 QUICK = ["--encoders", "linear", "--methods", "zero-padding", "--seeds", "1"]
@@ -52,7 +52,7 @@ def visible(out: Path) -> set[str]:
 
 def assert_whole(out: Path) -> int:
     """How many runs are finished; nothing half-written lies in the folder, nor beside a result."""
-    json.loads((out / "settings.json").read_text())
+    json.loads((out / "study.json").read_text())
     results = list((out / "runs").glob("*/result.json"))
     for path in results:
         json.loads(path.read_text())
@@ -75,7 +75,7 @@ def compared(tmp_path_factory):
 def test_compare_writes_everything_and_says_so(compared):
     done, out = compared
     assert done.returncode == 0, done.stderr
-    assert visible(out) == FILES | {"settings.json", "runs"}
+    assert visible(out) == FILES | {"study.json", "runs"}
     assert "zero-padding" in done.stdout and "out/report.html" in done.stdout
     assert re.fullmatch(r"(\d of 4 runs done(, about .* left)?\n)+", done.stderr)
     assert done.stderr.splitlines()[-1] == "4 of 4 runs done"
@@ -160,7 +160,7 @@ def test_other_settings_are_refused_and_change_nothing(compared, here):
 
 def test_data_that_lacks_modalities_is_used_as_it_is_and_loses_more_only_on_demand(tmp_path, here):
     source = manifest(tmp_path, classes=("<script>", "$\\frac$", "w"), modalities=("<b>", "$x_$"), blank=30)
-    assert {(run.missing, run.rate) for run in plan(Comparison(source)).runs} == {("none", 0.0)}
+    assert {(run.missing, run.rate) for run in plan_comparison(Comparison(source)).runs} == {("none", 0.0)}
     out = tmp_path / "out"
     code, _, stderr = here("compare", source, "--out", str(out), *QUICK, "--missing", "none", "any", "--rates", "0.5")
     assert code == 0, stderr
@@ -176,7 +176,9 @@ def test_data_that_lacks_modalities_is_used_as_it_is_and_loses_more_only_on_dema
 
 def test_any_is_the_same_for_every_method_and_fewer_lose_something_at_a_lower_rate(tmp_path):
     source = manifest(tmp_path)
-    runs = plan(Comparison(source, methods=("mle", "zero-padding"), missing=("any",), rates=(0.5, 0.8), seeds=2)).runs
+    runs = plan_comparison(
+        Comparison(source, methods=("mle", "zero-padding"), missing=("any",), rates=(0.5, 0.8), seeds=2)
+    ).runs
     assert {(r.rate, r.seed) for r in runs if r.missing == "any"} == {(0.5, 0), (0.5, 1), (0.8, 0), (0.8, 1)}
     observed = load(source).observed
     less, more = (remove(observed, "any", rate, seed=0) for rate in (0.5, 0.8))
@@ -186,7 +188,7 @@ def test_any_is_the_same_for_every_method_and_fewer_lose_something_at_a_lower_ra
 
 def test_what_is_named_twice_is_run_once(tmp_path):
     once, twice = (
-        plan(Comparison(manifest(tmp_path), **{name: values * n for name, values in {
+        plan_comparison(Comparison(manifest(tmp_path), **{name: values * n for name, values in {
             "methods": ("mle",), "fusions": ("addition",), "objectives": ("joint",), "rates": (0.5,), "missing": ("a",),
         }.items()})).runs
         for n in (1, 2)
@@ -271,12 +273,12 @@ def foreign_folder(out: Path) -> None:
 
 def foreign_settings(out: Path) -> None:
     out.mkdir()
-    (out / "settings.json").write_text("// an editor's\n{}")
+    (out / "study.json").write_text("// an editor's\n{}")
 
 
 def settings_of_another_kind(out: Path) -> None:
     out.mkdir()
-    (out / "settings.json").write_text("[]")
+    (out / "study.json").write_text("[]")
 
 
 @pytest.mark.parametrize("make", [foreign_file, foreign_folder, foreign_settings, settings_of_another_kind])
@@ -349,27 +351,29 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_same_command_goes_on(tmp_pat
 
 def test_what_lacks_the_complete_samples_it_needs_is_named_before_any_training(tmp_path):
     """Every sample shows one modality of two: ae1, ae2, hgr and lower-bound have nothing to learn from; mle has."""
-    from elision.study.compare import Comparison, plan
+    from elision.study.compare import Comparison, plan_comparison
 
     rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n" for i in range(30)]
     (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
     wanting = ("ae1", "ae2", "hgr", "lower-bound")
-    made = plan(Comparison(str(tmp_path / "half.csv"), methods=("mle", *wanting), seeds=2))
+    made = plan_comparison(Comparison(str(tmp_path / "half.csv"), methods=("mle", *wanting), seeds=2))
     assert {run.method for run in made.runs} == {"mle"}
-    assert {what.split(",")[0] for what, _ in made.skipped} == set(wanting)
-    assert all("and there are none (seed 0, 1)" in why for _, why in made.skipped)
+    assert {what.split(",")[0] for what, _ in made.about["skipped"]} == set(wanting)
+    assert all("and there are none (seed 0, 1)" in why for _, why in made.about["skipped"])
     with pytest.raises(InputError, match="nothing is left to compare: ae1"):
-        plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1",), seeds=2))
+        plan_comparison(Comparison(str(tmp_path / "half.csv"), methods=("ae1",), seeds=2))
 
 
 def test_complete_samples_without_a_label_are_of_use_to_autoencoders_alone(tmp_path):
-    from elision.study.compare import Comparison, plan
+    from elision.study.compare import Comparison, plan_comparison
 
     rows = [f"{i % 3},{i % 3}.5,\n{i % 3},,{i % 3}.25\n,{i % 3}.5,{i % 3}.25\n" for i in range(30)]
     (tmp_path / "half.csv").write_text("label,a.x,b.x\n" + "".join(rows))
-    made = plan(Comparison(str(tmp_path / "half.csv"), methods=("ae1", "ae2", "hgr", "lower-bound"), seeds=1))
+    made = plan_comparison(
+        Comparison(str(tmp_path / "half.csv"), methods=("ae1", "ae2", "hgr", "lower-bound"), seeds=1)
+    )
     assert {run.method for run in made.runs} == {"ae1", "ae2"}
-    assert {what.split(",")[0] for what, _ in made.skipped} == {"hgr", "lower-bound"}
+    assert {what.split(",")[0] for what, _ in made.about["skipped"]} == {"hgr", "lower-bound"}
 
 
 def test_what_is_skipped_is_printed_before_anything_is_trained(tmp_path):
@@ -383,8 +387,8 @@ def test_what_is_skipped_is_printed_before_anything_is_trained(tmp_path):
 
 def test_compare_removes_by_a_mechanism_that_depends_on_what_goes_missing(tmp_path):
     """Not at random, the training samples that lose a modality differ from the others in it; at random they do not."""
-    from elision.study.compare import Comparison, plan
-    from elision.study.run import partition
+    from elision.study.compare import Comparison, plan_comparison
+    from elision.study.on_arrays import partition
 
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"label": np.arange(600) % 2, "a.x": rng.normal(size=600), "b.x": rng.normal(size=600)})
@@ -392,7 +396,7 @@ def test_compare_removes_by_a_mechanism_that_depends_on_what_goes_missing(tmp_pa
     gaps = {}
     for mechanism in ("mcar", "mnar"):
         comparison = Comparison(str(tmp_path / "data.csv"), ("mle",), missing=("a",), rates=(0.5,), mechanism=mechanism)
-        run = plan(comparison).runs[0]
+        run = plan_comparison(comparison).runs[0]
         values = partition(run).train.arrays
         kept = ~np.isnan(values["a"][:, 0])
         assert kept.sum() == len(kept) - round(0.5 * len(kept))

@@ -110,8 +110,9 @@ def test_stopped_again_and_again(data, whole, tmp_path):
         replace(CONFIG, method="hgr", objective="conditional"),
         replace(CONFIG, fusion="outer-product", bank_refresh=1, optimizer="sgd", objective="conditional"),
         replace(CONFIG, segments_per_epoch=30, batch_size=8, workers=1),
+        replace(CONFIG, channels_last=True),
     ],
-    ids=["accumulate", "hgr", "outer-product", "part of an epoch"],
+    ids=["accumulate", "hgr", "outer-product", "part of an epoch", "channels last"],
 )
 def test_resume_under_other_settings(data, tmp_path, config):
     train(data, tmp_path / "whole", config)

@@ -31,7 +31,8 @@ from elision.kinds import Modality
 from elision.likelihood import negative_log_likelihood
 from elision.methods import Claims, Method, Stage
 from elision.registries import METHODS
-from elision.study.run import Run, execute
+from elision.study.execution import execute
+from elision.study.run import Run, Training
 from stores import row, written
 
 FAST = replace(CONFIG, epochs=2)
@@ -430,9 +431,9 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
     again = MultimodalClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     known = ("digits", "digits", load("digits").fingerprint(), False)
-    run = Run(*known, "foreign", "addition", "all", "linear", "left", 0.5, 0)
+    run = Run(*known, "foreign", "addition", "all", Training("linear"), "left", 0.5, 0)
     monkeypatch.setattr(MultimodalClassifier, "fit", partialmethod(_briefly, MultimodalClassifier.fit))
-    assert 0 <= execute(run)["metrics"]["accuracy"] <= 1
+    assert 0 <= execute(run).test.metrics.accuracy <= 1
 
 
 def _briefly(self, fit, X, y, validation=None):

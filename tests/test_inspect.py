@@ -12,7 +12,7 @@ from PIL import Image
 
 import prepare_work as work
 from clips import Take, read_number, write_clip
-from elision.data.inspect import inspect
+from elision.data.inspect import inspect_store
 from elision.data.prepare import prepare
 from elision.data.schema import Row
 from elision.errors import InputError
@@ -75,7 +75,7 @@ def decoded(source: str) -> np.ndarray:
 
 
 def test_the_report_counts(store):
-    report = inspect(store)
+    report = inspect_store(store)
     assert report.samples == 5 and report.unlabelled == 1
     assert report.classes == {EVIL: 1, "b": 3}
     assert report.observed["b"] == {"visual": 2, "audio": 1, "face": 2}
@@ -92,7 +92,7 @@ def test_the_report_counts(store):
 
 
 def test_the_page_shows_every_class_and_escapes_what_it_is_given(store):
-    inspect(store)
+    inspect_store(store)
     page = Page(store / "inspect.html")
     assert page.open == [] and page.scripts == 0
     for told in (EVIL, "<b>numbers", "All hashes are right.", "has zero bytes", "no audio", "without a label", "0.25"):
@@ -109,7 +109,7 @@ def test_low_tones_are_at_the_bottom_of_the_page_s_spectrograms(tmp_path):
     sound = np.zeros((1, 8, 6), np.float16)
     sound[:, 0] = 1  # the lowest band
     written(tmp_path, [Row("a", "u", values={"audio": sound})], modalities={"audio": Modality("spectrogram", (8, 6))})
-    inspect(tmp_path)
+    inspect_store(tmp_path)
     (picture,) = map(decoded, Page(tmp_path / "inspect.html").images)
     bright = picture.sum((1, 2), dtype=int)
     assert bright.argmax() == len(bright) - 1 and len(set(bright[:-1].tolist())) == 1
@@ -119,7 +119,7 @@ def test_damaged_shards_are_named_and_the_rest_is_told(store):
     with (store / "shard-00001.arrow").open("r+b") as file:
         file.seek(-300, 2)
         file.write(b"damage")
-    report = inspect(store)
+    report = inspect_store(store)
     assert report.damaged == ("shard-00001.arrow",)
     assert report.classes == {EVIL: 1, "b": 3} and report.patterns == {}
     page = Page(store / "inspect.html")
@@ -130,9 +130,9 @@ def test_damaged_shards_are_named_and_the_rest_is_told(store):
 
 def test_what_is_no_store_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a store"):
-        inspect(tmp_path)
+        inspect_store(tmp_path)
     with pytest.raises(InputError, match="is an address: say with page"):
-        inspect("memory://nowhere/store")
+        inspect_store("memory://nowhere/store")
     assert not list(tmp_path.iterdir())
 
 
@@ -140,5 +140,5 @@ def test_a_store_at_an_address_has_its_page_elsewhere(store, tmp_path, monkeypat
     fsspec = pytest.importorskip("fsspec")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fsspec.filesystem("memory").put(f"{store}/", "/inspected/store/", recursive=True)
-    assert inspect("memory://inspected/store", tmp_path / "page.html").samples == 5
+    assert inspect_store("memory://inspected/store", tmp_path / "page.html").samples == 5
     assert "All hashes are right." in Page(tmp_path / "page.html").text

@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import rivals
-from benchmarks.league import results_frame
+from benchmarks.league import league_frame as frame_of
 from benchmarks.league_report import differences, fair, interval_over_data, interval_over_seeds, markdown, overall
 from benchmarks.rivals import execute_rival
 from benchmarks.rivals.late_svc import LateSVC
 from benchmarks.rivals.lines import RIVALS, not_installed
 from scipy.special import logsumexp
 
+from elision.evaluation import Assessment, Metrics
 from elision.inputs import Samples
-from elision.study.run import Parts, Run
+from elision.study.on_arrays import Parts
+from elision.study.results import Result
+from elision.study.run import Run, Training
 
 NLL = {"mle": 0.2, "late-fusion": 0.3, "zero-padding": 0.5, "upper-bound": 0.1}
 SKLEARN = [name for name in RIVALS if "SV" in name or "logistic" in name]
@@ -71,15 +74,14 @@ def test_the_page_names_what_was_left_out_and_has_every_cell():
 
 
 def test_the_upper_bound_is_fitted_once_a_seed_and_stands_in_every_cell():
-    metrics = {"accuracy": 0.5, "nll": 1.0, "ece": 0.1, "brier": 0.5}
+    metrics = Metrics(0.5, 1.0, 0.1, 0.5, 9)
 
     def result(method, rate, seed):
-        run = {"data": "digits", "by_group": False, "missing": "left", "rate": rate, "seed": seed, "method": method,
-               "fusion": "addition"}  # fmt: skip
-        return {"run": run, "metrics": metrics, "removed": {"left": metrics}, "seconds": 1.0}
+        run = Run("digits", "digits", "f", False, method, "addition", "all", Training(), "left", rate, seed)
+        return Result(run, 9, 9, Assessment(metrics, [[9]], ["a"], {}, {"left": metrics}), 1.0)
 
     results = [result("mle", rate, seed) for rate in (0.5, 0.8) for seed in (0, 1)]
-    frame = results_frame([*results, *(result("upper-bound", 0.5, seed) for seed in (0, 1))], Path())
+    frame = frame_of([*results, *(result("upper-bound", 0.5, seed) for seed in (0, 1))], Path())
     assert not frame.duplicated(["rate", "seed", "method"]).any()
     assert (frame.groupby(["rate", "seed"])["method"].nunique() == 2).all() and len(frame) == 8
 
@@ -145,10 +147,10 @@ def test_the_candidate_that_makes_the_validation_samples_likeliest_is_assessed(p
             return np.log(np.where(np.eye(3)[np.arange(30) % 3] == 1, self.sure, (1 - self.sure) / 2))
 
     monkeypatch.setattr(rivals, "partition", lambda run: parts)
-    run = Run("s", "d", "f", False, "r", "-", "-", "-", "y", 0.5, 0)
+    run = Run("s", "d", "f", False, "r", "-", "-", Training("-"), "y", 0.5, 0)
     result = execute_rival(run, [lambda s=s: Fixed(s) for s in (0.4, 0.9, 0.6)])
-    assert result["chosen"] == 1 and result["metrics"]["nll"] == pytest.approx(-np.log(0.9))
-    assert result["validation_nll"] == pytest.approx(-np.log([0.4, 0.9, 0.6]))
+    assert result.details["chosen"] == 1 and result.test.metrics.nll == pytest.approx(-np.log(0.9))
+    assert result.details["validation_nll"] == pytest.approx(-np.log([0.4, 0.9, 0.6]))
 
 
 def test_a_rival_whose_package_is_absent_is_named_before_anything_runs(monkeypatch):

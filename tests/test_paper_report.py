@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,54 +11,63 @@ import pytest
 from scipy.stats import t as student
 
 from elision.errors import InputError
-from elision.study import folders, paper, paper_figures, paper_text
-from elision.study.paper_comparisons import comparisons, means_by_split, orders
-from elision.study.paper_report import SPEAKERS, WARNING, report
-from elision.study.paper_run import PaperRun, Training
-from elision.study.paper_tables import fill, runs_table
-from elision.study.paper_text import title_of
+from elision.evaluation import Assessment, Metrics
+from elision.study import paper, paper_figures, tables
+from elision.study.folders import FailedRun, write_failure, write_result
+from elision.study.paper_comparisons import comparisons, means_by_split
+from elision.study.paper_report import SPEAKERS, WARNING
+from elision.study.paper_tables import fill, orders
+from elision.study.paper_tex import tex
+from elision.study.plan import write_report
+from elision.study.results import Result
+from elision.study.run import Run, Training
 
+SETTING = ["table", "method", "objective", "fusion", "extractor", "missing", "rate"]
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 
 
-def result(setting: paper.Setting, seed: int, accuracy: float, by_group: bool = False, data: str = "made") -> dict:
-    run = PaperRun(setting, seed, by_group, data, "f", Training("x", 1), "visual", "a")
+def result(setting: Run, seed: int, accuracy: float, by_group: bool = False, data: str = "made") -> Result:
+    run = replace(
+        setting, seed=seed, by_group=by_group, data=data, fingerprint="f", training=Training("x", 1), visual="visual"
+    )
     hits = round(30 * accuracy)
     confusion = np.full((6, 6), (30 - hits) // 5)
     np.fill_diagonal(confusion, hits)
-    metrics = {"accuracy": accuracy, "nll": 1.0, "ece": 0.1, "brier": 0.3, "n": 180}
-    return {"run": json.loads(json.dumps(asdict(run))), "n_train": 840, "n_complete": 84, "metrics": metrics,
-            "confusion": confusion.tolist(), "classes": EMOTIONS, "seconds": 2.0, "key": run.key}  # fmt: skip
+    test = Assessment(Metrics(accuracy, 1.0, 0.1, 0.3, 180), confusion.tolist(), EMOTIONS, {}, {})
+    return Result(run, 840, 84, test, 2.0)
 
 
-def as_in_the_paper(settings: list[paper.Setting], seeds: int = 2) -> list[dict]:
+def as_in_the_paper(settings: list[Run], seeds: int = 2) -> list[Result]:
     """The paper's accuracy in the mean, two points apart."""
     return [
         result(s, seed, (paper.published(s) + (1 if seed % 2 else -1)) / 100) for s in settings for seed in range(seeds)
     ]
 
 
-def written(out: Path, results: list[dict], demo: bool = False) -> Path:
+def written(out: Path, results: list[Result], demo: bool = False, failed: list[FailedRun] = ()) -> Path:
     (out / "runs").mkdir(parents=True)
     for r in results:
-        folders.write_result(out / "runs", r["key"], r)
-    settings = {"format": 1, "elision": "0", "demo": demo, "data": {"table1": "made, 1,200 samples"},
-                "fingerprints": {}, "training": {}, "choices": [["k", "<32>"]]}  # fmt: skip
-    (out / "reproduction.json").write_text(json.dumps(settings))
+        write_result(out / "runs", r.run.key, r)
+    for failure in failed:
+        write_failure(out / "runs", failure)
+    runs = {r.run.key: r.run.title for r in results} | {f.key: f.run for f in failed}
+    settings = {"demo": demo, "data": {"table1": "made, 1,200 samples"}}
+    study = {"kind": "reproduction", "settings": settings, "about": {"choices": {"k": "<32>"}}, "runs": runs}
+    (out / "study.json").write_text(json.dumps(study))
     return out
 
 
 @pytest.fixture(scope="module")
-def whole() -> pd.DataFrame:
-    return runs_table(as_in_the_paper(paper.everything()))
+def whole() -> list[Result]:
+    return as_in_the_paper(paper.EXPERIMENTS["all"]())
 
 
 def test_every_cell_stands_where_the_paper_has_it(whole):
-    for filled in fill(whole, "by video"):
-        for panel in filled.panels:
-            for title, cells in panel.rows.items():
+    for filled in fill(whole):
+        for block, panel in filled.blocks.items():
+            for (title,), cells in panel.rows.items():
                 method = next(m for (m, o), row in paper.ROWS.items() if row.title == title)
-                expected = filled.table.accuracy[method][panel.name]
+                expected = filled.table.accuracy[method][block]
                 assert [c.mean for c in cells] == pytest.approx(expected)
                 assert [c.paper for c in cells] == list(expected)
                 assert {c.n for c in cells} == {2}
@@ -70,11 +79,11 @@ def test_every_cell_stands_where_the_paper_has_it(whole):
 
 def test_tau_is_one_for_the_papers_order_and_minus_one_for_its_reverse():
     settings = [s for s in paper.table1() if s.fusion == "addition"]
-    (same,) = fill(runs_table(as_in_the_paper(settings)), "by video")
-    assert same.panels[0].agreement == [1.0] * 6
+    (same,) = fill(as_in_the_paper(settings))
+    assert next(iter(same.blocks.values())).agreement == [1.0] * 6
     turned = [result(s, 0, 1 - paper.published(s) / 100) for s in settings]
-    (reverse,) = fill(runs_table(turned), "by video")
-    assert reverse.panels[0].agreement == [-1.0] * 6
+    (reverse,) = fill(turned)
+    assert next(iter(reverse.blocks.values())).agreement == [-1.0] * 6
     assert (orders(same).columns, orders(same).whole, orders(reverse).whole) == (6, 6, 0)
     assert orders(same).steps["ours", "zero padding"] == (6, 6)
     assert orders(reverse).steps["HGR", "lower bound"] == (0, 6)
@@ -82,61 +91,61 @@ def test_tau_is_one_for_the_papers_order_and_minus_one_for_its_reverse():
 
 def test_a_partial_grid_gives_a_partial_table_that_says_so(whole):
     settings = [s for s in paper.table1() if s.fusion == "addition" and s.missing == "audio" and s.method != "hgr"]
-    (part,) = fill(runs_table(as_in_the_paper(settings, seeds=1)), "by video")
-    assert title_of(part) == "Table 1 on made (partial: 9 of 66 settings, 1 of 5 runs each)"
-    (panel,) = part.panels
-    assert list(panel.rows) == ["lower bound", "zero padding", "ours"]
-    assert panel.rows["ours"][:3] == [None] * 3 and panel.rows["ours"][3].text == "80.2"
+    (part,) = fill(as_in_the_paper(settings, seeds=1))
+    assert part.title == "Table 1 on made (partial: 9 of 66 settings, 1 of 5 runs each)"
+    (panel,) = part.blocks.values()
+    assert list(panel.rows) == [("lower bound",), ("zero padding",), ("ours",)]
+    assert panel.rows["ours",][:3] == [None] * 3 and panel.rows["ours",][3].text == "80.2"
     assert panel.agreement[:3] == [None] * 3
-    assert "not run" in paper_text.markdown([part], "by video", "") and "--" in paper_text.tex([part], "by video", "")
-    assert all(filled.is_partial for filled in fill(whole, "by video"))  # two runs, not five
-    full = fill(runs_table(as_in_the_paper(paper.table2(), seeds=5)), "by video")
-    assert [title_of(f) for f in full] == ["Table 2 on made"]
+    assert "not run" in tables.markdown(panel) and "--" in tex([part], "by video", "")
+    assert all(filled.is_partial for filled in fill(whole))  # two runs, not five
+    full = fill(as_in_the_paper(paper.table2(), seeds=5))
+    assert [f.title for f in full] == ["Table 2 on made"]
 
 
 def test_features_as_they_are_given_stand_beside_resnet_50_without_a_difference():
     settings = paper.table2(["given"])
     results = [result(s, 0, 0.5) for s in settings + paper.beyond(settings)]
-    (filled,) = fill(runs_table(results), "by video")
-    (panel,) = filled.panels
-    assert [c.paper for c in panel.rows["AE2"]] == list(paper.TABLE2.accuracy["ae2"]["resnet50"])
-    assert [c.paper for c in panel.rows["joint (not in the paper)"]] == [None] * 6
+    (filled,) = fill(results)
+    (panel,) = filled.blocks.values()
+    assert [c.paper for c in panel.rows["AE2",]] == list(paper.TABLE2.accuracy["ae2"]["resnet50"])
+    assert [c.paper for c in panel.rows["joint (not in the paper)",]] == [None] * 6
     assert filled.settings == 18 and not panel.compared
-    assert "50.0** [69.13]" in paper_text.markdown([filled], "by video", "")
-    assert "+" not in paper_text.markdown([filled], "by video", "").split("AE2")[1].split("\n")[0]
+    assert "50.0** [69.13]" in tables.markdown(panel)
+    assert "+" not in tables.markdown(panel).split("AE2")[1].split("\n")[0]
 
 
 def test_a_paired_comparison_is_over_the_samples_that_both_have():
-    setting = paper.figure6()[2]
+    setting = paper.EXPERIMENTS["figure6"]()[2]
     ours, theirs = [0.80, 0.83, 0.85], [0.75, 0.80, 0.84]
     results = [result(setting, seed, a) for seed, a in enumerate([*ours, 0.99])]
     results += [result(replace(setting, method="ae1"), seed, a) for seed, a in enumerate(theirs)]
-    (versus,) = comparisons(runs_table(results), "by video")
+    (versus,) = comparisons(results)
     differences = np.array([5.0, 3.0, 1.0])
     statistic = 3.0 / np.sqrt((1 / 3 + 180 / 840) * differences.var(ddof=1))  # Nadeau and Bengio's correction
     assert (versus.ours, versus.theirs, versus.wins, versus.losses, versus.seeds) == ("ours", "AE1", 3, 0, 3)
     assert versus.difference == pytest.approx(3.0)
     assert versus.p == pytest.approx(2 * student.sf(statistic, 2))
-    (single,) = comparisons(runs_table([r for r in results if r["run"]["seed"] == 0]), "by video")
+    (single,) = comparisons([r for r in results if r.run.seed == 0])
     assert single.p is None and single.difference == pytest.approx(5.0)
 
 
 def test_the_splits_are_kept_apart():
-    setting = paper.figure5()[0]
-    frame = runs_table([result(setting, 0, 0.6), result(setting, 0, 0.4, by_group=True)])
-    assert means_by_split(frame) == {("table1", "lower bound"): {"by video": 60.0, "by speaker": 40.0}}
-    assert fill(frame, "by speaker")[0].panels[0].rows["lower bound"][2].mean == 40
+    setting = paper.EXPERIMENTS["figure5"]()[0]
+    both = [result(setting, 0, 0.6), result(setting, 0, 0.4, by_group=True)]
+    assert means_by_split(both) == {("table1", "lower bound"): {"by video": 60.0, "by speaker": 40.0}}
+    assert fill(both[1:])[0].blocks["addition"].rows["lower bound",][2].mean == 40
 
 
 def test_the_report_is_whole_escaped_and_needs_nothing_else(tmp_path):
-    settings = paper.everything() + paper.beyond(paper.figure4())
+    settings = paper.EXPERIMENTS["all"]() + paper.beyond(paper.EXPERIMENTS["figure4"]())
     results = [
         result(s, seed, 0.5 + 0.01 * seed, by_group, "made <b>") for s in settings for seed in range(2)
         for by_group in (False, True)
     ]  # fmt: skip
-    out = written(tmp_path / "out", results)
-    folders.write_failure(out / "runs", "f" * 16, "table1 <i>", "InputError: <script>alert(1)</script>", "")
-    pages = report(out, "elision reproduce <all>")
+    failed = FailedRun("table1 <i>", "f" * 16, "InputError: <script>alert(1)</script>")
+    out = written(tmp_path / "out", results, failed=[failed])
+    pages = write_report(out, "elision reproduce <all>")
     assert [p.name for p in pages] == ["report.html", "report-by-speaker.html"]
     page = pages[0].read_text()
     assert "<script>" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -145,20 +154,20 @@ def test_the_report_is_whole_escaped_and_needs_nothing_else(tmp_path):
     assert SPEAKERS in page and WARNING not in page and 'href="report.html"' in pages[1].read_text()
     assert page.count("<h2>Figure") == 3 and "joint (not in the paper)" in page
     table = pd.read_csv(out / "results.csv")
-    assert len(table) == len(results) and set(table["split"]) == {"by video", "by speaker"}
-    assert table.loc[0, "paper"] == paper.published(paper.Setting(*table.loc[0, list(asdict(settings[0]))]))
+    assert len(table) == len(results) and set(table["by_group"]) == {False, True}
+    assert table.loc[0, "paper"] == paper.published(paper.setting(*table.loc[0, SETTING]))
     names = {p.name for p in out.iterdir()}
     figures = {f"figure{n}{s}.{kind}" for n in (4, 5, 6) for s in ("", "-by-speaker") for kind in ("png", "svg")}
     assert figures | {"tables.md", "tables.tex", "results.csv"} <= names
     assert (out / "figure4.png").read_bytes()[:4] == b"\x89PNG" and b"<svg" in (out / "figure5.svg").read_bytes()
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
-    report(out, "elision reproduce <all>")
+    write_report(out, "elision reproduce <all>")
     assert before == {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
 
 
 def test_the_stand_ins_report_says_so_above_everything_else(tmp_path):
-    out = written(tmp_path / "out", as_in_the_paper(paper.figure5()), demo=True)
-    (page,) = report(out)
+    out = written(tmp_path / "out", as_in_the_paper(paper.EXPERIMENTS["figure5"]()), demo=True)
+    (page,) = write_report(out)
     html = page.read_text()
     body = html[html.index("<body>") :]
     assert body.index(WARNING.replace("'", "&#39;")) < body.index("<h1>")
@@ -167,17 +176,17 @@ def test_the_stand_ins_report_says_so_above_everything_else(tmp_path):
 
 
 def test_figures_draw_on_the_tables_runs_and_only_where_there_are_some():
-    results = as_in_the_paper(paper.figure5())
-    drawn = paper_figures.draw_figures(results, runs_table(results))
+    results = as_in_the_paper(paper.EXPERIMENTS["figure5"]())
+    drawn = paper_figures.draw_figures(results)
     assert set(drawn) == {"figure5"} and set(drawn["figure5"]) == {"png", "svg"}
     text = drawn["figure5"]["svg"].decode()
     assert all(title in text for title in ("lower bound", "HGR", "zero padding", "ours", *EMOTIONS))
-    both = as_in_the_paper(paper.figure4()) + as_in_the_paper(paper.figure6())
-    assert set(paper_figures.draw_figures(both, runs_table(both))) == {"figure4", "figure6"}
+    both = as_in_the_paper(paper.EXPERIMENTS["figure4"]()) + as_in_the_paper(paper.EXPERIMENTS["figure6"]())
+    assert set(paper_figures.draw_figures(both)) == {"figure4", "figure6"}
 
 
 def test_tex_is_balanced_and_escaped(whole):
-    text = paper_text.tex(fill(whole, "by video"), "by video", "")
+    text = tex(fill(whole), "by video", "")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {row.count("&") for row in rows} == {6}
@@ -185,37 +194,37 @@ def test_tex_is_balanced_and_escaped(whole):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (None, "has no reproduction.json: expected a folder that `elision reproduce` made"),
-    ("{}", "is not what `elision reproduce` wrote"),
-    ("[1", "is not what `elision reproduce` wrote"),
+    (None, "has no study.json: expected a folder that `elision compare` or `elision reproduce` made"),
+    ("{}", "is not what `elision compare` or `elision reproduce` wrote"),
+    ("[1", "is not what `elision compare` or `elision reproduce` wrote"),
+    ('{"kind": "poem", "settings": {}, "about": {}, "runs": {}}', "is of a 'poem': this version of Elision knows"),
 ])  # fmt: skip
 def test_a_folder_of_something_else_is_refused(tmp_path, content, message):
     if content:
-        (tmp_path / "reproduction.json").write_text(content)
+        (tmp_path / "study.json").write_text(content)
     with pytest.raises(InputError, match=message):
-        report(tmp_path)
+        write_report(tmp_path)
 
 
 def test_nothing_finished_is_said_with_the_reasons(tmp_path):
-    out = written(tmp_path / "out", [])
-    folders.write_failure(out / "runs", "f" * 16, "a title", "InputError: weights are not here", "")
+    out = written(tmp_path / "out", [], failed=[FailedRun("a title", "f" * 16, "InputError: weights are not here")])
     with pytest.raises(InputError, match="holds no finished run to report: InputError: weights are not here"):
-        report(out)
+        write_report(out)
 
 
 @pytest.mark.parametrize(("table", "figure"), [("table1", "figure5"), ("table2", "figure6")])
 def test_a_new_row_of_a_table_takes_one_entry_and_no_published_number(tmp_path, monkeypatch, table, figure):
     line, before = ("modality-dropout", "conditional"), len(paper.EXPERIMENTS[table]())
-    monkeypatch.setitem(paper.ROWS, line, paper.Row("a new row", (table,), "#123456"))
+    monkeypatch.setitem(paper.ROWS, line, paper.PaperRow("a new row", (table,), "#123456"))
     settings = paper.EXPERIMENTS[table]()
     added = [s for s in settings if s.method == line[0]]
     assert len(added) == 18 and len(settings) == before + 18 and {paper.published(s) for s in added} == {None}
     results = [result(s, 0, 0.9 if s.method == line[0] else 0.5) for s in settings]
-    (filled,) = fill(runs_table(results), "by video")
+    (filled,) = fill(results)
     assert (filled.done, filled.settings) == (before + 18, before + 18)
-    for panel in filled.panels:
-        assert [(c.mean, c.paper, c.best) for c in panel.rows["a new row"]] == [(90.0, None, True)] * 6
-    drawn = paper_figures.draw_figures(results, runs_table(results))
+    for panel in filled.blocks.values():
+        assert [(c.mean, c.paper, c.best) for c in panel.rows["a new row",]] == [(90.0, None, True)] * 6
+    drawn = paper_figures.draw_figures(results)
     assert "a new row" in drawn[figure]["svg"].decode()
-    (page,) = report(written(tmp_path / "out", results))
+    (page,) = write_report(written(tmp_path / "out", results))
     assert "<td>a new row</td>" in page.read_text() and "a new row" in (tmp_path / "out" / "tables.tex").read_text()

@@ -94,6 +94,15 @@ def test_a_killed_worker_is_replaced_and_its_neighbour_works_on(tmp_path):
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_a_task_whose_worker_died_is_tried_again_when_nothing_else_runs(tmp_path):
+    """Two tasks may have taken the memory together, of which each alone has enough."""
+    told = []
+    tasks = [(str(tmp_path), x) for x in (0, 1)]
+    list(work_through(tasks, work.die_beside, TWO, tell=lambda running: told.append([x for _, x in running])))
+    assert [0, 1] in told and [1] in told and [0] in told
+    assert [0, 1] not in told[told.index([1]) :]
+
+
 def test_leaving_early_ends_the_workers():
     for done in work_through(range(50), work.process, TWO):
         pid = done.result

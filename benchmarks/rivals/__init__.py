@@ -6,13 +6,15 @@ the same validation samples that Elision's own methods stop and weigh by. None i
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from elision.evaluation import evaluate
 from elision.inputs import Arrays
-from elision.study.run import Parts, Run, assess, partition
+from elision.study.on_arrays import Parts, judged, partition
+from elision.study.results import Result
+from elision.study.run import Run
 
 FLOOR = 1e-6
 """Least probability of a class, so that a rival that rules a class out is not infinitely wrong."""
@@ -28,13 +30,13 @@ class Candidate(Protocol):
         """Of samples of which some modalities may be absent; shape (n, K)."""
 
 
-def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> dict[str, Any]:
+def execute_rival(run: Run, candidates: Sequence[Callable[[], Candidate]]) -> Result:
     """Fit every candidate, choose by validation NLL, and assess the choice as `execute` does for ours."""
     parts = partition(run)
     started = time.perf_counter()
     best, losses = fit_and_choose(candidates, parts)
-    result = assess(run, parts, best.predict_log_proba, time.perf_counter() - started)
-    return result | {"chosen": losses.index(min(losses)), "validation_nll": losses}
+    details = {"chosen": losses.index(min(losses)), "validation_nll": losses}
+    return judged(run, parts, best.predict_log_proba, time.perf_counter() - started, details)
 
 
 def fit_and_choose(candidates: Sequence[Callable[[], Candidate]], parts: Parts) -> tuple[Candidate, list[float]]:

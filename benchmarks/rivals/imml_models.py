@@ -14,7 +14,7 @@ import torch
 from benchmarks.rivals import log_floored
 from elision.evaluation import evaluate
 from elision.inputs import Arrays, Samples, Standardizer
-from elision.study.run import Parts
+from elision.study.on_arrays import Parts
 
 EPOCHS, BATCH, PATIENCE = 150, 64, 12
 

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 from benchmarks.rivals import log_floored
 from elision.inputs import Arrays
-from elision.study.run import Parts
+from elision.study.on_arrays import Parts
 
 
 class Tabular:

@@ -31,7 +31,7 @@ class Rows(Protocol):
     """Hold a training set's rows of one modality, (n_m, ...): a tensor, or what reads them when they are needed."""
 
     def __len__(self) -> int:
-        """Return n_m."""
+        """Return how many rows there are."""
         ...
 
     def __getitem__(self, index: Tensor | slice, /) -> Any:

@@ -86,7 +86,7 @@ class TableConfig(Config):
         batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
         learning_rate: Adam's learning rate at its peak.
         weight_decay: L2 regularisation.
-        patience: validations (60 in all) without improvement after which a stage stops.
+        patience: validations (30 in all) without improvement after which a stage stops.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
     """
 
@@ -107,7 +107,7 @@ class TableConfig(Config):
     batch_size: int | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
-    patience: int = 15
+    patience: int = 8
     device: str = "auto"
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)

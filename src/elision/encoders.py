@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LANDMARKS, RANK = 1000, 256
-"""At most so many observed training rows span the kernel encoder's features, which are so many numbers at most."""
+LANDMARKS = 1000
+"""At most so many observed training rows span the kernel encoder's features."""
 _LEAST_EIGENVALUE = 1e-12
 
 
@@ -55,25 +55,24 @@ class Unchanged(Frozen):
 class NystroemFeatures(Frozen):
     """Maps x to phi(x) = W k(x, landmarks), so that phi(x) . phi(x') approximates the kernel exp(-gamma |x - x'|^2).
 
-    gamma is 1 / (columns x variance), and W = D^(-1/2) V^T for the R greatest eigenvalues D of the landmarks' kernel
-    and their vectors V (those below 1e-12 count as 1e-12). With R = L, phi(x) . phi(x') is that of scikit-learn's
-    `Nystroem`, which turns phi by V; with less it is the nearest of that rank. The kernel is computed in float64, since
-    W may be ill-conditioned.
+    gamma is 1 / (columns x variance), and W = V D^(-1/2) V^T for the landmarks' kernel V D V^T, so that W W^T is its
+    inverse (eigenvalues below 1e-12 count as 1e-12). Landmarks and W are those of scikit-learn's `Nystroem`, whose
+    singular value decomposition takes longer and finds the same. The kernel is computed in float64, since W may be
+    ill-conditioned.
 
     Args:
         n_columns: d, of the flattened row.
         n_landmarks: L.
-        rank: R, at most L.
     """
 
     landmarks: Tensor
     normalization: Tensor
     gamma: Tensor
 
-    def __init__(self, n_columns: int, n_landmarks: int, rank: int) -> None:
+    def __init__(self, n_columns: int, n_landmarks: int) -> None:
         super().__init__()
         self.register_buffer("landmarks", torch.zeros(n_landmarks, n_columns, dtype=torch.float64))
-        self.register_buffer("normalization", torch.zeros(rank, n_landmarks, dtype=torch.float64))
+        self.register_buffer("normalization", torch.eye(n_landmarks, dtype=torch.float64))
         self.register_buffer("gamma", torch.ones((), dtype=torch.float64))
 
     def fit(self, rows: Tensor, seed: int) -> None:
@@ -83,11 +82,10 @@ class NystroemFeatures(Frozen):
         chosen = np.random.RandomState(seed).permutation(len(flat))[: len(self.landmarks)]
         self.landmarks.copy_(flat[torch.from_numpy(chosen).to(flat.device)])
         values, vectors = torch.linalg.eigh(self._kernel(self.landmarks))
-        rank = len(self.normalization)
-        self.normalization.copy_((vectors[:, -rank:] / values[-rank:].clamp(min=_LEAST_EIGENVALUE).sqrt()).T)
+        self.normalization.copy_((vectors / values.clamp(min=_LEAST_EIGENVALUE).sqrt()) @ vectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, ...) to (n, R), in the precision of x."""
+        """Map (n, ...) to (n, L), in the precision of x."""
         return (self._kernel(x.flatten(1).double()) @ self.normalization.double().T).to(x.dtype)
 
     def _kernel(self, x: Tensor) -> Tensor:
@@ -122,10 +120,10 @@ class ByteDropout(nn.Module):
 
 
 def kernel(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
-    """Return up to 256 Nystroem features of an RBF kernel with up to 1000 rows as landmarks, then one linear layer."""
+    """Return Nystroem features of an RBF kernel with up to 1000 of the rows as landmarks, then one linear layer."""
     n_landmarks = min(LANDMARKS, n_rows)
-    rank = min(RANK, n_landmarks)
-    return Encoder(NystroemFeatures(prod(shape), n_landmarks, rank), nn.Linear(rank, n_features), (rank,))
+    trained = nn.Linear(n_landmarks, n_features)
+    return Encoder(NystroemFeatures(prod(shape), n_landmarks), trained, (n_landmarks,))
 
 
 def linear(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:

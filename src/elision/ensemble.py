@@ -32,7 +32,7 @@ _PREDICT_ROWS = 1024
 
 @dataclass(frozen=True)
 class Specification:
-    """What one member is.
+    """Say what one member is.
 
     Args:
         method: the method's class.
@@ -62,7 +62,7 @@ class Specification:
 
 @dataclass(frozen=True)
 class Extent:
-    """What of the training data decides a model's sizes.
+    """Hold what of the training data decides a model's sizes.
 
     Args:
         shapes: modality -> shape of a row.
@@ -76,7 +76,7 @@ class Extent:
 
     @property
     def bank(self) -> str:
-        """What `auto` means for a bank of this extent."""
+        """Return what `auto` means for a bank of this extent."""
         numbers = sum(n * math.prod(self.shapes[m]) for m, n in self.rows.items())
         return choose_bank(max(self.rows.values()), numbers)
 
@@ -118,12 +118,12 @@ class Member:
 
     @property
     def bank(self) -> str:
-        """How the banks were estimated while training: "auto" resolved."""
+        """Return how the banks were estimated while training: "auto" resolved."""
         return self.extent.bank if self.specification.bank == "auto" else self.specification.bank
 
     @property
     def precision(self) -> torch.dtype:
-        """To predict in: float64 on a CPU, unless a module of the user's own may make float32 tensors by itself."""
+        """Return what to predict in: float64 on a CPU, unless a user's module may make float32 tensors by itself."""
         named = all(isinstance(encoder, str) for encoder in self.specification.encoders.values())
         on_cpu = next(self.method.parameters()).device.type == "cpu"
         return torch.float64 if named and on_cpu else torch.float32

@@ -90,7 +90,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.
-        patience: validations (60 in all) without improvement before a stage stops.
+        patience: validations (30 in all) without improvement before a stage stops.
         unlabelled: a further value of y that means no label, such as scikit-learn's -1.
         device: "cpu", "cuda", ..., or "auto": a GPU if there is one.
         random_state: seed; the same seed gives the same model, bit for bit, on one machine.
@@ -135,7 +135,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float = 5e-3,
         weight_decay: float = 1e-4,
-        patience: int = 15,
+        patience: int = 8,
         unlabelled: Any = None,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -409,7 +409,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch = self._batch(X)
         logs, observed = self._answer(batch), batch.observed.cpu().numpy()
         held = sets.prediction_sets(logs, observed, self.set_calibration_, coverage)
-        chosen = sets.listed(held, logs, self.classes_)
+        chosen = sets.as_classes(held, logs, self.classes_)
         pooled = self.set_calibration_.pooled(observed)
         return pd.DataFrame({"classes": chosen, "size": held.sum(1), "pooled": pooled})
 
@@ -508,8 +508,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         standardizer, members, histories = self._train(
             training, validation, specifications, seed, kept and KeptMembers(kept)
         )
-        held = standardizer.batch(validation.arrays, validation.codes, validation.weights)
-        held = held.to(choices.device(self.device), torch.float32)
+        held = standardizer.batch(validation.arrays, validation.codes, np.float32, validation.weights)
+        held = held.to(choices.device(self.device))
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
         power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
@@ -557,8 +557,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
 
         def batch(part: Samples) -> Batch:
-            packed = standardizer.batch(part.arrays, part.codes, part.weights)
-            return packed.to(choices.device(self.device), torch.float32)
+            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
+            return packed.to(choices.device(self.device))
 
         data = batch(training), None if validation is None else batch(validation)
         n_classes = len(self.classes_)

@@ -16,12 +16,16 @@ from elision.batch import Batch
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
 
+_BLOCK = 2**18
 Arrays = Mapping[str, np.ndarray]
 """modality -> numbers, shape (n, ...); a row that is NaN throughout is a missing one."""
 
 
 def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Check a dict of arrays and make each float64 of at least two dimensions; NaN stays, inf is refused."""
+    """Check a dict of arrays and make each float64, or float32 where it is that, of at least two dimensions.
+
+    NaN stays, inf is refused.
+    """
     if not data:
         raise InputError("X is an empty dict: expected at least one modality, name -> array of shape (n, ...)")
     arrays = {}
@@ -37,7 +41,8 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if getattr(values, "dtype", np.dtype(float)).kind in "mM":
             raise InputError(f"modality {m!r} holds dates: expected numbers, such as days since a date")
         try:
-            arrays[m] = np.asarray(values, dtype=np.float64)
+            kept = getattr(values, "dtype", None) == np.float32  # a second copy may be all of the memory
+            arrays[m] = np.asarray(values, dtype=np.float32 if kept else np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"modality {m!r} is not an array of numbers: {error}") from error
         if arrays[m].size == 0:
@@ -56,6 +61,8 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def check_finite(values: np.ndarray, where: str, columns: Sequence[Any] | None = None) -> None:
     """Raise `InputError`, naming the first row and column that hold an infinite number."""
+    if not any(np.isinf(block).any() for block in _blocks(values)):
+        return
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
         row, *column = infinite[0].tolist()
@@ -264,32 +271,55 @@ class Standardizer:
         """Learn from the training arrays, missing rows included; with weights, (n,), a row counts as so many."""
         mean, scale = {}, {}
         for m, values in arrays.items():
-            axis = 0 if values.ndim == 2 else None
-            times = 1 if weights is None else weights.reshape(-1, *[1] * (values.ndim - 1))
-            count = (times * ~np.isnan(values)).sum(axis)
-            count = np.where(count > 0, count, 1)
-            mean[m] = np.nansum(times * values, axis) / count
-            largest = np.maximum(np.nanmax(np.abs(values - mean[m]), axis, initial=0.0), np.finfo(float).tiny)
-            deviation = largest * np.sqrt(np.nansum(times * ((values - mean[m]) / largest) ** 2, axis) / count)
-            varies = deviation > 1e-12 * np.maximum(np.abs(mean[m]), 1e-300)
+            axis, blocks = 0 if values.ndim == 2 else None, _blocks(values)
+            times: list[Any] = [1] * len(blocks)
+            if weights is not None:
+                times = _blocks(weights.reshape(-1, *[1] * (values.ndim - 1)), values[:1].size)
+            parts = list(zip(blocks, times, strict=True))
+            count = sum((t * ~np.isnan(x)).sum(axis) for x, t in parts)
+            count = np.where(np.greater(count, 0), count, 1)
+            mean[m] = c = sum(np.nansum(t * x, axis, dtype=float) for x, t in parts) / count
+            farthest = [np.fmax.reduce(np.abs(x - c), axis, initial=0.0) for x in blocks]
+            largest = np.maximum(np.maximum.reduce(farthest), np.finfo(float).tiny)
+            squares = sum(np.nansum(t * ((x - c) / largest) ** 2, axis) for x, t in parts)
+            deviation = largest * np.sqrt(squares / count)
+            varies = deviation > 1e-12 * np.maximum(np.abs(c), 1e-300)
             scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
         return cls(mean, scale)
 
-    def batch(self, arrays: Arrays, codes: np.ndarray, weights: np.ndarray | None = None) -> Batch:
+    def batch(
+        self,
+        arrays: Arrays,
+        codes: np.ndarray,
+        dtype: type[np.floating] = np.float64,
+        weights: np.ndarray | None = None,
+    ) -> Batch:
         """Pack the observed rows, standardised; ``codes`` are class indices, -1 where there is no label."""
-        values, observed = {}, {}
+        inputs, rows = {}, {}
         for m in self.mean:
-            observed[m] = torch.from_numpy(observed_rows(arrays[m]))
-            standard = (arrays[m] - self.mean[m]) * self.scale[m]
-            values[m] = torch.from_numpy(np.nan_to_num(standard, nan=0.0, posinf=None, neginf=None))
-        return Batch.pack(
-            values, observed, torch.from_numpy(codes), None if weights is None else torch.from_numpy(weights)
-        )
+            shown = np.flatnonzero(observed_rows(arrays[m]))
+            packed = np.empty((len(shown), *arrays[m].shape[1:]), dtype)
+            done = 0
+            for block in _blocks(shown, arrays[m][:1].size):
+                standard = (arrays[m][block] - self.mean[m]) * self.scale[m]
+                packed[done : done + len(block)] = np.nan_to_num(standard, copy=False, nan=0.0)
+                done += len(block)
+            inputs[m], rows[m] = torch.from_numpy(packed), torch.from_numpy(shown)
+        source = {m: torch.arange(len(r)) for m, r in rows.items()}
+        shares = None if weights is None else torch.from_numpy(weights)
+        return Batch(inputs, rows, torch.from_numpy(codes), source, shares)
+
+
+def _blocks(rows: np.ndarray, size: int | None = None) -> list[np.ndarray]:
+    """Return the rows in views of at most about `_BLOCK` numbers: what is computed of one stays in a core's cache."""
+    step = max(_BLOCK // max(size or rows[:1].size, 1), 1)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
 def observed_rows(values: np.ndarray) -> np.ndarray:
     """Return which rows are not NaN throughout; shape (n,), bool."""
-    return ~np.isnan(values.reshape(len(values), -1)).all(1)
+    missing = [np.isnan(block.reshape(len(block), -1)).all(1) for block in _blocks(values)]
+    return ~np.concatenate([np.empty(0, bool), *missing])
 
 
 def partial_rows(values: np.ndarray) -> int:

@@ -90,7 +90,7 @@ class Enumerated(Outlook):
 
 
 @dataclass(frozen=True)
-class Value:
+class Worth:
     """Say what a measurement is expected to bring, for each sample.
 
     Args:
@@ -102,7 +102,7 @@ class Value:
     accuracy: Tensor
 
 
-def expected_value(outlooks: Sequence[Outlook], weights: Tensor) -> Value:
+def expected_value(outlooks: Sequence[Outlook], weights: Tensor) -> Worth:
     """Return what a measurement is worth to an average of models.
 
     Args:
@@ -122,7 +122,7 @@ def expected_value(outlooks: Sequence[Outlook], weights: Tensor) -> Value:
             after[samples] += torch.special.entr(joint).sum((0, 2)) - torch.special.entr(joint.sum(0)).sum(1)
             certainty[samples] += joint.amax(0).sum(1)
     nats = torch.special.entr(marginal).sum(1) - after
-    return Value(nats.clamp(min=0), (certainty - marginal.amax(1)).clamp(min=0))
+    return Worth(nats.clamp(min=0), (certainty - marginal.amax(1)).clamp(min=0))
 
 
 def bank_posterior(outlooks: Sequence[Outlook], weights: Tensor) -> Tensor:

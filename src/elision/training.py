@@ -20,7 +20,7 @@ from elision.methods.base import Method, Stage
 from elision.rates import parameter_groups
 
 FULL_BATCH_ROWS, MINI_BATCH = 4096, 256
-VALIDATIONS = 60
+VALIDATIONS = 30
 """Validations spread over a stage's steps."""
 
 
@@ -44,7 +44,7 @@ class Schedule:
     batch_size: int | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
-    patience: int = 15
+    patience: int = 8
 
     def steps(self, n_samples: int) -> tuple[int, int]:
         """(steps, batch size) for so many training samples."""

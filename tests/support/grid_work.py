@@ -94,6 +94,10 @@ class OtherRun:
     def title(self) -> str:
         return f"other {self.name}"
 
+    @property
+    def kind(self) -> tuple[str, ...]:
+        return ("other",)
+
 
 def total(run: OtherRun) -> dict[str, Any]:
     return {"total": sum(run.numbers) + run.nested.share}
@@ -113,6 +117,10 @@ class LoggedRun:
     @property
     def title(self) -> str:
         return f"logged {self.number}"
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        return ("logged",)
 
 
 def die_once_logged(run: LoggedRun) -> dict[str, Any]:

@@ -73,6 +73,19 @@ def hold(task: tuple[str, int]) -> int:
     return x
 
 
+def die_beside(task: tuple[str, int]) -> int:
+    """Task 0 dies the first time, once task 1 has begun, which takes its time; each leaves a mark as it begins."""
+    folder, x = task
+    first = not (Path(folder) / str(x)).exists()
+    (Path(folder) / str(x)).touch()
+    if x == 0 and first:
+        while not (Path(folder) / "1").exists():
+            time.sleep(0.01)
+        os.abort()
+    time.sleep(1.5 if x == 1 else 0.2)
+    return x
+
+
 def linger(path: str) -> None:
     Path(path).write_text(str(os.getpid()))
     time.sleep(600)

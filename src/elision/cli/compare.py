@@ -4,13 +4,16 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, naming_choices
-from elision.cli.tables import AsJson, Quiet, Screen
+from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
 from elision.errors import InputError
+
+if TYPE_CHECKING:
+    from elision.study.plan import Outcome
 
 
 @naming_choices
@@ -71,53 +74,46 @@ def compare(  # noqa: PLR0913
     workers
         Number of runs at once, each in a process of one thread.
     """
-    from elision.study import compare as comparing
-    from elision.study.report import write_report
-    from elision.study.run import UPPER_BOUND, execute
-    from elision.study.runner import run_grid
+    from elision.study.compare import Comparison, plan_comparison
+    from elision.study.plan import carry_out_plan
     from elision.study.watch import watching
 
     chosen = {
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
     }  # fmt: skip
-    given = {name: tuple(values) for name, values in chosen.items() if values}
-    comparison = comparing.Comparison(
-        data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given
-    )
+    given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
+    comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given)
     if workers < 1:
         raise InputError(f"workers is {workers}: expected at least 1")
-    plan = comparing.plan(comparison)
-    out = out or Path(f"elision-{plan.data.name}")
-    comparing.prepare_folder(comparison, plan.data, out)
-    for what, why in plan.skipped:
+    plan = plan_comparison(comparison)
+    out = out or Path(f"elision-{plan.about['name']}")
+    for what, why in plan.about["skipped"]:
         print(f"skipped: {what}: {why}", file=sys.stderr)
-    with watching(len(plan.runs), quiet=quiet) as watch:
-        results, failures = run_grid(plan.runs, out, workers, watch, execute)
-    if all(result["run"]["method"] == UPPER_BOUND for result in results):
-        raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f["error"] for f in failures)))
     command = shlex.join(["elision", *sys.argv[1:]])
-    write_report(out, plan, results, failures, command)
-    for failure in failures:
-        print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
-    _summarise(Screen(as_json, quiet), out, results, failures)
+    with watching(len(plan.runs), quiet=quiet) as watch:
+        outcome = carry_out_plan(plan, out, watch, workers=workers, retry_failed=True, command=command)
+    if not outcome.results:
+        raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f.error for f in outcome.failures)))
+    tell_failures(outcome.failures)
+    _summarise(Screen(as_json, quiet), out, outcome)
 
 
-def _summarise(screen: Screen, out: Path, results: list, failures: list) -> None:
+def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from elision.study.tables import ranking, results_table
+    from elision.study.tables import ranking
 
     table = Table(box=SIMPLE_HEAD)
     for heading in ("method", "fusion", "objective"):
         table.add_column(heading, no_wrap=True)
     for heading in ("accuracy", "NLL", "rank", "seconds"):
         table.add_column(heading, justify="right")
-    ranks = ranking(results_table(results))
+    ranks = ranking(outcome.results)
     for r in ranks:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     screen.show(table)
-    screen.say(f"Report: {out / 'report.html'}")
-    screen.give(
-        {"folder": str(out), "ranking": [asdict(rank) for rank in ranks], "runs": results, "failures": failures}
-    )
+    for page in outcome.pages:
+        screen.say(f"Report: {page}")
+    told = {"ranking": ranks, "runs": outcome.results, "failures": outcome.failures}
+    screen.give({"folder": str(out)} | {name: [asdict(one) for one in values] for name, values in told.items()})

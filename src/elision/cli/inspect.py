@@ -20,10 +20,9 @@ def inspect(dest: str, *, page: Path | None = None, as_json: AsJson = False, qui
     page
         File to which the page is written. Default: inspect.html in the store's folder.
     """
-    from elision.data.inspect import PAGE
-    from elision.data.inspect import inspect as look
+    from elision.data.inspect import PAGE, inspect_store
 
-    report, screen = look(dest, page), Screen(as_json, quiet)
+    report, screen = inspect_store(dest, page), Screen(as_json, quiet)
     screen.say(f"{report.samples} samples, {len(report.classes)} classes: {_listed(report.classes)}")
     if report.unlabelled:
         screen.say(f"{report.unlabelled} without a label")

@@ -3,10 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elision.cli.app import Many, naming_choices
-from elision.cli.tables import Quiet, Screen
+from elision.cli.tables import Quiet, Screen, tell_failures
 from elision.errors import InputError
+
+if TYPE_CHECKING:
+    from elision.study.plan import Forecast
 
 
 @naming_choices
@@ -81,29 +85,27 @@ def reproduce(  # noqa: PLR0913
     retry_failed
         Repeat the runs that failed before.
     """
-    from elision.study import protocol
-    from elision.study import reproduce as reproducing
+    from elision.study.plan import carry_out_plan, forecast
+    from elision.study.protocol import PAPER, STAND_IN, changed
+    from elision.study.reproduce import Selection, plan_reproduction
     from elision.study.watch import watching
 
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
     demo = list(data) == ["demo"]
-    selection = reproducing.Selection(
-        what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats)
-    )
-    proto = protocol.changed(protocol.STAND_IN if demo else protocol.PAPER, max_epochs, encoder, weights)
-    todo = reproducing.plan(selection, data, out, proto, workers, tell=lambda text: print(text, file=sys.stderr))
+    selection = Selection(what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats))
+    protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
+    plan = plan_reproduction(selection, data, out, protocol, workers, tell=lambda text: print(text, file=sys.stderr))
     if dry_run:
-        _list(todo, reproducing.forecast(todo, out, workers))
+        _list(forecast(plan, out, workers))
         return
     command = shlex.join(["elision", *sys.argv[1:]])
-    with watching(len(todo.runs), quiet=quiet) as watch:
-        outcome = reproducing.reproduce(
-            todo, out, watch, workers=workers, engine=engine, devices=tuple(devices or ()), gpus=gpus,
+    with watching(len(plan.runs), quiet=quiet) as watch:
+        outcome = carry_out_plan(
+            plan, out, watch, workers=workers, engine=engine, devices=tuple(devices or ()), gpus=gpus,
             retry_failed=retry_failed, command=command,
         )  # fmt: skip
-    for failure in outcome.failures:
-        print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
+    tell_failures(outcome.failures)
     say = Screen(quiet=quiet).say
     if engine == "list":
         say(f"Commands: {out / 'commands.txt'}; then: elision report {shlex.quote(str(out))}")
@@ -111,11 +113,11 @@ def reproduce(  # noqa: PLR0913
         say(f"Report: {page}")
 
 
-def _list(todo, forecast) -> None:
+def _list(forecast: "Forecast") -> None:
     from elision.study.watch import duration
 
     for title in forecast.left:
         print(title)
-    told = f"{len(todo.runs)} runs: {len(forecast.finished)} finished, {len(forecast.failed)} failed, "
-    left = "" if forecast.seconds is None else f", about {duration(forecast.seconds)} by those that are finished"
-    print(f"{told}{len(forecast.left)} left{left}")
+    done, failed, left = len(forecast.finished), len(forecast.failed), len(forecast.left)
+    time = "" if forecast.seconds is None else f", about {duration(forecast.seconds)} by those that are finished"
+    print(f"{done + failed + left} runs: {done} finished, {failed} failed, {left} left{time}")

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from elision.evaluation import Assessment
+    from elision.study.folders import FailedRun
 
 _WIDE = 10_000
 
@@ -63,6 +64,12 @@ class Screen:
         """Print plain values for a program, as one JSON value in which NaN and infinity are null."""
         if self.as_json:
             print(json.dumps(_finite(values), indent=1, ensure_ascii=False))
+
+
+def tell_failures(failures: "Sequence[FailedRun]") -> None:
+    """Name on stderr the runs that failed, and why."""
+    for failure in failures:
+        print(f"failed: {failure.run}: {failure.error}", file=sys.stderr)
 
 
 def _finite(values: Any) -> Any:

@@ -100,7 +100,7 @@ class Inspection:
             )
 
 
-def inspect(address: Address, page: Path | None = None) -> Inspection:
+def inspect_store(address: Address, page: Path | None = None) -> Inspection:
     """Read all of a store, check it, and write ``inspect.html``.
 
     Args:

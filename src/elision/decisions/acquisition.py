@@ -17,7 +17,7 @@ from elision.batch import Batch
 from elision.ensemble import Member
 from elision.errors import InputError, check_choice
 from elision.evaluation import evaluate
-from elision.measuring import Value, expected_value
+from elision.measuring import Worth, expected_value
 from elision.stacking import PatternWeights
 
 TUPLES = 10_000
@@ -26,7 +26,7 @@ _ROWS = 1024
 
 
 @torch.no_grad()
-def value_of_set(members: Sequence[Member], weights: PatternWeights, batch: Batch, modalities: Sequence[str]) -> Value:
+def value_of_set(members: Sequence[Member], weights: PatternWeights, batch: Batch, modalities: Sequence[str]) -> Worth:
     """Return what measuring some modalities together is worth to samples that lack all of them.
 
     Args:
@@ -57,7 +57,7 @@ def value_of_set(members: Sequence[Member], weights: PatternWeights, batch: Batc
             }
             outlooks.append(method.outlook(rows.map(members[i].frozen), measured))
         parts.append(expected_value(outlooks, (shares / shares.sum(0)).to(outlooks[0].marginal)))
-    return Value(*(torch.cat([getattr(part, name) for part in parts]).double().cpu() for name in ("nats", "accuracy")))
+    return Worth(*(torch.cat([getattr(part, name) for part in parts]).double().cpu() for name in ("nats", "accuracy")))
 
 
 def values(

@@ -143,7 +143,7 @@ def prediction_sets(
     return held
 
 
-def listed(held: np.ndarray, log_posteriors: np.ndarray, classes: np.ndarray) -> list[tuple]:
+def as_classes(held: np.ndarray, log_posteriors: np.ndarray, classes: np.ndarray) -> list[tuple]:
     """Return each set as the classes in it, the most probable first."""
     order = np.argsort(-log_posteriors, axis=1, kind="stable")
     return [tuple(classes[c] for c in row if inside[c]) for row, inside in zip(order, held, strict=True)]

@@ -18,7 +18,7 @@ from elision.methods import Method
 
 
 @torch.no_grad()
-def log_posteriors(method: Method, segments: Segments, reading: Reading, n_classes: int) -> Tensor:
+def segment_posteriors(method: Method, segments: Segments, reading: Reading, n_classes: int) -> Tensor:
     """Return log Q(z | x_S) of each segment, in order, shape (len(segments), K), float64 on the CPU."""
     loader = DataLoader(
         segments,
@@ -47,7 +47,7 @@ def sample_posteriors(
     n_processes, rank = processes.count(), processes.rank()
     share = samples[rank::n_processes]
     segments = Segments(store, share, observed)
-    logs = log_posteriors(method, segments, reading, n_classes).numpy()
+    logs = segment_posteriors(method, segments, reading, n_classes).numpy()
     own = average_segments(logs.reshape(len(share), len(segments.windows), -1), average)
     if n_processes == 1:
         return own

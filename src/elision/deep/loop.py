@@ -218,8 +218,12 @@ class DeepLoop(Loop[DeepProgress]):
         if self.stage.bank and remembered:
             self.stage.bank.features = remembered
         state: dict[int, dict[str, Tensor]] = {}
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, x in saved("optimizer/").items():
             index, key = name.split("/", 1)
+            like = parameters[int(index)]
+            if x.shape == like.shape:  # a fused step takes for granted that both lie in memory alike, channels last too
+                x = torch.empty_like(like, dtype=x.dtype).copy_(x)
             state.setdefault(int(index), {})[key] = x
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         if checkpoint.values["scaler"]:

@@ -163,8 +163,10 @@ def _serve(connection: Connection, function: Callable, device: str | None) -> No
 
 def _end_with_parent() -> None:
     """End this worker once its parent has ended; else it would work on beside a second start of the same tasks."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _end(workers: list[_Worker]) -> None:

@@ -6,19 +6,18 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from elision.errors import InputError
 from elision.files import write_atomically
+from elision.study.plain import plain, revived
 
 COMMANDS = "commands.txt"
 _FOLDER = "commands"
-_TYPE = "type"
 
 
-def write(out: Path, runs: Sequence[Any], work: Callable) -> Path:
+def write_commands(out: Path, runs: Sequence[Any], work: Callable) -> None:
     """Write ``out/commands.txt``, a shell command per run, and ``out/commands/KEY.json``, what each of them reads.
 
     A command leaves the run's result where `run_grid` looks for it; its exit code is 1 if the run failed.
@@ -34,18 +33,21 @@ def write(out: Path, runs: Sequence[Any], work: Callable) -> Path:
     folder = out / _FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    name = _name(work)
     for run in runs:
-        content = {"work": name, "run": _plain(run)}
-        write_atomically(folder / f"{run.key}.json", json.dumps(content, indent=1))
+        content = {"work": _name(work), "type": _name(type(run)), "run": run}
+        try:
+            text = json.dumps(content, indent=1, default=plain)
+        except TypeError as error:
+            expected = "expected text, a number, or a tuple of these"
+            raise InputError(f"{run!r} cannot be written into a command: {expected} ({error})") from error
+        write_atomically(folder / f"{run.key}.json", text)
     module = f"{__package__}.runner"
     lines = [shlex.join([sys.executable, "-m", module, str(out.absolute()), run.key]) + "\n" for run in runs]
     write_atomically(out / COMMANDS, "".join(lines))
-    return out / COMMANDS
 
 
-def read(out: Path, key: str) -> tuple[Any, Callable]:
-    """The run of that key, and its work.
+def read_command(out: Path, key: str) -> tuple[Any, Callable]:
+    """Return the run of that key, and its work.
 
     Raises:
         InputError: there is no such run, or its file does not describe one.
@@ -53,7 +55,7 @@ def read(out: Path, key: str) -> tuple[Any, Callable]:
     path = out / _FOLDER / f"{key}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        run, work = _revived(content["run"]), _named(content["work"])
+        run, work = revived(_named(content["type"]), content["run"]), _named(content["work"])
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: list the grid's commands again") from error
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
@@ -64,7 +66,7 @@ def read(out: Path, key: str) -> tuple[Any, Callable]:
 
 
 def _name(thing: Any) -> str:
-    """module:name of a function or class."""
+    """Return module:name of a function or class."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "<unnamed>")
     if module in (None, "__main__") or "<" in name:
         raise InputError(f"{thing!r} cannot be written into a command: expected a function or class of a module")
@@ -77,23 +79,3 @@ def _named(name: str) -> Any:
     for part in rest.split("."):
         found = getattr(found, part)
     return found
-
-
-def _plain(value: Any) -> Any:
-    """In JSON's terms."""
-    if is_dataclass(value):
-        return {_TYPE: _name(type(value))} | {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.init}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    if value is None or isinstance(value, str | int | float):
-        return value
-    raise InputError(f"{value!r} cannot be written into a command: expected text, a number, or a tuple of these")
-
-
-def _revived(value: Any) -> Any:
-    if isinstance(value, dict):
-        kind = _named(value[_TYPE])
-        if not is_dataclass(kind):
-            raise TypeError(f"{value[_TYPE]} is no dataclass")
-        return kind(**{name: _revived(v) for name, v in value.items() if name != _TYPE})
-    return tuple(map(_revived, value)) if isinstance(value, list) else value

@@ -1,29 +1,29 @@
 """`elision compare`: which method should I use on my data, and how well will it do?"""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
-from elision import __version__
+import numpy as np
+
 from elision.data.dataset import Dataset
 from elision.data.missing import ANY, NONE
 from elision.data.sources import load
 from elision.data.splits import split
 from elision.errors import InputError, check_choice
-from elision.files import write_atomically
 from elision.registries import ENCODERS, FUSIONS, MECHANISMS, METHODS
-from elision.study.run import CLAIMS, UPPER_BOUND, Run, partition
+from elision.study.on_arrays import partition
+from elision.study.plan import Plan
+from elision.study.run import CLAIMS, UPPER_BOUND, Run, Training
 
-COMPARISON = "settings.json"
 EACH = "each"
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared; empty tuples and None mean the default for the data.
+    """Say what is compared; empty tuples and None mean the default for the data.
 
     Args:
         data: a name in `DATASETS`, or a table's path.
@@ -70,85 +70,57 @@ class Comparison:
             raise InputError(f"seeds is {self.seeds}: expected at least 1")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A comparison made concrete.
+def plan_comparison(comparison: Comparison) -> Plan:
+    """Check a comparison against its data, and list its runs. Nothing is trained yet.
 
-    Args:
-        runs: what to do.
-        skipped: (what, why) of combinations that make no sense.
-        data: the data set.
+    Its `Plan.about` tells what was ``skipped``: [what, why] of combinations that make no sense.
     """
-
-    runs: Sequence[Run]
-    skipped: Sequence[tuple[str, str]]
-    data: Dataset
-
-
-def plan(comparison: Comparison) -> Plan:
-    """Check a comparison against its data, and list its runs. Nothing is trained yet."""
     data = load(comparison.data)
     by_group = data.groups is not None if comparison.by_group is None else comparison.by_group
     if by_group and data.groups is None:
         raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
     if data.parts is None:
         for seed in range(comparison.seeds):
-            split(data.codes, data.groups if by_group else None, seed, data.classes)
+            split(data.codes, data.groups if by_group else None, seed, data.classes.tolist())
     lines, skipped = _lines(comparison)
     cells = _cells(comparison, data)
     if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
         skipped.append((f"{UPPER_BOUND}, data as it is", "what the data lacks by itself is not known"))
-    fingerprint, mechanism = data.fingerprint(), comparison.mechanism
-    runs = _with_complete_samples(
-        [
-            Run(
-                comparison.data,
-                data.name,
-                fingerprint,
-                by_group,
-                *line,
-                comparison.encoders,
-                missing,
-                rate,
-                seed,
-                mechanism,
-            )
-            for seed in range(comparison.seeds)
-            for missing, rate in cells
-            for line in lines
-            if line[0] != UPPER_BOUND or missing != NONE
-        ],
-        skipped,
-    )
+    fingerprint, training = data.fingerprint(), Training(comparison.encoders)
+    every = [
+        Run(comparison.data, data.name, fingerprint, by_group, *line, training, missing, rate, seed,
+            comparison.mechanism)
+        for seed in range(comparison.seeds)
+        for missing, rate in cells
+        for line in lines
+        if line[0] != UPPER_BOUND or missing != NONE
+    ]  # fmt: skip
+    runs = _with_complete_samples(every, skipped)
     if all(run.method == UPPER_BOUND for run in runs):
         raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
-    return Plan(runs, skipped, data)
+    settings = asdict(comparison) | {"data": data.name, "fingerprint": fingerprint}
+    about = {"name": data.name, "facts": _facts(comparison, data, by_group), "skipped": skipped}
+    return Plan("comparison", settings, about, runs)
 
 
-def prepare_folder(comparison: Comparison, data: Dataset, out: Path) -> None:
-    """Make ``out`` the folder of this comparison, or check that it is: results of other settings are never mixed in."""
-    settings = json.loads(
-        json.dumps(asdict(comparison) | {"data": data.name, "fingerprint": data.fingerprint(), "elision": __version__})
-    )
-    path = out / COMPARISON
-    if path.is_file():
-        try:
-            earlier = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path} is not the settings of a comparison: choose another --out") from error
-        differences = [k for k in settings if settings[k] != earlier.get(k)]
-        if differences:
-            listed = "; ".join(f"{k} was {earlier.get(k)}, now {settings[k]}" for k in differences)
-            raise InputError(f"{out} holds a comparison with other settings ({listed}): choose another --out")
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is no comparison's folder: choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(settings, indent=1))
+def _facts(comparison: Comparison, data: Dataset, by_group: bool) -> dict[str, Any]:
+    shares = {m: mask.mean() for m, mask in data.observed.items()}
+    shown = [f"{m} ({np.prod(a.shape[1:])} numbers, {shares[m]:.0%} of samples)" for m, a in data.arrays.items()]
+    at_random = "70 / 15 / 15 " + ("by whole groups" if by_group else "at random, stratified by class")
+    own, seeds = "" if data.parts is not None else "split, ", comparison.seeds
+    facts = {
+        "Data": f"{data.name}: {len(data.labels):,} samples, {len(data.classes)} classes",
+        "Modalities": "; ".join(shown),
+        "Split": "as the column split says" if data.parts is not None else at_random,
+        "Repetitions": f"{seeds} seed{'s' * (seeds != 1)}, each with its own {own}missing samples and models",
+        "Encoders": comparison.encoders,
+    }
+    unlabelled = int((data.labels == "").sum())
+    return facts | ({"Unlabelled": f"{unlabelled:,} samples"} if unlabelled else {})
 
 
 def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) -> list[Run]:
-    """The runs that have the complete training samples which their method wants; the others go to ``skipped``."""
+    """Return the runs that have the complete training samples which their method wants; tell the others."""
     counts: dict[tuple, tuple[int, int]] = {}  # complete training samples, and those of them with a label
     kept, refused = [], defaultdict(list)
     for run in runs:
@@ -157,7 +129,7 @@ def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) 
             part = partition(run)
             counts[cell] = int(part.complete.sum()), int((part.complete & (part.train.codes >= 0)).sum())
         if claims.needs_complete and not counts[cell][claims.needs_labels]:
-            refused[run.title.rpartition(",")[0], claims.needs_complete].append(str(run.seed))
+            refused[run.setting, claims.needs_complete].append(str(run.seed))
         else:
             kept.append(run)
     skipped += [(what, f"{why}, and there are none (seed {', '.join(s)})") for (what, why), s in refused.items()]
@@ -165,7 +137,7 @@ def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) 
 
 
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
-    """(method, fusion, objective) that make sense, and (what, why) of those that do not."""
+    """Return (method, fusion, objective) that make sense, and (what, why) of those that do not."""
     lines, skipped = [], []
     for method in dict.fromkeys(comparison.methods):
         claims = CLAIMS[method]
@@ -184,7 +156,7 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
 
 
 def _cells(comparison: Comparison, data: Dataset) -> list[tuple[str, float]]:
-    """(missing, rate) of every column of the table."""
+    """Return (missing, rate) of every column of the table."""
     default = (EACH,) if data.is_complete and len(data.arrays) > 1 else (NONE,)
     cells: list[tuple[str, float]] = []
     for missing in comparison.missing or default:

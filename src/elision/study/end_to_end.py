@@ -1,52 +1,48 @@
-"""Table 1's way: encoders of frames and spectrograms and the label layer trained together."""
+"""Runs on recordings: encoders of frames and spectrograms and the label layer trained together."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from elision.config import EncoderConfig, TrainConfig
 from elision.deep.train import train
 from elision.errors import TrainingError
 from elision.run_folder import CONFIG
-from elision.study.paper_run import PaperRun
+from elision.study.results import Result
+from elision.study.run import Run
 
 
-def config_of(run: PaperRun) -> TrainConfig:
-    """What `elision.deep.train` is to do for a run."""
-    training, setting = run.training, run.setting
+def config_of(run: Run) -> TrainConfig:
+    """Return what `elision.deep.train` is to do for a run."""
+    training = run.training
     options = dict(training.options)
     encoder = EncoderConfig(
-        training.encoder, weights=options.pop("weights", None), augment=options.pop("augment", False)
+        training.encoders, weights=options.pop("weights", None), augment=options.pop("augment", False)
     )
     given = {"epochs": training.max_epochs, "batch_size": training.batch_size, "learning_rate": training.learning_rate}
     return TrainConfig(
-        method=setting.method,
-        fusion=setting.fusion,
-        objective=setting.objective,
-        encoders=dict.fromkeys(run.modalities, encoder),
+        method=run.method,
+        fusion=run.fusion,
+        objective=run.objective,
+        encoders={run.visual: encoder, "audio": encoder},
         n_features=training.n_features,
-        missing=run.missing,
-        rate=setting.rate,
+        missing=run.visual if run.missing == "visual" else run.missing,
+        rate=run.rate,
+        mechanism=run.mechanism,
         by_group=run.by_group,
         seed=run.seed,
         **options | {name: value for name, value in given.items() if value is not None},
     )
 
 
-def train_and_assess(run: PaperRun) -> dict[str, Any]:
+def by_deep_training(run: Run) -> Result:
     """Train, or go on where an earlier attempt was stopped, and test; the weights are not kept."""
     folder = Path(run.folder) / run.key
-    result = train(run.address, folder, config_of(run), resume=(folder / CONFIG).exists())
-    if not result.finished:
-        raise TrainingError(f"stopped at step {result.step}, and goes on from there when it is started again")
-    values = result.values
+    ended = train(run.source, folder, config_of(run), resume=(folder / CONFIG).exists())
+    if ended.test is None:
+        raise TrainingError(f"stopped at step {ended.step}, and goes on from there when it is started again")
     shutil.rmtree(folder)
-    return {
-        "n_train": values["samples"]["train"],
-        "n_complete": values["samples"]["complete"],
-        "metrics": values["test"]["metrics"],
-        "confusion": values["test"]["confusion"],
-        "classes": values["test"]["classes"],
-        "seconds": values["seconds"],
-        "best_steps": [values["best_step"]],
-    }
+    removed = {"visual" if m == run.visual else m: metrics for m, metrics in ended.test.removed.items()}
+    samples, seconds = ended.values["samples"], ended.values["seconds"]
+    details = {"best_steps": [ended.values["best_step"]]}
+    return Result(run, samples["train"], samples["complete"], replace(ended.test, removed=removed), seconds, details)

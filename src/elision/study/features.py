@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from elision.data.dataset import Dataset
 from elision.data.sources import load
 from elision.data.store import Store
 from elision.errors import InputError
-from elision.files import write_atomically
-from elision.study.paper_run import visual_name
+from elision.files import sha256_of_json, write_atomically
 
 SUFFIX = ".safetensors"
 WEIGHTS = "IMAGENET1K_V1"
 _ROWS_AT_ONCE = 64
 _STATISTICS_ROWS = 512
+
+
+VISUAL_NAMES = ("visual", "face", "video", "image", "frames")
+"""What data may call the paper's visual modality."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Headless(nn.Module):
         self.fit = self.preparation.fit
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(n, ...) to (n, d)."""
+        """Turn rows (n, ...) into features (n, d)."""
         return self.backbone(self.preparation(rows)).flatten(1)
 
 
@@ -65,6 +68,9 @@ class RandomFilters(nn.Module):
         seed: of the filters.
     """
 
+    filters: Tensor
+    deviation: Tensor
+
     def __init__(self, kind: str, width: int, seed: int) -> None:
         super().__init__()
         channels, size, grid = (3, 8, (8, 8)) if kind in ("frames", "image") else (1, 8, (8, 2))
@@ -75,11 +81,11 @@ class RandomFilters(nn.Module):
         self.register_buffer("deviation", torch.ones(()))
 
     def fit(self, rows: Tensor) -> None:
-        """The scale of the rows."""
+        """Learn the scale of the rows."""
         self.deviation.copy_(rows.double().std().clamp(min=1e-6))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(n, ...) to (n, d)."""
+        """Turn rows (n, ...) into features (n, d)."""
         responses = nn.functional.conv2d(rows.float() / self.deviation, self.filters, stride=2)
         return self.pool(responses.relu()).flatten(1)
 
@@ -108,8 +114,24 @@ STAND_INS: dict[str, Extractor] = {
 """What takes their places where nothing can be downloaded and nothing is to be concluded."""
 
 
+def visual_name(names: Iterable[str], source: str) -> str:
+    """Return the data's name of the paper's visual modality.
+
+    Raises:
+        InputError: the data has no sound, or no picture.
+    """
+    names = list(names)
+    visual = next((name for name in VISUAL_NAMES if name in names), None)
+    if "audio" not in names or visual is None:
+        raise InputError(
+            f"{source} has the modalities {', '.join(names)}: the paper's tables need 'audio', "
+            f"and one called {', '.join(VISUAL_NAMES[:-1])} or {VISUAL_NAMES[-1]}"
+        )
+    return visual
+
+
 def extract(store: Store, name: str, extractor: Extractor, windows: int | None, folder: Path) -> Path:
-    """The features of every segment of a store, from ``folder`` if they were extracted before.
+    """Return the file of the features of every segment of a store, from ``folder`` if they were extracted before.
 
     Args:
         store: with the modalities of the tables.
@@ -126,7 +148,7 @@ def extract(store: Store, name: str, extractor: Extractor, windows: int | None, 
     networks = {m: extractor.build(kinds[m].kind, tuple(kinds[m].shape)).eval() for m in modalities}
     chosen = _windows(store, windows)
     identity = [store.fingerprint(), name, chosen, {m: _digest(network) for m, network in networks.items()}]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    key = sha256_of_json(identity)[:16]
     path = folder / f"{name}-{key}{SUFFIX}"
     if not path.is_file():
         arrays = {m: _extract_modality(store, m, network, chosen) for m, network in networks.items()}
@@ -138,20 +160,20 @@ def extract(store: Store, name: str, extractor: Extractor, windows: int | None, 
     return path
 
 
-def load_features(address: str) -> Dataset:
-    """Return what `extract` wrote, arrays (n, windows, d), or a table of numbers, arrays (n, d)."""
+def open_features(address: str) -> tuple[Dataset, str]:
+    """Return the data set at an address and its fingerprint.
+
+    What `extract` wrote has arrays (n, windows, d), and the key of its content; all else is what
+    `elision.data.sources.load` finds.
+    """
     if not address.endswith(SUFFIX):
-        return load(address)
+        data = load(address)
+        return data, data.fingerprint()
     facts = _facts(address)
     with safe_open(address, "np") as file:
         arrays = {m: file.get_tensor(m) for m in file.keys()}  # noqa: SIM118
-    columns = {k: None if facts[k] is None else np.array(facts[k], dtype=str) for k in ("labels", "groups", "parts")}
-    return Dataset(facts["name"], arrays, **columns)
-
-
-def fingerprint(address: str) -> str:
-    """Return the hash of a file of features by the key of its content, or of a table by its content."""
-    return _facts(address)["key"] if address.endswith(SUFFIX) else load(address).fingerprint()
+    groups, parts = (None if facts[k] is None else np.array(facts[k], dtype=str) for k in ("groups", "parts"))
+    return Dataset(facts["name"], arrays, np.array(facts["labels"], dtype=str), groups, parts), facts["key"]
 
 
 def _facts(address: str) -> dict[str, Any]:
@@ -165,7 +187,7 @@ def _facts(address: str) -> dict[str, Any]:
 
 
 def _windows(store: Store, windows: int | None) -> list[int]:
-    """Evenly spread, the same in every modality."""
+    """Return windows that are evenly spread, the same in every modality."""
     counts = [m.windows for m in store.info.modalities.values() if m.windows > 1] or [1]
     n = min(counts) if windows is None else min(windows, *counts)
     return [int(i) for i in np.linspace(0, min(counts) - 1, n).round()]
@@ -191,7 +213,7 @@ def _extract_modality(store: Store, modality: str, network: Any, windows: list[i
 
 
 def _row(store: Store, modality: str, sample: int, window: int) -> Tensor:
-    """As the networks take it: a spectrogram has one channel."""
+    """Return a row as the networks take it: a spectrogram gets its one channel."""
     row = store.row(sample, modality, window)
     return row[None] if row.dim() == 2 else row
 

@@ -1,12 +1,17 @@
 """A run's folder: its result or its failure, written in one step, and told from one that was changed since."""
 
-import hashlib
 import json
 import os
 import shutil
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from elision.errors import InputError
+from elision.files import is_whole, sha256_of
+from elision.study.plain import plain, revived
 
 RESULT = "result.json"
 FAILURE = "failure.json"
@@ -14,40 +19,65 @@ _HASH = "result.sha256"
 _HOST = socket.gethostname()
 
 
-def write_result(folder: Path, key: str, content: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class FailedRun:
+    """Tell why a run has no result.
+
+    Args:
+        run: its title.
+        key: its folder's name.
+        error: in one line.
+        traceback: of the exception, if there was one.
+    """
+
+    run: str
+    key: str
+    error: str
+    traceback: str = ""
+
+
+def write_result(folder: Path, key: str, content: Any) -> None:
     """Write ``folder/KEY/result.json`` with the SHA-256 of its bytes beside it.
 
     Raises:
-        TypeError, ValueError: the content is not JSON.
+        TypeError, ValueError: the content is neither JSON nor a dataclass of such.
         OSError: naming the run's folder.
     """
-    encoded = json.dumps(content, indent=1)
-    _write(folder, key, {RESULT: encoded, _HASH: _sha256(encoded.encode())})
+    encoded = json.dumps(content, indent=1, default=plain)
+    _write(folder, key, {RESULT: encoded, _HASH: sha256_of(encoded.encode())})
 
 
-def write_failure(folder: Path, key: str, title: str, error: str, trace: str = "") -> None:
-    """Write ``folder/KEY/failure.json``."""
-    _write(folder, key, {FAILURE: json.dumps(_failure(key, title, error, trace), indent=1)})
+def write_failure(folder: Path, failed: FailedRun) -> None:
+    """Write a failure as ``folder/KEY/failure.json``."""
+    _write(folder, failed.key, {FAILURE: json.dumps(plain(failed), indent=1)})
 
 
 def is_there(folder: Path, key: str, name: str) -> bool:
-    """Whether a run left a file of that name, changed or not; what is no longer JSON counts as nothing."""
-    return _read(folder / key / name) is not None
+    """Return whether a run left a file of that name, changed or not; what is no longer JSON counts as nothing."""
+    return _content(folder / key / name) is not None
 
 
-def read(folder: Path, key: str, title: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """A run's result, or its failure, or neither. A result that was changed is a failure.
+def read_outcome(
+    folder: Path, key: str, title: str, revive: Callable[[dict[str, Any]], Any] = dict
+) -> tuple[Any, FailedRun | None]:
+    """Return a run's (result, failure), of which one at least is None.
 
-    A result without a hash beside it, from an earlier version, is taken as it is.
+    A result that was changed, or that ``revive`` refuses by an `InputError`, is a failure. One without a hash beside
+    it is taken as it is.
     """
     path, hashed = folder / key / RESULT, folder / key / _HASH
-    content = _read(path)
+    content = _content(path)
     if content is None:
-        return None, _read(folder / key / FAILURE)
-    if hashed.is_file() and hashed.read_text(encoding="utf-8").strip() != _sha256(path.read_bytes()):
-        error = f"{path} was changed after it was written: remove its folder, and start again to do the run anew"
-        return None, _failure(key, title, error)
-    return content, None
+        failed = _content(folder / key / FAILURE)
+        return None, revived(FailedRun, failed) if failed else None
+    if hashed.is_file() and not is_whole(path, hashed.read_text(encoding="utf-8").strip()):
+        error = "was changed after it was written"
+    else:
+        try:
+            return revive(content), None
+        except InputError as refused:
+            error = str(refused)
+    return None, FailedRun(title, key, f"{path} {error}: remove its folder, and start again to do the run anew")
 
 
 def remove_stale(folder: Path) -> None:
@@ -59,7 +89,7 @@ def remove_stale(folder: Path) -> None:
 
 
 def _write(folder: Path, key: str, files: dict[str, str]) -> None:
-    """The run's folder appears with its content in it, or not at all."""
+    """Let the run's folder appear with its content in it, or not at all."""
     staging, target = folder / f".{key}-{os.getpid()}@{_HOST}", folder / key
     try:
         staging.mkdir()
@@ -72,19 +102,11 @@ def _write(folder: Path, key: str, files: dict[str, str]) -> None:
         raise OSError(error.errno, error.strerror, str(target)) from error
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _content(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, TypeError, ValueError):
         return None
-
-
-def _failure(key: str, title: str, error: str, trace: str = "") -> dict[str, Any]:
-    return {"run": title, "key": key, "error": error, "traceback": trace}
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _lives(pid: int) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from elision.registries import METHODS
+from elision.study.run import END_TO_END, Run, Training
 
-END_TO_END = "end-to-end"
 MISSING = ("visual", "audio")
 """Which modality is missing, in the order of the tables' columns."""
 GIVEN = "given"
@@ -19,9 +19,8 @@ SEEDS = 5
 JOINT = "joint"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One cell of a table.
+def setting(table: str, method: str, objective: str, fusion: str, extractor: str, missing: str, rate: float) -> Run:
+    """Return the run of one cell of a table, its data, split, seed and training still open.
 
     Args:
         table: "table1" or "table2".
@@ -32,21 +31,9 @@ class Setting:
         missing: "visual" or "audio", of the training samples.
         rate: share of the training samples that lack it, in (0, 1).
     """
-
-    table: str
-    method: str
-    objective: str
-    fusion: str
-    extractor: str
-    missing: str
-    rate: float
-
-    @property
-    def title(self) -> str:
-        """Such as ``table1 mle, addition, visual missing 95%``: what ``--only`` looks into."""
-        where = self.fusion if self.extractor == END_TO_END else self.extractor
-        beyond = " (joint)" if self.objective == JOINT else ""
-        return f"{self.table} {self.method}{beyond}, {where}, {self.missing} missing {self.rate:.0%}"
+    return Run(
+        "", "", "", False, method, fusion, objective, Training(), missing, rate, 0, table=table, extractor=extractor
+    )
 
 
 @dataclass(frozen=True)
@@ -74,17 +61,17 @@ class Table:
 
     @property
     def columns(self) -> list[tuple[str, float]]:
-        """(missing, rate) of the six columns of each block."""
+        """Return (missing, rate) of the six columns of each block."""
         return [(missing, rate) for missing in MISSING for rate in self.rates]
 
     @property
     def methods(self) -> list[str]:
-        """The methods of its rows, of those with the paper's objective."""
+        """Return the methods of its rows that have the paper's objective."""
         return [m for (m, objective), row in ROWS.items() if objective != JOINT and self.name in row.tables]
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """A row of a table.
 
     Args:
@@ -98,14 +85,14 @@ class Row:
     colour: str
 
 
-ROWS: dict[tuple[str, str], Row] = {
-    ("lower-bound", "conditional"): Row("lower bound", ("table1",), "#8d6a4f"),
-    ("hgr", "conditional"): Row("HGR", ("table1",), "#edae49"),
-    ("zero-padding", "conditional"): Row("zero padding", ("table1",), "#d1495b"),
-    ("ae1", "conditional"): Row("AE1", ("table2",), "#edae49"),
-    ("ae2", "conditional"): Row("AE2", ("table2",), "#d1495b"),
-    ("mle", "conditional"): Row("ours", ("table1", "table2"), "#0b6e99"),
-    ("mle", JOINT): Row("joint (not in the paper)", ("table1", "table2"), "#66a182"),
+ROWS: dict[tuple[str, str], PaperRow] = {
+    ("lower-bound", "conditional"): PaperRow("lower bound", ("table1",), "#8d6a4f"),
+    ("hgr", "conditional"): PaperRow("HGR", ("table1",), "#edae49"),
+    ("zero-padding", "conditional"): PaperRow("zero padding", ("table1",), "#d1495b"),
+    ("ae1", "conditional"): PaperRow("AE1", ("table2",), "#edae49"),
+    ("ae2", "conditional"): PaperRow("AE2", ("table2",), "#d1495b"),
+    ("mle", "conditional"): PaperRow("ours", ("table1", "table2"), "#0b6e99"),
+    ("mle", JOINT): PaperRow("joint (not in the paper)", ("table1", "table2"), "#66a182"),
 }
 """(method, objective) -> its row, in the order of the rows. A new one takes an entry here: its runs, and its places in
 the tables, the figures and the report follow."""
@@ -173,10 +160,10 @@ TABLE2_FUSION = "addition"
 """The paper does not say which phi its Table 2 uses."""
 
 
-def table1() -> list[Setting]:
+def table1() -> list[Run]:
     """List the settings of Table 1, 66 in the paper: every row under every fusion that its method can use."""
     return [
-        Setting("table1", method, "conditional", fusion, END_TO_END, missing, rate)
+        setting("table1", method, "conditional", fusion, END_TO_END, missing, rate)
         for fusion in TABLE1.blocks
         for missing, rate in TABLE1.columns
         for method in TABLE1.methods
@@ -184,71 +171,63 @@ def table1() -> list[Setting]:
     ]
 
 
-def table2(extractors: Sequence[str] = tuple(TABLE2.blocks)) -> list[Setting]:
+def table2(extractors: Sequence[str] = tuple(TABLE2.blocks)) -> list[Run]:
     """List the settings of Table 2, 54 in the paper, or those of other ``extractors``."""
     return [
-        Setting("table2", method, "conditional", TABLE2_FUSION, extractor, missing, rate)
+        setting("table2", method, "conditional", TABLE2_FUSION, extractor, missing, rate)
         for extractor in extractors
         for missing, rate in TABLE2.columns
         for method in TABLE2.methods
     ]
 
 
-def figure4() -> list[Setting]:
-    """Zero padding and ours against the rate of missing audio, for both fusions that zero padding can use."""
-    return [s for s in table1() if _is(s, "audio", ("zero-padding", "mle")) and s.fusion != "outer-product"]
+def in_figure4(run: Run) -> bool:
+    """Return whether a run is zero padding or ours on missing audio, under a fusion that zero padding can use."""
+    drawn = run.method in ("zero-padding", "mle") and run.fusion != "outer-product"
+    return run.table == "table1" and run.missing == "audio" and drawn
 
 
-def figure5() -> list[Setting]:
-    """Confusion matrices of the four methods under addition, visual missing 95 %."""
-    return [s for s in table1() if _is(s, "visual", TABLE1.methods, 0.95) and s.fusion == "addition"]
+def in_figure5(run: Run) -> bool:
+    """Return whether a run gives one of the confusion matrices: addition, visual missing 95 %."""
+    cell = run.fusion, run.missing, run.rate, run.objective
+    return run.table == "table1" and cell == ("addition", "visual", 0.95, "conditional")
 
 
-def figure6() -> list[Setting]:
-    """AE1, AE2 and ours per extractor, audio missing 50 %."""
-    return [s for s in table2() if _is(s, "audio", TABLE2.methods, 0.5)]
+def in_figure6(run: Run) -> bool:
+    """Return whether a run of Table 2 has audio missing 50 %, whatever its extractor."""
+    return run.table == "table2" and run.missing == "audio" and run.rate == 0.5
 
 
-def everything() -> list[Setting]:
-    """Both tables; the figures draw on the same settings."""
-    return table1() + table2()
-
-
-EXPERIMENTS: dict[str, Callable[[], list[Setting]]] = {
+EXPERIMENTS: dict[str, Callable[[], list[Run]]] = {
     "table1": table1,
     "table2": table2,
-    "figure4": figure4,
-    "figure5": figure5,
-    "figure6": figure6,
-    "all": everything,
+    "figure4": lambda: list(filter(in_figure4, table1())),
+    "figure5": lambda: list(filter(in_figure5, table1())),
+    "figure6": lambda: list(filter(in_figure6, table2())),
+    "all": lambda: table1() + table2(),
 }
-"""name -> the settings it takes."""
+"""name -> the settings it takes; the figures draw on those of the tables."""
 
 
-def beyond(settings: Sequence[Setting]) -> list[Setting]:
-    """The same with the joint objective, which the paper does not have, for each whose method has such a row."""
+def beyond(settings: Sequence[Run]) -> list[Run]:
+    """Return the same with the joint objective, which the paper does not have, where the method has such a row."""
     return [replace(s, objective=JOINT) for s in settings if (s.method, JOINT) in ROWS]
 
 
-def published(setting: Setting) -> float | None:
-    """The paper's accuracy in per cent, or None where it has none.
+def published(run: Run, block: str = "") -> float | None:
+    """Return the paper's accuracy in per cent, or None where it has none.
+
+    Args:
+        run: of any data.
+        block: the block to look into instead of the run's own.
 
     Example:
-        >>> published(Setting("table1", "mle", "conditional", "addition", "end-to-end", "visual", 0.8))
+        >>> published(setting("table1", "mle", "conditional", "addition", "end-to-end", "visual", 0.8))
         72.37
     """
-    table = TABLES[setting.table]
-    block = block_of(setting)
-    values = table.accuracy.get(setting.method, {}).get(block)
-    if setting.objective == JOINT or values is None:
+    table = TABLES.get(run.table)
+    if table is None or run.objective == JOINT:
         return None
-    return values[table.columns.index((setting.missing, setting.rate))]
-
-
-def block_of(setting: Setting) -> str:
-    """The block of columns that a setting stands in: its fusion in Table 1, its extractor in Table 2."""
-    return setting.fusion if setting.extractor == END_TO_END else setting.extractor
-
-
-def _is(setting: Setting, missing: str, methods: object, rate: float | None = None) -> bool:
-    return setting.missing == missing and setting.method in methods and rate in (None, setting.rate)
+    values = table.accuracy.get(run.method, {}).get(block or run.block)
+    column = run.missing, run.rate
+    return values[table.columns.index(column)] if values and column in table.columns else None

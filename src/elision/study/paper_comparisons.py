@@ -1,18 +1,25 @@
 """What the numbers of the paper's tables say: who is above whom, how surely, and what another split makes of it."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 
-from elision.study.paper import ROWS
-from elision.study.paper_tables import LINE, Filled
+from elision.study.paper import JOINT, ROWS
+from elision.study.paper_tables import by_table
+from elision.study.results import Result
+from elision.study.run import SPLITS
+from elision.study.tables import Line
+
+OURS = ("mle", "conditional")
+_Place = tuple[str, str, float, int]
+"""Where rows are compared: block, what is missing, rate, seed."""
 
 
 @dataclass(frozen=True)
 class Versus:
-    """Two rows, compared on the same samples.
+    """Compare two rows on the same samples.
 
     Args:
         table, ours, theirs: the rows' titles.
@@ -33,80 +40,56 @@ class Versus:
     seeds: int
 
 
-def comparisons(frame: pd.DataFrame, split: str) -> list[Versus]:
-    """Ours against each other method, and joint against ours, over the columns and seeds that both have.
+def comparisons(results: Sequence[Result]) -> list[Versus]:
+    """Compare ours with each other method, and joint with all, over the columns and seeds that both have.
 
     The test is the corrected resampled t-test (Nadeau and Bengio 2003) over seeds, of the difference averaged over
     columns: training sets of different seeds overlap, so a plain t-test would be too sure.
     """
     found = []
-    for name, part in frame[frame["split"] == split].groupby("table"):
-        index = ["block", "missing", "rate", "seed"]
-        wide = part.pivot_table(values="accuracy", index=index, columns=LINE) * 100
-        lines = [line for line in ROWS if line in wide.columns]
-        pairs = [(("mle", "conditional"), line) for line in lines if line[0] != "mle"]
-        pairs += [(("mle", "joint"), line) for line in lines if line != ("mle", "joint")]
-        overlap = float((part["n_test"] / part["n_train"]).mean())
+    for table, mine in by_table(results).items():
+        accuracy: dict[Line, dict[_Place, float]] = defaultdict(dict)
+        for result in mine:
+            run = result.run
+            place = run.block, run.missing, run.rate, run.seed
+            accuracy[run.method, run.objective][place] = 100 * result.test.metrics.accuracy
+        lines = [line for line in ROWS if line in accuracy]
+        pairs = [(OURS, line) for line in lines if line[0] != OURS[0]]
+        pairs += [(("mle", JOINT), line) for line in lines if line != ("mle", JOINT)]
+        overlap = float(np.mean([result.test.metrics.n / result.n_train for result in mine]))
         for ours, theirs in pairs:
-            if ours in lines:
-                both = wide[[ours, theirs]].dropna()
-                if len(both):
-                    found.append(_versus(name, ours, theirs, both[ours] - both[theirs], overlap))
+            common = [place for place in accuracy.get(ours, {}) if place in accuracy[theirs]]
+            if common:
+                differences = {place: accuracy[ours][place] - accuracy[theirs][place] for place in common}
+                found.append(_versus(table, ROWS[ours].title, ROWS[theirs].title, differences, overlap))
     return found
 
 
-def _versus(table: str, ours: tuple, theirs: tuple, differences: pd.Series, overlap: float) -> Versus:
+def _versus(table: str, ours: str, theirs: str, differences: Mapping[_Place, float], overlap: float) -> Versus:
     from scipy.stats import t as student
 
-    per_seed = differences.groupby("seed").mean()
-    n, p = len(per_seed), None
-    if n > 1 and per_seed.var() > 0:
-        statistic = per_seed.mean() / np.sqrt((1 / n + overlap) * per_seed.var())
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for place, difference in differences.items():
+        by_seed[place[-1]].append(difference)
+    means = np.array([np.mean(values) for values in by_seed.values()])
+    n, p = len(means), None
+    if n > 1 and means.var() > 0:
+        statistic = means.mean() / np.sqrt((1 / n + overlap) * means.var(ddof=1))
         p = float(2 * student.sf(abs(statistic), n - 1))
-    close = differences.abs() < 1e-9
-    wins = int(((differences > 0) & ~close).sum())
-    ties, losses = int(close.sum()), int(((differences < 0) & ~close).sum())
-    return Versus(table, ROWS[ours].title, ROWS[theirs].title, float(differences.mean()), wins, ties, losses, p, n)
+    values = np.array(list(differences.values()))
+    wins, losses = int((values > 1e-9).sum()), int((values < -1e-9).sum())
+    return Versus(table, ours, theirs, float(values.mean()), wins, len(values) - wins - losses, losses, p, n)
 
 
-def means_by_split(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
-    """(table, row title) -> split -> mean accuracy in per cent over all its cells and seeds."""
-    means = frame.groupby(["table", *LINE, "split"])["accuracy"].mean() * 100
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for line, row in ROWS.items():
-        for (table, *rest, split), mean in means.items():
-            if tuple(rest) == line:
-                found.setdefault((table, row.title), {})[split] = mean
-    return dict(sorted(found.items(), key=lambda item: item[0][0]))
-
-
-@dataclass(frozen=True)
-class Orders:
-    """How often rows follow each other as in the paper.
-
-    Args:
-        columns: that have our numbers and the paper's of at least two methods.
-        whole: in which our order of the paper's methods is the paper's.
-        steps: (upper, lower) of the table's rows -> (columns in which ours has it so, columns with both).
-    """
-
-    columns: int
-    whole: int
-    steps: dict[tuple[str, str], tuple[int, int]]
-
-
-def orders(filled: Filled) -> Orders:
-    """Over all columns of a table."""
-    columns, whole, counts = 0, 0, {}
-    for panel in filled.panels:
-        for cells in zip(*panel.rows.values(), strict=True):
-            both = {t: c for t, c in zip(panel.rows, cells, strict=True) if c and c.paper is not None}
-            if len(both) < 2:
-                continue
-            columns += 1
-            ranked = sorted(both.values(), key=lambda c: -c.paper)
-            whole += all(a.mean > b.mean for a, b in pairwise(ranked))
-            for lower, upper in pairwise(both):
-                hits, n = counts.get((upper, lower), (0, 0))
-                counts[upper, lower] = hits + (both[upper].mean > both[lower].mean), n + 1
-    return Orders(columns, whole, dict(reversed(counts.items())))
+def means_by_split(results: Sequence[Result]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (table, row title) -> split -> mean accuracy in per cent over all its cells and seeds."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for table, mine in by_table(results).items():
+        for line, row in ROWS.items():
+            for result in mine:
+                if (result.run.method, result.run.objective) == line:
+                    splits = found.setdefault((table, row.title), {})
+                    splits.setdefault(SPLITS[result.run.by_group], []).append(100 * result.test.metrics.accuracy)
+    return {
+        place: {split: float(np.mean(values)) for split, values in splits.items()} for place, splits in found.items()
+    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from elision.study.features import EXTRACTORS, STAND_INS, Extractor
-from elision.study.paper_run import Training
+from elision.study.run import END_TO_END, Training
 
 NO_WEIGHTS = "none"
 _KEPT = {
@@ -16,7 +16,7 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """How all settings are carried out.
+    """Decide how all settings are carried out.
 
     Args:
         training: table -> how each of its methods is trained.
@@ -34,23 +34,24 @@ class Protocol:
 PAPER = Protocol(
     training={
         "table1": Training(
-            "resnet50", 128, max_epochs=20, batch_size=64, learning_rate=1e-4, options=(("weights", "IMAGENET1K_V2"),)
+            "resnet50", 128, max_epochs=20, batch_size=64, learning_rate=1e-4, way=END_TO_END,
+            options=(("weights", "IMAGENET1K_V2"),),
         ),
-        "table2": Training("mlp", 32, options=(("selection", "last"),)),
+        "table2": Training("mlp", 32, way="segments", options=(("selection", "last"),)),
     },
     windows=None,
     extractors=EXTRACTORS,
     seeds=5,
-)
+)  # fmt: skip
 """For the paper's data."""
 
 STAND_IN = Protocol(
     training={
         "table1": Training(
-            "small-cnn", 32, max_epochs=12, batch_size=32, learning_rate=2e-3,
+            "small-cnn", 32, max_epochs=12, batch_size=32, learning_rate=2e-3, way=END_TO_END,
             options=(("patience", 0), ("checkpoint_minutes", 60.0), ("checkpoint_steps", 10**6)),
         ),
-        "table2": Training("mlp", 32, max_epochs=20, batch_size=64, options=(("selection", "last"),)),
+        "table2": Training("mlp", 32, max_epochs=20, batch_size=64, way="segments", options=(("selection", "last"),)),
     },
     windows=None,
     extractors=STAND_INS,
@@ -62,7 +63,10 @@ STAND_IN = Protocol(
 def changed(
     protocol: Protocol, max_epochs: int | None = None, encoder: str | None = None, weights: str | None = None
 ) -> Protocol:
-    """With another number of epochs for both tables, another encoder of Table 1, or other weights ("none": random)."""
+    """Return a protocol with other epochs for both tables, another encoder of Table 1 or other weights, if given.
+
+    Weights called "none" are random ones.
+    """
     training = dict(protocol.training)
     if max_epochs is not None:
         training = {table: replace(t, max_epochs=max_epochs) for table, t in training.items()}
@@ -72,12 +76,12 @@ def changed(
         options["weights"] = weights
     if options.get("weights") == NO_WEIGHTS or (encoder and weights is None):
         options.pop("weights", None)
-    training["table1"] = replace(first, encoder=encoder or first.encoder, options=tuple(options.items()))
+    training["table1"] = replace(first, encoders=encoder or first.encoders, options=tuple(options.items()))
     return replace(protocol, training=training)
 
 
-def choices(protocol: Protocol, tables: Sequence[str], parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what the paper leaves open, what was chosen), for the report.
+def choices(protocol: Protocol, tables: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the paper leaves open -> what was chosen, for the report.
 
     Args:
         protocol: of the runs.
@@ -96,7 +100,7 @@ def choices(protocol: Protocol, tables: Sequence[str], parameters: Mapping[str, 
         if table in protocol.training:
             found += [(f"Table {table[-1]}: {what}", text) for what, text in _of_table(protocol, table)]
             found += [(f"Table {table[-1]}: {what}", text) for what, text in _of_store(parameters.get(table) or {})]
-    return found
+    return dict(found)
 
 
 def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
@@ -108,7 +112,7 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
         values = DEFAULTS | options
         start = f"from the weights {values['weights']}" if values.get("weights") else "from random weights"
         return [
-            ("encoders", f"{training.encoder} for frames and for spectrograms, {start}; k = {training.n_features}"),
+            ("encoders", f"{training.encoders} for frames and for spectrograms, {start}; k = {training.n_features}"),
             ("training", f"{values['optimizer']}, peak rate {training.learning_rate}, batches of {training.batch_size} "
              f"segments, {training.max_epochs} epochs at most, warm-up and cosine, weight decay "
              f"{values['weight_decay']}; the weights of the best validation NLL are tested"),
@@ -119,7 +123,7 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
     return [
         ("fusion", "addition: the paper does not say which"),
         ("extractors", extractors),
-        ("training", f"on features: encoder {training.encoder}, k = {training.n_features}, Adam, peak rate "
+        ("training", f"on features: encoder {training.encoders}, k = {training.n_features}, Adam, peak rate "
          f"{training.learning_rate or 5e-3}, {epochs} for each stage of each method (AE1 has two, AE2 a third for its "
          f"self-training), no early end; {_KEPT[options.get('selection', 'best')]}"),
     ]  # fmt: skip

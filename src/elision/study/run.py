@@ -1,24 +1,12 @@
-"""One run of an experiment: its configuration, a stable name for it, and how it is carried out."""
+"""A run: one method on one partition of one data set; what decides its result, and a stable name for that."""
 
-import hashlib
-import json
-import time
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from elision.data.dataset import Dataset
 from elision.data.missing import NONE
-from elision.data.partition import Partition, Removal
-from elision.data.sources import load
+from elision.data.partition import Removal
 from elision.errors import InputError
-from elision.estimator import MultimodalClassifier
-from elision.evaluation import confusion, evaluate
-from elision.inputs import Arrays, Samples, observed_rows
+from elision.files import sha256_of_json
 from elision.methods import Claims
 from elision.registries import METHODS
 
@@ -33,26 +21,60 @@ CLAIMS: dict[str, Claims] = {name: method.claims for name, method in METHODS.ite
     )
 }
 """What a comparison's lines say of themselves: the methods, and the reference."""
+END_TO_END = "end-to-end"
+"""The extractor of runs whose encoders are trained with them, and the way in which they are trained."""
+SPLITS = {False: "by video", True: "by speaker"}
+"""Whether the split keeps groups together -> what that is called where the samples are videos, the groups speakers."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Decide how a method is trained; None is the default of the loop that trains it.
+
+    Args:
+        encoders: of each modality; a name in `ENCODERS`, or in `NETWORKS` for the way "end-to-end"; "auto" averages
+            several, in the way "estimator".
+        n_features: k.
+        max_epochs: passes over the training samples.
+        batch_size: samples, or segments of videos, per step.
+        learning_rate: at its peak.
+        options: further ones of the training loop, (name, value).
+        way: who trains it, a name in `elision.study.execution.WAYS`.
+    """
+
+    encoders: str = "auto"
+    n_features: int = 32
+    max_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    way: str = "estimator"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a run's result.
+    """Everything that decides a result, and where things lie, which does not.
 
     Args:
-        source: a name in `DATASETS`, or a table's path; not part of the run's identity.
+        source: a name in `DATASETS`, or the address of a table, a store or a file of features; not part of the run's
+            identity.
         data: the data set's name.
         fingerprint: of the data set's content.
         by_group: split by whole groups.
-        method: a name in `METHODS`.
+        method: a name in `METHODS`, or "upper-bound".
         fusion: a name in `FUSIONS`.
         objective: "all" (that the method has, averaged), "joint" or "conditional".
-        encoders: a name in `ENCODERS`, or "auto".
+        training: how.
         missing: the modality to remove from training samples, "any", or "none".
         rate: share of the training samples to remove it from, in [0, 1].
         seed: of the split, of what goes missing, and of the model.
         mechanism: which samples lose it, a name in `MECHANISMS`: "mcar" (at random), "mar" (depending on what remains
             observed), "mnar" (depending on what goes missing).
+        table: the table of the paper that it belongs to; "" is none.
+        extractor: whose features it is trained on there, or "end-to-end".
+        visual: what the data calls the modality that the run calls "visual", of which and "audio" alone it learns;
+            "" takes all modalities by their own names.
+        folder: for checkpoints; not part of the run's identity.
     """
 
     source: str
@@ -62,11 +84,15 @@ class Run:
     method: str
     fusion: str
     objective: str
-    encoders: str
+    training: Training
     missing: str
     rate: float
     seed: int
     mechanism: str = "mcar"
+    table: str = ""
+    extractor: str = ""
+    visual: str = ""
+    folder: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", float(self.rate))  # 1 and 1.0 are one run
@@ -76,97 +102,33 @@ class Run:
     @property
     def key(self) -> str:
         """Return a name that is the same on every machine: a hash of all that decides the result."""
-        identity = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "source"}
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        identity = {name: value for name, value in asdict(self).items() if name not in ("source", "folder")}
+        return sha256_of_json(identity)[:16]
+
+    @property
+    def removal(self) -> Removal:
+        """Return what is taken away from the training samples: nothing for the upper bound."""
+        return Removal() if self.method == UPPER_BOUND else Removal(self.missing, self.rate, self.mechanism)
+
+    @property
+    def setting(self) -> str:
+        """Return the title without split and seed, such as ``table1 mle, addition, visual missing 95%``."""
+        lost = "as it is" if self.missing == NONE else f"{self.missing} missing {self.rate:.0%}"
+        method = self.method + (" (joint)" if self.objective == "joint" else "")
+        return f"{self.table} {method}, {self.block}, {lost}".strip()
 
     @property
     def title(self) -> str:
-        """For a progress bar."""
-        lost = "as it is" if self.missing == NONE else f"{self.missing} missing {self.rate:.0%}"
-        return f"{self.method}, {self.fusion}, {lost}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The arrays and codes of a partition, modalities that were removed from training samples NaN.
-
-    Args:
-        train: training samples; -1 where there is no label.
-        validation: labelled samples, as the data has them.
-        test: likewise.
-        classes: names of the class indices.
-    """
-
-    train: Samples
-    validation: Samples
-    test: Samples
-    classes: tuple[str, ...]
+        """Return what progress calls it, and what ``--only`` looks into."""
+        split = f", {SPLITS[self.by_group]}" if self.table else ""
+        return f"{self.setting}{split}, seed {self.seed}"
 
     @property
-    def complete(self) -> np.ndarray:
-        """Which training samples show every modality, shape (n,), bool."""
-        return np.logical_and.reduce([observed_rows(a) for a in self.train.arrays.values()])
+    def block(self) -> str:
+        """Return the block of columns that it stands in: its extractor if there is one, its fusion otherwise."""
+        return self.fusion if self.extractor in ("", END_TO_END) else self.extractor
 
-
-def partition(run: Run) -> Parts:
-    """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
-    data = _load_once(run.source)
-    if data.fingerprint() != run.fingerprint:
-        raise InputError(f"{run.source} changed while the comparison ran: start it again with another --out")
-    removal = Removal() if run.method == UPPER_BOUND else Removal(run.missing, run.rate, run.mechanism)
-    found = Partition.of(data, run.seed, run.by_group, removal)
-    samples = Samples(data.arrays, data.codes)
-    train, validation, test = (samples.take(chosen) for chosen in (found.train, found.validation, found.test))
-    kept = {m: mask[found.train] for m, mask in found.observed.items()}
-    train = Samples({m: np.where(kept[m][:, None], a, np.nan) for m, a in train.arrays.items()}, train.codes)
-    return Parts(train, validation, test, tuple(data.classes.tolist()))
-
-
-def execute(run: Run) -> dict[str, Any]:
-    """Fit the run's method, and assess it. Returns what `assess` does, and the fitted models' summary."""
-    parts = partition(run)
-    method = "mle" if run.method == UPPER_BOUND else run.method
-    model = MultimodalClassifier(method, run.fusion, run.objective, run.encoders, unlabelled=-1, random_state=run.seed)
-    started = time.perf_counter()
-    with warnings.catch_warnings():  # the report says how many samples have no label; each run need not say it again
-        warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
-        model.fit(parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes))
-    seconds = time.perf_counter() - started
-    if len(model.classes_) < len(parts.classes):
-        raise InputError("a class has no labelled training sample in this split: add samples of it, or remove it")
-    return assess(run, parts, model.predict_log_proba, seconds) | {"members": model.members_}
-
-
-def assess(run: Run, parts: Parts, predict: Callable[[Arrays], np.ndarray], seconds: float) -> dict[str, Any]:
-    """Evaluate on the test samples as they are, and with each modality taken away.
-
-    Args:
-        run: what was carried out.
-        parts: its samples.
-        predict: arrays, of which some may be absent, to log-probabilities, shape (n, K).
-        seconds: that fitting took.
-
-    Returns:
-        JSON: the configuration, the counts, the metrics, the metrics per removed modality, the confusion counts.
-    """
-    test = parts.test
-    logs = predict(test.arrays)
-    removed = {}
-    for m in test.arrays if len(test.arrays) > 1 else ():
-        others = {other: a for other, a in test.arrays.items() if other != m}
-        removed[m] = asdict(evaluate(predict(others), test.codes))
-    return {
-        "run": asdict(run),
-        "n_train": len(parts.train.codes),
-        "n_complete": int(parts.complete.sum()),
-        "metrics": asdict(evaluate(logs, test.codes)),
-        "removed": removed,
-        "confusion": confusion(logs, test.codes).tolist(),
-        "classes": list(parts.classes),
-        "seconds": seconds,
-    }
-
-
-@lru_cache(maxsize=4)
-def _load_once(source: str) -> Dataset:
-    return load(source)
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Return what tells how long it takes, the most telling part first."""
+        return self.table, self.method, self.block

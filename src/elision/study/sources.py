@@ -8,9 +8,8 @@ from typing import Any
 from elision.data.store import Store
 from elision.demo import talking_faces
 from elision.errors import InputError
-from elision.study.features import extract, fingerprint, load_features
+from elision.study.features import extract, open_features, visual_name
 from elision.study.paper import GIVEN, TABLES
-from elision.study.paper_run import visual_name
 from elision.study.protocol import Protocol
 
 DEMO = "demo"
@@ -20,7 +19,7 @@ _KINDS = {"visual": ("frames", "image"), "audio": ("spectrogram",)}
 
 @dataclass(frozen=True)
 class Source:
-    """Where the runs of a table, or of one extractor's block of it, find their data.
+    """Tell where the runs of a table, or of one extractor's block of it, find their data.
 
     Args:
         name: of the data.
@@ -42,7 +41,7 @@ class Source:
 
 
 def table_addresses(data: Sequence[str], tables: Sequence[str]) -> dict[str, str]:
-    """table -> address, of ``table1=ADDRESS``, ``table2=ADDRESS``, or one address for all.
+    """Return table -> address, of ``table1=ADDRESS``, ``table2=ADDRESS``, or one address for all.
 
     Example:
         >>> table_addresses(["table2=ravdess", "enterface05"], ["table1", "table2"])
@@ -67,7 +66,7 @@ def table_addresses(data: Sequence[str], tables: Sequence[str]) -> dict[str, str
 
 
 def end_to_end_source(address: str) -> Source:
-    """A store with frames and spectrograms of six classes."""
+    """Return a store with frames and spectrograms of six classes."""
     store = _store(address)
     visual = visual_name(store.info.modalities, address)
     for m, kinds in ((visual, _KINDS["visual"]), ("audio", _KINDS["audio"])):
@@ -84,13 +83,13 @@ def end_to_end_source(address: str) -> Source:
 def feature_sources(
     address: str, protocol: Protocol, extractors: Sequence[str], folder: Path, tell: Callable[[str], None]
 ) -> dict[str, Source]:
-    """extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
+    """Return extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
     if address.endswith((".csv", ".parquet")):
-        data = load_features(address)
-        _check_classes(data.classes, address)
-        visual, path = visual_name(data.arrays, address), str(Path(address).absolute())
-        grouped = data.groups is not None
-        return {GIVEN: Source(data.name, path, fingerprint(path), visual, len(data.labels), grouped, {})}
+        path = str(Path(address).absolute())
+        data, fingerprint = open_features(path)
+        _check_classes(data.classes.tolist(), address)
+        visual, grouped = visual_name(data.arrays, address), data.groups is not None
+        return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), grouped, {})}
     store = _store(address)
     _check_classes(store.info.classes, address)
     visual = visual_name(store.info.modalities, address)
@@ -98,12 +97,12 @@ def feature_sources(
     for name in extractors:
         tell(f"features of {name}")
         path = str(extract(store, name, protocol.extractors[name], protocol.windows, folder).absolute())
-        found[name] = _of_store(store, path, fingerprint(path), visual)
+        found[name] = _of_store(store, path, open_features(path)[1], visual)
     return found
 
 
 def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, tell: Callable[[str], None]) -> str:
-    """The stand-in of a layout, made and prepared as clips of it are; the store's folder.
+    """Make the stand-in of a layout, prepare it as clips of it are, and return the store's folder.
 
     Args:
         layout: "ravdess" or "enterface05".
