@@ -307,3 +307,35 @@ def test_a_sample_that_shows_nothing_has_the_values_of_the_prior(data, model):
     table = model.value_of(nothing)
     assert set(table["modality"]) == {"weak", "strong", "useless"} and (table["nats"] >= 0).all()
     assert model.contributions(nothing).empty
+
+
+def test_curves_of_acquisition_rise_faster_by_value(data, model):
+    X, y = data
+    X = {m: np.where(np.isnan(values).all(1, keepdims=True), 0.0, values)[200:] for m, values in X.items()}
+    table = model.acquisition_curves(X, y[200:]).set_index(["order", "step"])
+    for order in ("value", "fixed", "random"):
+        assert table.loc[order, "measured"].tolist() == table.loc[order, "cost"].tolist() == [0, 1, 2, 3]
+        np.testing.assert_allclose(
+            table.loc[(order, 3), ["accuracy", "nll"]], table.loc["all", ["accuracy", "nll"]].iloc[0]
+        )
+    truth = np.searchsorted(model.classes_, y[200:])
+    whole = model.predict_log_proba(X)[np.arange(200), truth]
+    assert table.loc["all", "nll"].item() == pytest.approx(-whole.mean(), abs=1e-9)
+    nothing = model.predict_log_proba(only(X))[np.arange(200), truth]
+    assert table.loc[("value", 0), "nll"] == pytest.approx(-nothing.mean(), abs=1e-9)
+    first = model.predict_log_proba(only(X, "strong"))[np.arange(200), truth]
+    assert table.loc[("value", 1), "nll"] == table.loc[("fixed", 1), "nll"] == pytest.approx(-first.mean(), abs=1e-9)
+    assert table.loc[("value", 1), "nll"] < table.loc[("random", 1), "nll"] - 0.1
+
+
+def test_curves_of_acquisition_count_costs_and_what_is_there(data, model):
+    X, y = rows(data[0], 400, 300), data[1][300:]
+    costs = {"weak": 1.0, "strong": 1e6, "useless": 2.0}
+    table = model.acquisition_curves(X, y, costs, start=["weak"]).set_index("order")
+    shown = {m: ~np.isnan(values).all(1) for m, values in X.items()}
+    assert table.loc["all", "measured"] == pytest.approx(shown["strong"].mean() + shown["useless"].mean())
+    assert table.loc["all", "cost"] == pytest.approx(1e6 * shown["strong"].mean() + 2 * shown["useless"].mean())
+    start = model.predict_log_proba(only(X, "weak"))[np.arange(100), np.searchsorted(model.classes_, y)]
+    assert table.loc["random", "nll"].iloc[0] == pytest.approx(-start.mean(), abs=1e-9)
+    with pytest.raises(InputError, match="unknown modality 'sound'"):
+        model.acquisition_curves(X, y, start=["sound"])

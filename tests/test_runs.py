@@ -16,7 +16,11 @@ from benchmarks.manifests import ravdess
 
 import elision
 from elision import InputError, TableConfig
+from elision.data.partition import Partition
+from elision.data.sources import load
+from elision.decisions.sets import class_scores
 from elision.models import read_model
+from elision.runs.predictions import prediction_table, uncertain_samples
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAST = ("--encoder", "linear", "--max-steps", "40")
@@ -82,6 +86,43 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
     model = elision.load(out)
     np.testing.assert_allclose(told[["p.ill", "p.well"]], model.predict_proba(frame[model.feature_names_in_]))
     assert told["id"].tolist() == frame["id"].tolist()
+    held = model.predict_set(frame[model.feature_names_in_], 0.9)["classes"]
+    assert told["set"].tolist() == ["; ".join(classes) for classes in held]
+    assert told["set_size"].tolist() == held.str.len().tolist()
+    code, said, err = here("predict", out, str(new), "--coverage", "9")
+    assert (code, "coverage is 9.0" in err) == (2, True)
+    code, _, err = here("predict", out, str(new), "--coverage", "0.99", "--out", str(tmp_path / "q.csv"))
+    assert (code, "set" in pd.read_csv(tmp_path / "q.csv")) == (0, False), "the test part has too few samples for that"
+
+
+def test_sets_of_a_run_are_calibrated_on_samples_that_decided_nothing(run, table):
+    """The test part: neither trained on, nor used to stop or to weigh."""
+    model = elision.load(run)
+    config = TableConfig(encoders="linear", max_steps=40, missing="lab", rate=0.5)
+    data = load(str(table))
+    test = Partition.of(data, config.seed).test
+    scores = class_scores(model.predict_log_proba(data.frame().iloc[test]))[np.arange(len(test)), data.codes[test]]
+    np.testing.assert_allclose(model.set_calibration_.everything, np.sort(scores), atol=1e-9)
+
+
+def test_a_table_of_predictions_says_what_is_known_of_each_sample(run, table):
+    model, frame = elision.load(run), pd.read_csv(table)
+    told = prediction_table(model, frame[model.feature_names_in_], frame["id"], frame["label"], coverage=0.8)
+    assert list(told) == [
+        "id", "truth", "class", "p.ill", "p.well", "entropy", "set", "shown", "measure_next", "nats"
+    ]  # fmt: skip
+    assert told["shown"].tolist() == ["lab", "lab + gait", "lab + gait"] * 30
+    assert (
+        told["measure_next"].tolist() == ["gait", "", ""] * 30
+        and told["nats"].notna().tolist() == [True, False, False] * 30
+    )
+    np.testing.assert_array_equal(told[["p.ill", "p.well"]], model.predict_proba(frame[model.feature_names_in_]))
+    complete = frame[1::3]
+    plain = prediction_table(model, complete[model.feature_names_in_], complete["id"], coverage=0.99)
+    assert list(plain) == ["id", "class", "p.ill", "p.well", "entropy", "shown"]
+    least = uncertain_samples(told, 5)
+    assert len(least) == 5 and least["entropy"].iloc[0] == told["entropy"].max()
+    assert least["entropy"].is_monotonic_decreasing
 
 
 def test_a_training_that_was_killed_resumes_to_the_same_bits(table, tmp_path, run):

@@ -28,6 +28,7 @@ class Batch(Generic[R]):
         labels: class indices, or -1 where there is no label; shape (n,), int64.
         source: modality -> where each row stands in the modality's array of the batch that this one was selected
             from, shape (n_m,), int64. Its own positions in a batch that was not selected from another.
+        weights: how many samples each one counts as, above 0, shape (n,), float64; None counts each as one.
 
     Example:
         >>> seen = torch.tensor([True, False, True])
@@ -40,13 +41,20 @@ class Batch(Generic[R]):
     rows: Mapping[str, Tensor]
     labels: Tensor
     source: Mapping[str, Tensor]
+    weights: Tensor | None = None
 
     @staticmethod
-    def pack(values: Mapping[str, Tensor], observed: Mapping[str, Tensor], labels: Tensor) -> "Batch[Tensor]":
+    def pack(
+        values: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor],
+        labels: Tensor,
+        weights: Tensor | None = None,
+    ) -> "Batch[Tensor]":
         """Make a batch of dense arrays (n, ...) and masks (n,); what stands in an unobserved row is left behind."""
         rows = {m: observed[m].nonzero().squeeze(1) for m in values}
         inputs = {m: values[m][rows[m]] for m in values}
-        return Batch(inputs, rows, labels, {m: torch.arange(len(r), device=r.device) for m, r in rows.items()})
+        source = {m: torch.arange(len(r), device=r.device) for m, r in rows.items()}
+        return Batch(inputs, rows, labels, source, weights)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,7 +95,8 @@ class Batch(Generic[R]):
             rows[m] = (position >= 0).nonzero().squeeze(1)
             source[m] = position[rows[m]]
             inputs[m] = self.inputs[m][source[m]]
-        return Batch(inputs, rows, self.labels[samples], source)
+        weights = None if self.weights is None else self.weights[samples]
+        return Batch(inputs, rows, self.labels[samples], source, weights)
 
     def without(self, modality: str) -> "Batch[R]":
         """Return the same samples, ``modality`` missing in all of them."""
@@ -96,6 +105,13 @@ class Batch(Generic[R]):
         return replace(
             self, inputs={**self.inputs, **emptied}, rows={**self.rows, **none}, source={**self.source, **none}
         )
+
+    def showing(self, shown: Tensor) -> "Batch[R]":
+        """Return the same samples with only what ``shown`` lets through of what they show; shape (n, M), bool."""
+        kept = {m: shown[rows, i] for i, (m, rows) in enumerate(self.rows.items())}
+        inputs = {m: self.inputs[m][mask.nonzero().squeeze(1)] for m, mask in kept.items()}
+        rows, source = ({m: part[m][mask] for m, mask in kept.items()} for part in (self.rows, self.source))
+        return replace(self, inputs=inputs, rows=rows, source=source)
 
     def fill(self: "Batch[Tensor]", values: Mapping[str, Tensor]) -> "Batch[Tensor]":
         """Return the same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
@@ -106,7 +122,7 @@ class Batch(Generic[R]):
     def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch[Tensor]":
         """Return the same samples, ``functions[m]`` applied to each modality's rows, some thousand at a time."""
         inputs = {m: torch.cat([functions[m](rows) for rows in x.split(_ROWS)]) for m, x in self.inputs.items()}
-        return Batch(inputs, self.rows, self.labels, self.source)
+        return Batch(inputs, self.rows, self.labels, self.source, self.weights)
 
     def to(self: "Batch[Tensor]", device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch[Tensor]":
         """Move the samples to another device, floating-point inputs to another precision."""
@@ -117,4 +133,16 @@ class Batch(Generic[R]):
         def every(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {m: move(x) for m, x in tensors.items()}
 
-        return Batch(every(self.inputs), every(self.rows), move(self.labels), every(self.source))
+        weights = None if self.weights is None else self.weights.to(device)
+        return Batch(every(self.inputs), every(self.rows), move(self.labels), every(self.source), weights)
+
+    def weigh(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return features of the batch's rows, (n_m, k), with each row's log-weight as a further column, if any.
+
+        The mean of exp over a modality's rows, with that column added to their scores, is the weighted mean.
+        """
+        if self.weights is None:
+            return dict(features)
+        shares = {m: self.weights[rows] for m, rows in self.rows.items()}
+        logs = {m: (share / share.mean()).log()[:, None].to(features[m]) for m, share in shares.items()}
+        return {m: torch.cat([x, logs[m]], dim=1) for m, x in features.items()}

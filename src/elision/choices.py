@@ -46,10 +46,14 @@ def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> 
     ]
 
 
-def check(parameters: Mapping[str, Any]) -> None:
-    """Raise `InputError` for whatever can be told to be wrong before any data is read."""
+def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
+    """Raise `InputError` for whatever can be told to be wrong before any data is read; ``weighted``: samples are."""
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    if method.claims.unweighted and (weighted or parameters["class_weight"] is not None):
+        raise InputError(
+            f"method {parameters['method']!r} takes no weights: {method.claims.unweighted}; leave them out"
+        )
     check_choice("objective", parameters["objective"], ("all", "joint", "conditional"))
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
@@ -77,6 +81,10 @@ def check(parameters: Mapping[str, Any]) -> None:
         raise InputError(f"weight_decay is {decay!r}: expected a finite number, 0 or above")
     if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
         raise InputError(f"validation_fraction is {fraction!r}: expected a share between 0 and 1")
+    if not isinstance(parameters["informative_missingness"], (bool, np.bool_)):
+        raise InputError(
+            f"informative_missingness is {parameters['informative_missingness']!r}: expected True or False"
+        )
     device(parameters["device"])
 
 

@@ -226,6 +226,7 @@ def _origin(method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ..
             rows = {m: x.rows if isinstance(x, MappedRows) else x for m, x in batch.inputs.items()}
             tensors |= {f"{part}/{m}": x for m, x in rows.items()}
             tensors |= {f"{part}/{m}/rows": x for m, x in batch.rows.items()} | {f"{part}/labels": batch.labels}
+            tensors |= {} if batch.weights is None else {f"{part}/weights": batch.weights}
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -259,7 +260,7 @@ def fit_members(  # noqa: PLR0913
     """
     training, validation = data
     extent = Extent.of(training, n_classes)
-    log_prior = log_label_prior(training.labels, n_classes)
+    log_prior = log_label_prior(training.labels, n_classes, training.weights)
     device = training.labels.device
     members, histories, mapped = [], [], {}
     for i, specification in enumerate(specifications):
@@ -318,14 +319,20 @@ def fit_weights(members: Sequence[Member], observed: Tensor, held: Batch) -> tup
             values.append(-negative_log_likelihood(member.method.log_posterior(batch), batch.labels))
         return torch.stack(values).double().cpu()
 
-    likelihoods = log_likelihoods(torch.arange(len(labelled), device=held.labels.device), ())
+    def stack(likelihoods: Tensor, samples: Tensor) -> Tensor:
+        return stacking_weights(
+            likelihoods, counts=None if labelled.weights is None else labelled.weights[samples].cpu()
+        )
+
+    everyone = torch.arange(len(labelled), device=held.labels.device)
+    likelihoods = log_likelihoods(everyone, ())
     patterns = patterns_to_weigh(observed)
     weights = []
     for pattern in patterns.to(held.labels.device):
         samples = labelled.observed[:, pattern].all(1).nonzero().squeeze(1)
         hidden = [m for m, shown in zip(held.modalities, pattern.tolist(), strict=True) if not shown]
-        weights.append(stacking_weights(log_likelihoods(samples, hidden)))
-    return PatternWeights(patterns, torch.stack(weights), stacking_weights(likelihoods)), likelihoods
+        weights.append(stack(log_likelihoods(samples, hidden), samples))
+    return PatternWeights(patterns, torch.stack(weights), stack(likelihoods, everyone)), likelihoods
 
 
 def _over_rows(members: Sequence[Member], batch: Batch, function: Callable[[Method, Batch], Tensor]) -> Tensor:

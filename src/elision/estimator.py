@@ -1,7 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from elision.batch import Batch
 from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
 from elision.decisions import contributions as explaining
+from elision.decisions.gaps import GapTable, best_power
 from elision.ensemble import (
     KeptMembers,
     Member,
@@ -31,6 +32,7 @@ from elision.ensemble import (
     log_posteriors,
 )
 from elision.errors import InputError, check_choice
+from elision.evaluation import reliability_table
 from elision.fusion import Fusion
 from elision.inputs import (
     Samples,
@@ -40,6 +42,7 @@ from elision.inputs import (
     partial_rows,
     read_arrays,
     read_labels,
+    read_weights,
     resolve_columns,
 )
 from elision.likelihood import UNLABELLED, log_label_prior
@@ -76,6 +79,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         bank: how to estimate the averages over training samples while training: "exact", "bank", "batch", or "auto":
             exact up to 4,096 samples and 16 million input numbers, else bank.
         method_options: the method's own options, such as ``{"rule": "correlation"}`` for hgr; see its class.
+        class_weight: None, "balanced" (all classes as heavy), or a dict class -> number above 0; it multiplies the
+            sample weights, in every place where these count. "balanced" makes `class_prior_` uniform.
+        informative_missingness: the modalities that a sample shows tell of its class too, by Q(z | x_S) P(S | z)^t with
+            t in [0, 1] fitted on the validation set (`missingness_power_`). Only for samples that lose modalities in
+            prediction as those in training did. `value_of`, `contributions` and what else hides modalities on
+            purpose leave it out.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
             10,000 are.
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
@@ -121,6 +130,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         rank: int | None = None,
         bank: str = "auto",
         method_options: Mapping[str, Any] | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        informative_missingness: bool = False,
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -142,6 +153,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.rank = rank
         self.bank = bank
         self.method_options = method_options
+        self.class_weight = class_weight
+        self.informative_missingness = informative_missingness
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -165,35 +178,51 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def fit(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, checkpoints: str | Path | None = None
+        self,
+        X: Any,
+        y: Any,
+        validation: tuple[Any, ...] | None = None,
+        checkpoints: str | Path | None = None,
+        sample_weight: Any = None,
     ) -> "MultimodalClassifier":
         """Learn from samples of which each shows some modalities.
 
         Args:
             X: dict of arrays, or a table; see the class.
             y: labels, shape (n,).
-            validation: (X, y) for early stopping and weights; by default a part of the training samples.
+            validation: (X, y), or (X, y, sample_weight), for early stopping and the members' weights; by default a
+                part of the training samples.
             checkpoints: a folder in which each model is kept once it is trained. A fit that was stopped, started again
                 with the same samples, parameters and folder, takes the models from there, and ends in the same bits.
+            sample_weight: 0 or more for each sample, shape (n,). A weight of w is w copies of the sample, in both sums
+                of the likelihood, the class prior R_Z, the banks R_m, means and deviations of the inputs, and the
+                members' weights; 0 leaves it out. Only a kernel encoder's landmarks are drawn without it.
 
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
         """
-        for learnt in ("_members", "set_calibration_"):
+        for learnt in ("_members", "_gaps", "set_calibration_", "missingness_power_"):
             vars(self).pop(learnt, None)  # a fit that fails leaves an unfitted model
-        choices.check(self.get_params(deep=False))
+        choices.check(self.get_params(deep=False), weighted=sample_weight is not None)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         arrays = self._read(X, reset=True)
         check_pairs(X, y)
         labels = read_labels(y, self.unlabelled)
+        weights = read_weights(sample_weight, self.class_weight, labels)
+        if weights is not None and not weights.all():
+            kept_rows = np.flatnonzero(weights)
+            labels, weights = labels.take(kept_rows), weights[kept_rows]
+            arrays = {m: a[kept_rows] for m, a in arrays.items()}
         self.classes_ = labels.classes
-        samples = Samples(arrays, labels.codes)
+        samples = Samples(arrays, labels.codes, weights)
         for m, values in arrays.items():
             if not observed_rows(values).any():
                 raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
-        self.class_prior_ = log_label_prior(torch.from_numpy(labels.codes), len(labels.classes)).exp().numpy()
+        shares = None if weights is None else torch.from_numpy(weights)
+        prior = log_label_prior(torch.from_numpy(labels.codes), len(labels.classes), shares)
+        self.class_prior_ = prior.exp().numpy()
         self.n_unlabelled_ = int((labels.codes == UNLABELLED).sum())
         specifications = choices.specifications(self.get_params(deep=False), self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
@@ -218,7 +247,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_log_proba(self, X: Any, class_prior: Any = None) -> np.ndarray:
         """log Q(z | x_S); shape (n, K). Arguments as `predict_proba`'s."""
-        logs = self._log_posterior(self._batch(X))
+        logs = self._answer(self._batch(X))
         if class_prior is None:
             return logs
         return priors.with_prior(logs, np.log(self.class_prior_), priors.read_prior(class_prior, self.classes_))
@@ -248,6 +277,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         weights = self._weights.of(batch.observed)[joint]
         values = log_evidences([self._members[i] for i in joint], batch)
         return mixture(values, weights / weights.sum(0)).double().cpu().numpy()
+
+    def shown(self, X: Any) -> np.ndarray:
+        """Return which modalities each sample shows, in the order of `modalities_`; shape (n, M), bool."""
+        return self._batch(X).observed.cpu().numpy()
 
     def value_of(self, X: Any, costs: Mapping[str, float] | None = None, size: int = 1) -> pd.DataFrame:
         """Return what measuring a modality that a sample lacks is worth, before anything of it is known.
@@ -284,6 +317,28 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         return acquisition.greedy_plan(self._members_of_a_fit(), self._weights, self._batch(X), costs, budget)
 
+    def acquisition_curves(
+        self, X: Any, y: Any, costs: Mapping[str, float] | None = None, start: Sequence[str] = (), random_state: int = 0
+    ) -> pd.DataFrame:
+        """Return how good predictions become as labelled samples are measured piece by piece, in several orders.
+
+        Each sample's own order by value per cost, asked anew after each measurement; one fixed order for all, the
+        plan of a sample that shows nothing; a random one; everything at once. `elision.plots.acquisition_lines` draws.
+
+        Args:
+            X: dict of arrays, or a table; see the class. What a sample lacks cannot be measured.
+            y: labels, shape (n,).
+            costs: modality -> cost, above 0; None counts each as 1.
+            start: modalities that are known at first.
+            random_state: seed of the random order.
+
+        Returns:
+            Columns: order, step, measured and cost (means over samples), accuracy, nll (nats).
+        """
+        batch, codes = self._labelled(X, y)
+        asked = self._members, self._weights, self._log_posterior
+        return acquisition.order_curves(*asked, batch, codes, costs, start, random_state)
+
     def contributions(self, X: Any) -> pd.DataFrame:
         """Return what each modality of a sample adds to the log-posterior of each class, in nats.
 
@@ -304,20 +359,36 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batch, codes = self._labelled(X, y)
         return explaining.importance_table(self._log_posterior, batch, codes)
 
+    def reliability(self, X: Any, y: Any) -> pd.DataFrame:
+        """Return how honest the probabilities are for each pattern of modalities; a row per pattern, and "all".
+
+        Columns: n, accuracy, confidence (of the first choice, on average), nll (nats), ece, brier.
+        """
+        batch, codes = self._labelled(X, y)
+        observed = dict(zip(batch.modalities, batch.observed.cpu().numpy().T, strict=True))
+        return reliability_table(self._answer(batch), codes, observed)
+
     def calibrate_sets(self, X: Any, y: Any) -> "MultimodalClassifier":
         """Learn from samples that `fit` has not seen how large the sets of `predict_set` must be.
 
         Their scores on samples that were learnt from are too good: sets calibrated on these hold the truth far less
         often than asked for (about half the time instead of nine times in ten on RAVDESS). With the default ``refit``
-        the inner validation samples were learnt from too. A fit forgets the calibration, and `save` does not keep it.
+        the inner validation samples were learnt from too, and without it members were chosen by them: hold samples out.
+        A fit forgets the calibration; `save` keeps it with the model.
 
         Args:
             X: dict of arrays, or a table, lacking modalities as the samples to come will; see the class.
             y: labels, shape (n,); samples without one are left out.
         """
         batch, codes = self._labelled(X, y)
-        self.set_calibration_ = sets.Calibration.of(self._log_posterior(batch), codes, batch.observed.cpu().numpy())
+        self.set_calibration_ = sets.Calibration.of(self._answer(batch), codes, batch.observed.cpu().numpy())
         return self
+
+    def is_calibrated(self, coverage: float = 0.9) -> bool:
+        """Return whether `predict_set` can give sets of that coverage."""
+        calibration: sets.Calibration | None = vars(self).get("set_calibration_")
+        enough = sets.needed(coverage)
+        return calibration is not None and len(calibration.everything) >= enough
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> pd.DataFrame:
         """Return for each sample a set of classes that holds the truth with the asked probability.
@@ -339,7 +410,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "set_calibration_"):
             raise InputError("sets are not calibrated: call calibrate_sets(X, y) with samples that fit has not seen")
         batch = self._batch(X)
-        logs, observed = self._log_posterior(batch), batch.observed.cpu().numpy()
+        logs, observed = self._answer(batch), batch.observed.cpu().numpy()
         held = sets.prediction_sets(logs, observed, self.set_calibration_, coverage)
         chosen = sets.as_classes(held, logs, self.classes_)
         pooled = self.set_calibration_.pooled(observed)
@@ -356,7 +427,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             A row per class, indexed by it: training, prior (to be given to `predict_proba`), likeliest (the EM
             estimate whatever the test says), p_value.
         """
-        found = priors.estimate_prior(self._log_posterior(self._batch(X)), np.log(self.class_prior_), level)
+        found = priors.estimate_prior(self._answer(self._batch(X)), np.log(self.class_prior_), level)
         columns = {"training": self.class_prior_, "prior": found.prior, "likeliest": found.likeliest}
         return pd.DataFrame(columns | {"p_value": found.p_value}, index=pd.Index(self.classes_, name="class"))
 
@@ -369,6 +440,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
         own = self._columns, self._shapes, self._standardizer, self._members, self._weights
+        own = *own, vars(self).get("set_calibration_"), vars(self).get("_gaps")
         persistence.write_classifier(
             persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path)
         )
@@ -389,6 +461,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vars(model).update(fitted.learnt)
         model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)
         model._standardizer, model._members, model._weights = fitted.standardizer, list(fitted.members), fitted.weights
+        kept = {"set_calibration_": fitted.calibration, "_gaps": fitted.gaps}
+        vars(model).update({name: value for name, value in kept.items() if value is not None})
         return model
 
     def _members_of_a_fit(self) -> list:
@@ -398,6 +472,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _log_posterior(self, batch: Batch) -> np.ndarray:
         logs = mixture(log_posteriors(self._members, batch), self._weights.of(batch.observed))
         return torch.log_softmax(logs, dim=1).double().cpu().numpy()
+
+    def _answer(self, batch: Batch) -> np.ndarray:
+        """Return the log-posterior of samples as they came: of what they show, and if asked of that they show it."""
+        logs = self._log_posterior(batch)
+        gaps: GapTable | None = vars(self).get("_gaps")
+        return logs if gaps is None else gaps.posterior(logs, batch.observed.cpu().numpy())
 
     def _labelled(self, X: Any, y: Any) -> tuple[Batch, np.ndarray]:
         """The labelled samples, and their class indices."""
@@ -432,26 +512,40 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         standardizer, members, histories = self._train(
             training, validation, specifications, seed, kept and KeptMembers(kept)
         )
-        held = standardizer.batch(validation.arrays, validation.codes).to(choices.device(self.device), torch.float32)
+        held = standardizer.batch(validation.arrays, validation.codes, np.float32, validation.weights)
+        held = held.to(choices.device(self.device))
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
+        power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
         if self.refit and held_out is None:
             same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
+            training = samples
             standardizer, members, _ = self._train(
                 samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
             )
+        counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         self.members_ = [
             {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
             for s, w, v, steps in zip(
                 specifications,
                 weights.general.tolist(),
-                likelihoods.mean(1).tolist(),
+                np.average(likelihoods, axis=1, weights=counts).tolist(),
                 [[h.best_step for h in stages] for stages in histories],
                 strict=True,
             )
         ]
         self._standardizer, self._weights = standardizer, weights
+        if power is not None:
+            self.missingness_power_, self._gaps = power, _gap_table(training, len(self.classes_), power)
         self._members = [member.to(choices.device(self.device), member.precision) for member in members]
+
+    def _missingness_power(self, members, weights, held: Batch, training: Samples) -> float:
+        """Return how much the validation set wants patterns to count, learnt from the training samples alone."""
+        held = held.select(held.labelled)
+        logs = mixture(log_posteriors(members, held), weights.of(held.observed)).double().cpu().numpy()
+        counts = None if held.weights is None else held.weights.cpu().numpy()
+        seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
+        return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
 
     def _train(
         self,
@@ -463,11 +557,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         follow: list[list[History]] | None = None,
     ) -> tuple[Standardizer, list[Member], list[list[History]]]:
         """Return the standardizer, the members and their histories."""
-        standardizer = Standardizer.fit(training.arrays)
+        standardizer = Standardizer.fit(training.arrays, training.weights)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
 
         def batch(part: Samples) -> Batch:
-            return standardizer.batch(part.arrays, part.codes, np.float32).to(choices.device(self.device))
+            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
+            return packed.to(choices.device(self.device))
 
         data = batch(training), None if validation is None else batch(validation)
         n_classes = len(self.classes_)
@@ -566,15 +661,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         member = next(self._members[0].method.parameters())
         return self._standardizer.batch(arrays, none).to(member.device, member.dtype)
 
-    def _held_out(self, validation: tuple[Any, Any] | None) -> Samples | None:
+    def _held_out(self, validation: tuple[Any, ...] | None) -> Samples | None:
         """A validation set given by the user, its labels in the training data's classes."""
         if validation is None:
             return None
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y)")
-        check_pairs(*validation)
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y), or with weights")
+        check_pairs(*validation[:2])
         labels = read_labels(validation[1], self.unlabelled, self.classes_)
-        samples = Samples(self._read(validation[0], reset=False), labels.codes)
+        weights = read_weights(validation[2] if len(validation) == 3 else None, self.class_weight, labels)
+        samples = Samples(self._read(validation[0], reset=False), labels.codes, weights)
         if (labels.codes == UNLABELLED).all():
             raise InputError("no validation sample has a label")
         return samples
+
+
+def _gap_table(samples: Samples, n_classes: int, power: float) -> GapTable:
+    labelled = samples.take(np.flatnonzero(samples.codes != UNLABELLED))
+    observed = np.stack([observed_rows(values) for values in labelled.arrays.values()], axis=1)
+    return GapTable.of(observed, labelled.codes, n_classes, labelled.weights, power)

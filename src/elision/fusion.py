@@ -13,6 +13,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from elision.bank import Packed, log_mean_exp_dot
@@ -43,9 +44,17 @@ class Fusion(nn.Module, ABC):
         self.n_classes = n_classes
         self.n_features = n_features
 
+    def _beside_weights(self, queries: Tensor, features: Tensor) -> Tensor:
+        """Return queries (n, k) as wide as the features: with a column of ones where these carry log-weights."""
+        return pad(queries, (0, features.shape[1] - self.n_features), value=1.0)
+
     @abstractmethod
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """Return what `scores` needs to average each modality out; ``bank`` maps a modality to features (N_m, k)."""
+        """Return what `scores` needs to average each modality out.
+
+        Args:
+            bank: modality -> features (N_m, k), or (N_m, k + 1) where the last number is a row's log-weight.
+        """
 
     @abstractmethod
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
@@ -102,7 +111,9 @@ class AdditiveFusion(Fusion, ABC):
         """Return modality -> c_m, shape (K,); 0 where the bank is empty, as a mini-batch's own may be."""
         embeddings = self.embeddings()
         return {
-            m: log_mean_exp_dot(embeddings[m], features) if len(features) else features.new_zeros(self.n_classes)
+            m: log_mean_exp_dot(self._beside_weights(embeddings[m], features), features)
+            if len(features)
+            else features.new_zeros(self.n_classes)
             for m, features in bank.items()
         }
 
@@ -128,7 +139,7 @@ class AdditiveFusion(Fusion, ABC):
     def remember(self, bank: Packed) -> dict[str, Tensor]:
         """Return f_m . h_m(z) of each row; modality -> (N_m, K)."""
         embeddings = self.embeddings()
-        return {m: features @ embeddings[m].T for m, features in bank.items()}
+        return {m: x @ self._beside_weights(embeddings[m], x).T for m, x in bank.items()}
 
     def outlook(
         self, features: Packed, rows: Packed, n_samples: int, marginals: Packed, log_prior: Tensor, measured: Packed
@@ -194,7 +205,8 @@ class OuterProduct(Fusion):
         self.label_tensor = nn.Parameter(torch.randn(shape) / math.sqrt(n_features * self.rank ** (1 / n_factors)))
 
     def _project(self, modality: str, features: Tensor) -> Tensor:
-        """Return p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity."""
+        """Return p_m: (n, k) to (n, K, r), or to (n, 1, r) where A_m is the identity; log-weights are left out."""
+        features = features[:, : self.n_features]
         index = self.modalities.index(modality)
         if self.full and index == 1:
             return features[:, None, :]
@@ -208,7 +220,7 @@ class OuterProduct(Fusion):
         return torch.einsum("nzr,zrk->nzk", product.expand(-1, self.n_classes, -1), self.label_tensor[index])
 
     def marginals(self, bank: Packed) -> dict[str, Tensor]:
-        """Return the bank's features themselves, modality -> (N_m, k)."""
+        """Return the bank's features themselves, modality -> (N_m, k), or (N_m, k + 1) with log-weights."""
         return dict(bank)
 
     def join(self, parts: Sequence[Tensor], sizes: Tensor) -> Tensor:
@@ -259,6 +271,7 @@ class OuterProduct(Fusion):
                 first = (rows[m][inside] - samples.start) * width
                 where[m] = (first[:, None] + torch.arange(width, device=device)).flatten()
             scores = self.scores(pairs, where, height * width, marginals)
+            scores = scores + reduce(torch.add, (self._log_weights(pairs[m]) for m in measured))[:, None]
             return (log_prior + scores).view(height, width, -1).permute(2, 0, 1)
 
         return Enumerated(weights, n_samples, n_rows)
@@ -283,31 +296,43 @@ class OuterProduct(Fusion):
             combinations = self._combine(others, bank)
         else:
             drawn = {m: _random_rows(bank[m], n, generator) for m in others}
-            combinations = reduce(torch.mul, (self._project(m, rows) for m, rows in drawn.items()))
-        n_keys = min(sizes[-1], min(SUBSET**2, limit) // len(combinations))
+            combinations = (
+                reduce(torch.mul, (self._project(m, rows) for m, rows in drawn.items())),
+                reduce(torch.add, map(self._log_weights, drawn.values())),
+            )
+        n_keys = min(sizes[-1], min(SUBSET**2, limit) // len(combinations[0]))
         return self._sweep(product, combinations, last, _random_rows(bank[last], n_keys, generator))
 
-    def _combine(self, modalities: Sequence[str], bank: Packed) -> Tensor:
-        """Return prod_m p_m of all tuples of these modalities' bank rows; shape (tuples, K or 1, r or 1)."""
-        combinations = self.label_tensor.new_ones(1, 1, 1)
+    def _combine(self, modalities: Sequence[str], bank: Packed) -> tuple[Tensor, Tensor]:
+        """Return prod_m p_m of all tuples of these modalities' bank rows, and their log-weights.
+
+        Shapes (tuples, K or 1, r or 1) and (tuples,).
+        """
+        combinations, weights = self.label_tensor.new_ones(1, 1, 1), self.label_tensor.new_zeros(1)
         for m in modalities:
             rows = self._project(m, bank[m])
             combinations = (combinations[:, None] * rows[None]).flatten(0, 1)
-        return combinations
+            weights = (weights[:, None] + self._log_weights(bank[m])).flatten()
+        return combinations, weights
 
-    def _sweep(self, product: Tensor, combinations: Tensor, last: str, keys: Tensor) -> Tensor:
+    def _log_weights(self, rows: Tensor) -> Tensor:
+        """Return the log-weights of a bank's rows, 0 where they carry none; shape (N,)."""
+        return rows[:, self.n_features :].sum(1)
+
+    def _sweep(self, product: Tensor, combinations: tuple[Tensor, Tensor], last: str, keys: Tensor) -> Tensor:
         """Return the log mean over combinations x keys; the kernel sweeps the keys, (N, k), for each combination."""
 
-        def sweep(part: Tensor, combinations: Tensor, keys: Tensor) -> Tensor:
+        def sweep(part: Tensor, combinations: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
             pairs = (part[:, None] * combinations).flatten(0, 1)
-            queries = self._pull(last, pairs.expand(-1, self.n_classes, -1))
-            each = log_mean_exp_dot(queries.flatten(0, 1), keys).view(len(part), -1, self.n_classes)
-            return _log_mean_exp(each, 1)
+            queries = self._pull(last, pairs.expand(-1, self.n_classes, -1)).flatten(0, 1)
+            each = log_mean_exp_dot(self._beside_weights(queries, keys), keys).view(len(part), -1, self.n_classes)
+            return _log_mean_exp(each + weights[:, None], 1)
 
-        parts = product.split(max(_CHUNK // len(combinations), 1))
-        if len(parts) == 1 or len(combinations) == 1:
-            return torch.cat([sweep(part, combinations, keys) for part in parts])
-        return torch.cat([checkpoint(sweep, part, combinations, keys, use_reentrant=False) for part in parts])
+        n = len(combinations[0])
+        parts = product.split(max(_CHUNK // n, 1))
+        if len(parts) == 1 or n == 1:
+            return torch.cat([sweep(part, *combinations, keys) for part in parts])
+        return torch.cat([checkpoint(sweep, part, *combinations, keys, use_reentrant=False) for part in parts])
 
 
 def _patterns(rows: Packed, n: int, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:

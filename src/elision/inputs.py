@@ -122,6 +122,15 @@ class Labels:
     codes: np.ndarray
     classes: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Labels":
+        """Return the given rows, and the classes that they show."""
+        codes = self.codes[rows]
+        shown = np.unique(codes[codes != UNLABELLED])
+        if len(shown) < 2:
+            raise InputError("the labels of samples with a weight above 0 show one class only: expected two at least")
+        known = np.where(codes == UNLABELLED, UNLABELLED, np.searchsorted(shown, codes))
+        return Labels(known, self.classes[shown])
+
 
 def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = None) -> Labels:
     """Read labels of any type; None, NaN, and ``unlabelled`` if given, mean that there is none.
@@ -163,6 +172,54 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     return Labels(codes, classes)
 
 
+def read_weights(sample_weight: Any, class_weight: Any, labels: Labels) -> np.ndarray | None:
+    """Return how many samples each one counts as, its own weight times its class's; None where none is given.
+
+    Args:
+        sample_weight: a number of 0 or more for each sample, or None.
+        class_weight: None, "balanced" (each class as heavy as the others, the labelled samples as many as they are),
+            or a dict class -> number above 0, in which 1 stands for what is left out. Samples without a label count
+            as their own weight says.
+        labels: of the samples.
+
+    Raises:
+        InputError: a weight is none, or is that of no sample or class.
+    """
+    n = len(labels.codes)
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(n)
+    if sample_weight is not None:
+        try:
+            weights = np.array(sample_weight, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"sample_weight is no list of numbers: {error}") from error
+        if weights.shape != (n,):
+            raise InputError(f"sample_weight has shape {weights.shape}: expected ({n},), a number for each sample")
+        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if len(bad):
+            raise InputError(f"sample_weight is {weights[bad[0]]} at row {bad[0]}: expected finite numbers, 0 or more")
+        if not weights[labels.codes != UNLABELLED].any():
+            raise InputError("the weight of every labelled sample is zero: expected some above")
+    if class_weight is None:
+        return weights
+    labelled, known = labels.codes != UNLABELLED, labels.classes.tolist()
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels.codes[labelled], weights[labelled], minlength=len(known))
+        factors = counts.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        strange = [c for c in class_weight if c not in known]
+        if strange:
+            raise InputError(f"class_weight is given for {strange[0]!r}, which is no class: expected {_shorten(known)}")
+        factors = np.array([class_weight.get(c, 1.0) for c in known], dtype=np.float64)
+        if not (np.isfinite(factors).all() and (factors > 0).all()):
+            raise InputError(f"class_weight is {dict(class_weight)!r}: expected finite numbers above 0")
+    else:
+        raise InputError(f"class_weight is {class_weight!r}: expected 'balanced', or a dict class -> number above 0")
+    weights[labelled] *= factors[labels.codes[labelled]]
+    return weights
+
+
 @dataclass(frozen=True)
 class Samples:
     """Arrays and class indices of the same samples.
@@ -170,10 +227,12 @@ class Samples:
     Args:
         arrays: modality -> shape (n, ...), missing rows NaN.
         codes: class indices, -1 where there is no label; shape (n,).
+        weights: how many samples each one counts as, above 0, shape (n,); None counts each as one.
     """
 
     arrays: Arrays
     codes: np.ndarray
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for m, values in self.arrays.items():
@@ -184,7 +243,8 @@ class Samples:
 
     def take(self, rows: np.ndarray) -> "Samples":
         """The given rows."""
-        return Samples({m: a[rows] for m, a in self.arrays.items()}, self.codes[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples({m: a[rows] for m, a in self.arrays.items()}, self.codes[rows], weights)
 
     def without(self, rows: np.ndarray) -> "Samples":
         """All but the given rows."""
@@ -207,21 +267,33 @@ class Standardizer:
     scale: Arrays
 
     @classmethod
-    def fit(cls, arrays: Arrays) -> "Standardizer":
-        """Learn from the training arrays, missing rows included."""
+    def fit(cls, arrays: Arrays, weights: np.ndarray | None = None) -> "Standardizer":
+        """Learn from the training arrays, missing rows included; with weights, (n,), a row counts as so many."""
         mean, scale = {}, {}
         for m, values in arrays.items():
             axis, blocks = 0 if values.ndim == 2 else None, _blocks(values)
-            count = np.maximum(sum((~np.isnan(x)).sum(axis) for x in blocks), 1)
-            mean[m] = c = sum(np.nansum(x, axis, dtype=float) for x in blocks) / count
+            times: list[Any] = [1] * len(blocks)
+            if weights is not None:
+                times = _blocks(weights.reshape(-1, *[1] * (values.ndim - 1)), values[:1].size)
+            parts = list(zip(blocks, times, strict=True))
+            count = sum((t * ~np.isnan(x)).sum(axis) for x, t in parts)
+            count = np.where(np.greater(count, 0), count, 1)
+            mean[m] = c = sum(np.nansum(t * x, axis, dtype=float) for x, t in parts) / count
             farthest = [np.fmax.reduce(np.abs(x - c), axis, initial=0.0) for x in blocks]
             largest = np.maximum(np.maximum.reduce(farthest), np.finfo(float).tiny)
-            deviation = largest * np.sqrt(sum(np.nansum(((x - c) / largest) ** 2, axis) for x in blocks) / count)
+            squares = sum(np.nansum(t * ((x - c) / largest) ** 2, axis) for x, t in parts)
+            deviation = largest * np.sqrt(squares / count)
             varies = deviation > 1e-12 * np.maximum(np.abs(c), 1e-300)
             scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
         return cls(mean, scale)
 
-    def batch(self, arrays: Arrays, codes: np.ndarray, dtype: type[np.floating] = np.float64) -> Batch:
+    def batch(
+        self,
+        arrays: Arrays,
+        codes: np.ndarray,
+        dtype: type[np.floating] = np.float64,
+        weights: np.ndarray | None = None,
+    ) -> Batch:
         """Pack the observed rows, standardised; ``codes`` are class indices, -1 where there is no label."""
         inputs, rows = {}, {}
         for m in self.mean:
@@ -234,7 +306,8 @@ class Standardizer:
                 done += len(block)
             inputs[m], rows[m] = torch.from_numpy(packed), torch.from_numpy(shown)
         source = {m: torch.arange(len(r)) for m, r in rows.items()}
-        return Batch(inputs, rows, torch.from_numpy(codes), source)
+        shares = None if weights is None else torch.from_numpy(weights)
+        return Batch(inputs, rows, torch.from_numpy(codes), source, shares)
 
 
 def _blocks(rows: np.ndarray, size: int | None = None) -> list[np.ndarray]:

@@ -19,12 +19,13 @@ from torch import Tensor
 UNLABELLED = -1
 
 
-def log_label_prior(labels: Tensor, n_classes: int) -> Tensor:
+def log_label_prior(labels: Tensor, n_classes: int, weights: Tensor | None = None) -> Tensor:
     """log R_Z: the log of each class's share among the labelled samples, complete or not.
 
     Args:
         labels: class indices in 0..K-1, or -1 where there is no label; shape (n,).
         n_classes: K. Every class must occur, or its log prior is -inf.
+        weights: how many samples each one counts as, shape (n,); None counts each as one.
 
     Returns:
         Shape (K,), float64.
@@ -33,7 +34,9 @@ def log_label_prior(labels: Tensor, n_classes: int) -> Tensor:
         >>> log_label_prior(torch.tensor([0, 0, 1, -1]), 2).exp()
         tensor([0.6667, 0.3333], dtype=torch.float64)
     """
-    counts = torch.bincount(labels[labels != UNLABELLED], minlength=n_classes).double()
+    labelled = labels != UNLABELLED
+    shares = None if weights is None else weights[labelled]
+    counts = torch.bincount(labels[labelled], shares, minlength=n_classes).double()
     return counts.log() - counts.sum().log()
 
 
@@ -88,14 +91,27 @@ def mean(values: Tensor) -> Tensor:
     return values.sum(0) / max(len(values), 1)
 
 
+def weighted_mean(values: Tensor, weights: Tensor | None, mean: Callable[[Tensor], Tensor] = mean) -> Tensor:
+    """Return sum_i v_i value_i / sum_i v_i, or the plain mean without weights; 0 if there are no values."""
+    if weights is None:
+        return mean(values)
+    return mean(weights.to(values) * values) / mean(weights.to(values)).clamp(min=torch.finfo(values.dtype).tiny)
+
+
 def conditional_objective(
-    scores: Tensor, log_prior: Tensor, labels: Tensor, mean: Callable[[Tensor], Tensor] = mean
+    scores: Tensor,
+    log_prior: Tensor,
+    labels: Tensor,
+    mean: Callable[[Tensor], Tensor] = mean,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The paper's objective, Eq. (2): mean of -log Q(z | x_S) over the labelled samples (0 if there are none).
 
-    ``mean`` averages the samples' values, (n,) to a scalar; another one may reach over several processes.
+    ``mean`` averages the samples' values, (n,) to a scalar; another one may reach over several processes. With
+    ``weights``, (n,), a sample counts as so many copies of it.
     """
-    return mean(negative_log_likelihood(log_posterior(scores, log_prior), labels))
+    shares = None if weights is None else weights[labels != UNLABELLED]
+    return weighted_mean(negative_log_likelihood(log_posterior(scores, log_prior), labels), shares, mean)
 
 
 def joint_objective(
@@ -104,10 +120,11 @@ def joint_objective(
     log_prior: Tensor,
     labels: Tensor,
     mean: Callable[[Tensor], Tensor] = mean,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The conditional objective, minus the mean evidence over all samples, labelled or not.
 
     Each of the two sums is averaged over its own count, so that few labels are not drowned by many samples.
     """
     evidence = log_evidence(scores, empty_scores, log_prior)
-    return conditional_objective(scores, log_prior, labels, mean) - mean(evidence)
+    return conditional_objective(scores, log_prior, labels, mean, weights) - weighted_mean(evidence, weights, mean)

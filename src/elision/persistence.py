@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from elision import choices
+from elision.decisions.gaps import GapTable
+from elision.decisions.sets import Calibration
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
 from elision.inputs import Standardizer
@@ -19,10 +21,11 @@ from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 LEARNT = (
-    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_unlabelled_", "members_", "n_features_in_",
+    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_unlabelled_", "members_", "missingness_power_",
+    "n_features_in_",
     "feature_names_in_",
 )  # fmt: skip
-"""Public attributes of a fitted classifier; the last two only where it was fitted on a table."""
+"""Public attributes of a fitted classifier; the last three only where missingness is informative, or X was a table."""
 _ARRAYS = ("classes_", "class_prior_", "feature_names_in_")
 _OWN = "own"
 
@@ -39,6 +42,8 @@ class FittedClassifier:
         standardizer: fitted on the training samples.
         members: trained.
         weights: of the members.
+        calibration: of sets, if they were calibrated.
+        gaps: P(S | z), if missingness is informative.
     """
 
     parameters: Mapping[str, Any]
@@ -48,6 +53,8 @@ class FittedClassifier:
     standardizer: Standardizer
     members: Sequence[Member]
     weights: PatternWeights
+    calibration: Calibration | None = None
+    gaps: GapTable | None = None
 
 
 def write_classifier(fitted: FittedClassifier, path: Path) -> None:
@@ -78,6 +85,8 @@ def _describe(fitted: FittedClassifier) -> dict[str, Any]:
         "shapes": {m: list(shape) for m, shape in fitted.shapes.items()},
         "rows": fitted.members[0].extent.rows,
         "weights": {f.name: getattr(fitted.weights, f.name).tolist() for f in fields(PatternWeights)},
+        "calibration": fitted.calibration and fitted.calibration.described(),
+        "gaps": fitted.gaps and {f.name: np.asarray(getattr(fitted.gaps, f.name)).tolist() for f in fields(GapTable)},
         "specifications": [_describe_specification(member) for member in fitted.members],
     }
 
@@ -94,6 +103,8 @@ def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if parameters["modalities"] is not None:
         names = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
         parameters["modalities"] = names
+    if isinstance(parameters["class_weight"], Mapping):  # JSON's keys are strings, and classes need not be
+        parameters["class_weight"] = [list(pair) for pair in parameters["class_weight"].items()]
     if not isinstance(parameters["random_state"], (int, np.integer)):
         parameters["random_state"] = None  # a generator's state is not a parameter to save
     return parameters
@@ -176,7 +187,18 @@ def _restore(description, tensors, modules) -> FittedClassifier:
     standardizer = Standardizer(*({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale")))
     extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
     members = _restored_members(description["specifications"], extent, tensors, modules, parameters["device"])
-    return FittedClassifier(parameters, learnt, description["columns"], shapes, standardizer, members, weights)
+    calibration, gaps = description.get("calibration"), description.get("gaps")
+    answers = calibration and Calibration.restored(calibration), gaps and _gaps(gaps)
+    return FittedClassifier(
+        parameters, learnt, description["columns"], shapes, standardizer, members, weights, *answers
+    )
+
+
+def _gaps(values: Mapping[str, Any]) -> GapTable:
+    shown = np.array(values["shown"])
+    patterns = np.array(values["patterns"], dtype=bool).reshape(-1, shown.shape[1])
+    counts = np.array(values["counts"]).reshape(-1, len(shown))
+    return GapTable(shown, patterns, counts, np.array(values["sizes"]), values["power"])
 
 
 def _restored_members(specifications, extent: Extent, tensors, modules, device: str) -> list[Member]:
@@ -198,6 +220,8 @@ def _restored_parameters(parameters: dict[str, Any], modules: Mapping[str, nn.Mo
     parameters = dict(parameters)
     if isinstance(parameters["encoders"], dict):
         parameters["encoders"] = {m: _module(m, e, modules) for m, e in parameters["encoders"].items()}
+    if isinstance(parameters.get("class_weight"), list):
+        parameters["class_weight"] = dict(parameters["class_weight"])
     if parameters["modalities"] is not None:
         parameters["modalities"] = {
             m: slice(*c["slice"]) if isinstance(c, dict) else c for m, c in parameters["modalities"].items()

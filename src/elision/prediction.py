@@ -15,6 +15,8 @@ class Prediction:
         found: modalities that its files show, of those that the model takes.
         used: of these, those that were not left out on request.
         problem: why nothing could be said; "" otherwise.
+        classes: the set that holds the truth with the asked probability, the most probable first; empty where the model
+            is not calibrated for that.
     """
 
     id: str
@@ -23,3 +25,4 @@ class Prediction:
     found: tuple[str, ...]
     used: tuple[str, ...]
     problem: str = ""
+    classes: tuple[str, ...] = ()

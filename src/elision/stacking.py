@@ -9,7 +9,9 @@ ALL_PATTERNS_UP_TO = 6
 """Modalities up to which every pattern has weights of its own; beyond, the patterns that training shows."""
 
 
-def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500) -> Tensor:
+def stacking_weights(
+    log_likelihoods: Tensor, prior: float = 1.0, iterations: int = 500, counts: Tensor | None = None
+) -> Tensor:
     """Return the weights w of sum_i w_i Q_i that make a validation set most likely (stacking; Wolpert 1992).
 
     Maximises sum_n log sum_i w_i Q_i(z_n | x_n) + prior sum_i log w_i by expectation-maximisation. The second term is
@@ -19,6 +21,7 @@ def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: in
         log_likelihoods: log Q_i(z_n | x_n), shape (members, n); with n = 0 the weights are equal.
         prior: imaginary samples per member, > 0.
         iterations: of expectation-maximisation.
+        counts: how many samples each one counts as, shape (n,); None counts each as one.
 
     Returns:
         Shape (members,), sums to 1.
@@ -27,10 +30,12 @@ def stacking_weights(log_likelihoods: Tensor, prior: float = 1.0, iterations: in
         >>> stacking_weights(torch.tensor([[-1.0, -1.0], [-1.0, -1.0]]))
         tensor([0.5000, 0.5000])
     """
-    n_members, n = log_likelihoods.shape
+    n_members = len(log_likelihoods)
+    counts = log_likelihoods.new_ones(log_likelihoods.shape[1]) if counts is None else counts.to(log_likelihoods)
+    n = counts.sum()
     weights = log_likelihoods.new_full((n_members,), 1 / n_members)
     for _ in range(iterations):
-        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0).sum(1)
+        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0) @ counts
         weights = (shares + prior) / (n + n_members * prior)
     return weights
 

@@ -10,11 +10,12 @@ from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
 
-def predict(
+def predict(  # noqa: PLR0913
     run: Path,
     *files: Path,
     without: Many = None,
     out: Path | None = None,
+    coverage: float = 0.9,
     average: str = "posteriors",
     device: str = "cpu",
     as_json: AsJson = False,
@@ -36,6 +37,9 @@ def predict(
         Modalities that are not used, such as audio.
     out
         A file for the table, .csv or .parquet. Default: the table is printed.
+    coverage
+        With which probability a sample's set of classes is to hold the true one, whatever modalities it shows; sets are
+        calibrated on the test part of the run. Tables only.
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
@@ -48,7 +52,7 @@ def predict(
         raise InputError("expected files to predict: a table, or videos, sounds, images")
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"--out {out} ends in {out.suffix!r}: expected .csv or .parquet")
-    options = {"without": tuple(without or ()), "average": average, "device": device}
+    options = {"without": tuple(without or ()), "average": average, "device": device, "coverage": coverage}
     predictions = list(
         _watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options), quiet)
     )
@@ -98,9 +102,11 @@ def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> str:
 
     from elision.files import write_atomically
 
+    with_sets = any(p.classes for p in predictions)
     frame = pd.DataFrame(
         [
             {"id": p.id, "class": p.label, **{f"p.{c}": p.probabilities.get(c) for c in classes},
+             **({"set": "; ".join(p.classes), "set_size": len(p.classes)} if with_sets else {}),
              "found": " ".join(p.found), "used": " ".join(p.used), "problem": p.problem}
             for p in predictions
         ]

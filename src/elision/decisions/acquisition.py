@@ -4,7 +4,7 @@ Every value is that of the average of the members that the joint objective train
 Q(y | x_S) undetermined. See `elision.measuring`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from numbers import Real
 
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from elision.batch import Batch
 from elision.ensemble import Member
-from elision.errors import InputError
+from elision.errors import InputError, check_choice
+from elision.evaluation import evaluate
 from elision.measuring import Worth, expected_value
 from elision.stacking import PatternWeights
 
@@ -133,6 +134,63 @@ def greedy_plan(
             steps.append((int(sample), step, m, gain, price[m], spent[sample]))
     columns = ["sample", "step", "modality", "nats", "cost", "total_cost"]
     return pd.DataFrame(steps, columns=columns).sort_values(["sample", "step"], kind="stable").reset_index(drop=True)
+
+
+def order_curves(  # noqa: PLR0913
+    members: Sequence[Member],
+    weights: PatternWeights,
+    log_posterior: Callable[[Batch], np.ndarray],
+    batch: Batch,
+    codes: np.ndarray,
+    costs: Mapping[str, float] | None,
+    start: Sequence[str],
+    seed: int,
+) -> pd.DataFrame:
+    """Return how good predictions become as what samples show is measured piece by piece, in several orders.
+
+    Orders: "value", each sample's own, the most nats per cost next given what was found before; "fixed", one for all,
+    the plan of a sample that shows nothing; "random"; and "all", everything at once. Columns: order, step, measured and
+    cost (of all that was measured, means over samples), accuracy, nll (nats).
+
+    Args:
+        members, weights: as `values` takes them.
+        log_posterior: of the average.
+        batch: labelled samples, as much of them as can be measured.
+        codes: class indices, shape (n,).
+        costs: modality -> cost, above 0; None counts each as 1.
+        start: modalities that all samples show at first, at no cost.
+        seed: of the random order.
+    """
+    for m in start:
+        check_choice("modality", m, batch.modalities)
+    available = batch.observed.cpu().numpy()
+    free = available & np.isin(batch.modalities, list(start))
+    nobody = batch.select(torch.zeros(1, dtype=torch.long, device=batch.labels.device))
+    plan = greedy_plan(members, weights, nobody.showing(torch.zeros_like(nobody.observed)), costs, None)["modality"]
+    price = np.array([1.0 if costs is None else costs[m] for m in batch.modalities])
+    fixed = np.array([-plan.tolist().index(m) for m in batch.modalities], dtype=float)
+    noise = np.random.default_rng(seed).random(available.shape)
+    orders: dict[str, Callable[[Batch], np.ndarray]] = {
+        "value": lambda now: _next_gains(members, weights, now, [()] * len(now)) / price,
+        "fixed": lambda now: np.broadcast_to(fixed, available.shape),
+        "random": lambda now: noise,
+    }
+    rows = []
+    for order, score in orders.items():
+        shown, left = free.copy(), available & ~free
+        for step in range(len(price) + 1):
+            now = batch.showing(torch.from_numpy(shown).to(batch.labels.device))
+            bought = shown & ~free
+            found = evaluate(log_posterior(now), codes)
+            cost = float((bought @ price).mean())
+            rows.append((order, step, float(bought.sum(1).mean()), cost, found.accuracy, found.nll))
+            samples = np.flatnonzero(left.any(1))
+            if not len(samples):
+                break
+            best = np.where(left, score(now), -np.inf).argmax(1)[samples]
+            shown[samples, best], left[samples, best] = True, False
+    rows.append(("all", *rows[-1][1:]))
+    return pd.DataFrame(rows, columns=["order", "step", "measured", "cost", "accuracy", "nll"])
 
 
 def check_costs(costs: Mapping[str, float] | None, modalities: Sequence[str]) -> None:

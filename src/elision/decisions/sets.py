@@ -59,6 +59,26 @@ class Calibration:
             found[tuple(pattern.tolist())] = np.sort(scores[near])
         return cls(found, own, np.sort(scores))
 
+    def described(self) -> dict[str, list]:
+        """Return it as JSON holds it; `restored` takes it back."""
+        return {
+            "patterns": [list(pattern) for pattern in self.scores],
+            "scores": [scores.tolist() for scores in self.scores.values()],
+            "own": [self.own[pattern] for pattern in self.scores],
+            "everything": self.everything.tolist(),
+        }
+
+    @classmethod
+    def restored(cls, values: Mapping[str, list]) -> "Calibration":
+        """Read what `described` gave."""
+        patterns = [tuple(pattern) for pattern in values["patterns"]]
+        scores = [np.array(scores) for scores in values["scores"]]
+        return cls(
+            dict(zip(patterns, scores, strict=True)),
+            dict(zip(patterns, values["own"], strict=True)),
+            np.array(values["everything"]),
+        )
+
     def thresholds(self, observed: np.ndarray, coverage: float) -> np.ndarray:
         """Return the largest score that a set may hold, for each sample; shape (n,), 2 where all classes are in.
 
@@ -69,12 +89,10 @@ class Calibration:
         Raises:
             InputError: there are too few calibration samples for that coverage.
         """
-        if not 0 < coverage < 1:
-            raise InputError(f"coverage is {coverage!r}: expected a share between 0 and 1, such as 0.9")
-        needed = ceil(coverage / (1 - coverage) - 1e-9)
-        if len(self.everything) < needed:
+        if len(self.everything) < needed(coverage):
             raise InputError(
-                f"{len(self.everything)} samples calibrate the sets, and a coverage of {coverage} needs {needed} at "
+                f"{len(self.everything)} samples calibrate the sets, and a coverage of {coverage} needs "
+                f"{needed(coverage)} at "
                 "least: calibrate on more, or ask for less"
             )
         patterns, which = np.unique(observed, axis=0, return_inverse=True)
@@ -129,6 +147,13 @@ def as_classes(held: np.ndarray, log_posteriors: np.ndarray, classes: np.ndarray
     """Return each set as the classes in it, the most probable first."""
     order = np.argsort(-log_posteriors, axis=1, kind="stable")
     return [tuple(classes[c] for c in row if inside[c]) for row, inside in zip(order, held, strict=True)]
+
+
+def needed(coverage: float) -> int:
+    """Return how many calibration samples sets of a coverage need at least; `InputError` unless it is in (0, 1)."""
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage is {coverage!r}: expected a share between 0 and 1, such as 0.9")
+    return ceil(coverage / (1 - coverage) - 1e-9)
 
 
 def _quantile(scores: np.ndarray, coverage: float) -> float:

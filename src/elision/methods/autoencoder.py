@@ -130,6 +130,7 @@ class AE1(Method):
         source="AE1 of Ma et al., arXiv 2108.10513, Section 4",
         needs_complete=_NEEDS_COMPLETE,
         needs_features=_NEEDS_FEATURES,
+        unweighted="the autoencoder counts every complete sample alike",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:
@@ -162,6 +163,7 @@ class AE2(Method):
         source="AE2 of Ma et al., arXiv 2108.10513, Section 4",
         needs_complete=_NEEDS_COMPLETE,
         needs_features=_NEEDS_FEATURES,
+        unweighted="the autoencoder counts every complete sample alike",
     )
 
     def __init__(self, ingredients: Ingredients, rounds: int = 3) -> None:

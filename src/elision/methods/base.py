@@ -11,7 +11,7 @@ from elision.bank import BankEstimate
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.fusion import Fusion
-from elision.likelihood import negative_log_likelihood
+from elision.likelihood import UNLABELLED, negative_log_likelihood, weighted_mean
 from elision.measuring import Outlook
 from elision.methods.across import ALONE, Across
 
@@ -30,6 +30,7 @@ class Claims:
         needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
         needs_complete: what it wants complete training samples for; "" where it can do without.
         needs_labels: whether these must have a label to be of use.
+        unweighted: why it takes no sample weights; "" where it does.
     """
 
     summary: str
@@ -39,6 +40,7 @@ class Claims:
     needs_features: str = ""
     needs_complete: str = ""
     needs_labels: bool = False
+    unweighted: str = ""
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""
@@ -149,5 +151,7 @@ class Method(nn.Module, ABC):
 
     def validate(self, batch: Batch) -> float | None:
         """Mean negative log-likelihood of the labelled samples, in nats; None if there are none."""
+        labelled = batch.labels != UNLABELLED
         losses = negative_log_likelihood(self.log_posterior(batch), batch.labels)
-        return losses.mean().item() if len(losses) else None
+        weights = None if batch.weights is None else batch.weights[labelled]
+        return weighted_mean(losses, weights).item() if len(losses) else None

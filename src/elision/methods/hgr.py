@@ -36,6 +36,7 @@ class HGR(Method):
         "a sample shows; complete samples also train the classifier.",
         source="L. Wang et al., AAAI 2019, arXiv 1811.08979, as a baseline of Ma et al., arXiv 2108.10513, Section 4",
         needs_complete="the classifier learns from complete labelled samples",
+        unweighted="a correlation of weighted samples is not in the paper, and not defined here",
         needs_labels=True,
     )
 

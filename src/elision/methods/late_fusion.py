@@ -39,8 +39,9 @@ class LateFusion(Method):
             for m, rows in batch.rows.items():
                 alone = {m: features[m]} | {other: f[:0] for other, f in features.items() if other != m}
                 scores = model.fusion.scores(alone, _only(m, batch), len(batch), model.marginals)
+                weights = None if batch.weights is None else batch.weights[rows]
                 total = total + conditional_objective(
-                    scores[rows], model.log_prior, batch.labels[rows], model.across.mean
+                    scores[rows], model.log_prior, batch.labels[rows], model.across.mean, weights
                 )
             return total
 

@@ -41,14 +41,14 @@ class LowerBound(Method):
                 "lower-bound learns from complete labelled samples, and the training data has none: "
                 "use another method, such as mle"
             )
-        bank = train.select(samples).inputs
+        bank = train.select(samples)
 
         def loss(batch: Batch) -> Tensor:
             scores = model.fusion.scores(model.encode(batch.inputs), batch.rows, len(batch), model.marginals)
-            return conditional_objective(scores, model.log_prior, batch.labels, model.across.mean)
+            return conditional_objective(scores, model.log_prior, batch.labels, model.across.mean, batch.weights)
 
         def settle(exact: bool = True) -> None:
-            model.store_marginals(model.encode_all(bank))
+            model.store_marginals(bank.weigh(model.encode_all(bank.inputs)))
 
         yield Stage("complete samples", list(model.parameters()), samples, loss, self.validate, settle=settle)
 

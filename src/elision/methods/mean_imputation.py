@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.likelihood import conditional_objective
+from elision.likelihood import conditional_objective, weighted_mean
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
 
@@ -31,10 +31,13 @@ class MeanImputation(Method):
     def stages(self, train: Batch) -> Iterator[Stage]:
         """One, over the labelled samples."""
         for i, m in enumerate(self.model.modalities):
-            setattr(self, f"mean_{i}", train.inputs[m].sum(0) / max(len(train.inputs[m]), 1))
+            x = train.inputs[m]
+            weights = None if train.weights is None else train.weights[train.rows[m]].view(-1, *[1] * (x.dim() - 1))
+            setattr(self, f"mean_{i}", weighted_mean(x, weights))
 
         def loss(batch: Batch) -> Tensor:
-            return conditional_objective(self._scores(batch), self.model.log_prior, batch.labels)
+            scores = self._scores(batch)
+            return conditional_objective(scores, self.model.log_prior, batch.labels, weights=batch.weights)
 
         yield Stage("mean imputation", list(self.model.parameters()), train.labelled, loss, self.validate)
 

@@ -40,13 +40,14 @@ class MaximumLikelihood(Method):
 
         def loss(batch: Batch) -> Tensor:
             features, bank = estimate(model.encode, batch.inputs, batch.source)
-            marginals = across.marginals(model.fusion, bank)
+            weighed = (batch if bank is features else train).weigh(bank)
+            marginals = across.marginals(model.fusion, weighed)
             scores = model.fusion.scores(features, batch.rows, len(batch), marginals)
             if self.joint:
                 empty = model.fusion.empty_scores(marginals)
-                value = joint_objective(scores, empty, model.log_prior, batch.labels, across.mean)
+                value = joint_objective(scores, empty, model.log_prior, batch.labels, across.mean, batch.weights)
             else:
-                value = conditional_objective(scores, model.log_prior, batch.labels, across.mean)
+                value = conditional_objective(scores, model.log_prior, batch.labels, across.mean, batch.weights)
             return across.tie(value, marginals)
 
         everything = torch.arange(len(train), device=train.labels.device)
@@ -54,12 +55,12 @@ class MaximumLikelihood(Method):
 
         def settle(exact: bool = True) -> None:
             remembered = estimate.features and not exact
-            model.store_marginals(estimate.features if remembered else model.encode_all(train.inputs))
+            model.store_marginals(train.weigh(estimate.features if remembered else model.encode_all(train.inputs)))
 
         yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
         if self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
             self.eval()
-            model.remember(model.encode_all(train.inputs))
+            model.remember(train.weigh(model.encode_all(train.inputs)))
 
     @property
     def remembered(self) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class ModalityDropout(Method):
             dropped = torch.rand(batch.observed.shape, device=batch.labels.device) < self.rate
             shown = batch.observed & ~dropped
             shown = torch.where(shown.any(1, keepdim=True), shown, batch.observed)
-            scores = self._scores(batch, shown)
-            return conditional_objective(scores, self.model.log_prior, batch.labels, self.model.across.mean)
+            scores, mean = self._scores(batch, shown), self.model.across.mean
+            return conditional_objective(scores, self.model.log_prior, batch.labels, mean, batch.weights)
 
         yield Stage("modality dropout", list(self.parameters()), train.labelled, loss, self.validate)
 

@@ -32,7 +32,8 @@ class ZeroPadding(Method):
         model = self.model
 
         def loss(batch: Batch) -> Tensor:
-            return conditional_objective(model.scores(batch), model.log_prior, batch.labels, model.across.mean)
+            scores = model.scores(batch)
+            return conditional_objective(scores, model.log_prior, batch.labels, model.across.mean, batch.weights)
 
         yield Stage("zero padding", list(model.parameters()), train.labelled, loss, self.validate)
 

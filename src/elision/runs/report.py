@@ -1,5 +1,6 @@
 """The page of a run: its data, its configuration, and how good it is. One page for both kinds of data."""
 
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from elision.run_folder import CONFIG, RunFolder
 from elision.versions import versions
 
 REPORT = "report.html"
+MOST_DIAGRAMS = 5
+"""Patterns of modalities, at most, whose reliability a page shows."""
 
 
 def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
@@ -33,6 +36,8 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
         "rows": assessed.rows,
         "classes": assessed.classes,
         "confusion": assessed.confusion,
+        "diagrams": reliability_diagrams(assessed) if assessed.bins else "",
+        "rises": assessed.rises,
         "members": result.get("members", ()),
         "counts": result.get("samples", {}),
         "seconds": result.get("seconds"),
@@ -40,3 +45,25 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
         "versions": versions("torch", "numpy"),
     }
     write_atomically(page, render("run.html", content))
+
+
+def reliability_diagrams(assessed: Assessment) -> str:
+    """Return an SVG: the reliability of all samples, and of the patterns that most of them show."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from elision.plots import reliability_diagram
+
+    frequent = sorted(assessed.patterns, key=lambda name: -assessed.patterns[name].n)
+    names = ["all", *frequent[:MOST_DIAGRAMS]] if len(frequent) > 1 else ["all"]
+    width = min(len(names), 3)
+    height = -(-len(names) // width)
+    with rc_context({"text.parse_math": False, "svg.hashsalt": "elision", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(3 * width, 3.2 * height), layout="constrained")
+        for index, name in enumerate(names, 1):
+            axes = reliability_diagram(assessed.bins[name], figure.add_subplot(height, width, index))
+            n = assessed.metrics.n if name == "all" else assessed.patterns[name].n
+            axes.set_title(f"{name}, {n:,} samples", fontsize=10, wrap=True)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -104,11 +104,12 @@ def evaluate_table(run: Path, address: str | None) -> Assessment:
 
 
 def predict_table(
-    run: Path, files: Sequence[Path], tell: Callable[[str], None], without: Sequence[str]
+    run: Path, files: Sequence[Path], tell: Callable[[str], None], without: Sequence[str], coverage: float = 0.9
 ) -> Iterator[Prediction]:
     """Yield what a run's classifier says of each row of some tables, in their order.
 
-    A row with a cell that is no number is told in its own prediction, and the others are done.
+    A row with a cell that is no number is told in its own prediction, and the others are done. Sets of classes that
+    hold the truth with probability ``coverage`` were calibrated on the run's test part; there are none if it was small.
 
     Raises:
         InputError: at once, where a file is no table of the model's columns, or no modality is left.
@@ -133,10 +134,13 @@ def predict_table(
         if rows.ignored:
             tell(f"{file}: columns that the model does not use: {', '.join(rows.ignored)}")
         tables.append(rows)
-    return _predictions(model, tables, without)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once
+    return _predictions(model, tables, without, coverage)
 
 
-def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str]) -> Iterator[Prediction]:
+def _predictions(
+    model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str], coverage: float
+) -> Iterator[Prediction]:
     classes = [str(c) for c in model.classes_]
     columns = _columns(model)
     for rows in tables:
@@ -145,7 +149,9 @@ def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Se
         for m in without:
             frame[columns[m]] = np.nan
         for start in range(0, len(frame), _ROWS):
-            probabilities = model.predict_proba(frame.iloc[start : start + _ROWS])
+            part = frame.iloc[start : start + _ROWS]
+            probabilities = model.predict_proba(part)
+            sets = model.predict_set(part, coverage)["classes"].tolist() if model.is_calibrated(coverage) else None
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
@@ -157,7 +163,9 @@ def _predictions(model: MultimodalClassifier, tables: Sequence[Any], without: Se
                     yield Prediction(rows.ids[position], "", {}, (), (), problem)
                     continue
                 told = dict(zip(classes, shares.tolist(), strict=True))
-                yield Prediction(rows.ids[position], classes[int(shares.argmax())], told, shows, used)
+                held = tuple(map(str, sets[position - start])) if sets else ()
+                best = classes[int(shares.argmax())]
+                yield Prediction(rows.ids[position], best, told, shows, used, classes=held)
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
@@ -192,13 +200,17 @@ def _fit(
     held = (frame.iloc[parts.validation], data.labels[parts.validation])
     model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
+    test = frame.iloc[parts.test], data.codes[parts.test]
     values = {
-        "test": asdict(_assess(model, frame.iloc[parts.test], data.codes[parts.test])),
+        "test": asdict(_assess(model, *test)),
         "members": model.members_,
         "seconds": seconds,
         "samples": parts.counts(),
         "config": asdict(config),
     }
+    # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
+    # part decided nothing, so sets that it calibrates hold for new samples, though not for itself.
+    model.calibrate_sets(test[0], data.labels[parts.test])
     return json.loads(json.dumps(values, default=float))
 
 

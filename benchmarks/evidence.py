@@ -1,0 +1,91 @@
+"""Measure how well evidence tells samples whose modalities do not belong together, beside simpler signs.
+
+    python -m benchmarks.evidence ../shared/data --out results/evidence --seeds 5
+
+Default fits on half of the samples, each modality of one missing with probability .5; the other half, complete, is
+judged: as it is against three damages of one random modality of each sample. *Another class*: the modality of a sample
+of another class. *Same class*: that of another sample of its class. *Shuffled*: every column drawn from another sample.
+AUROC of evidence, greatest posterior, entropy, and disagreement (mean Jensen-Shannon divergence of the posteriors of
+single modalities, in nats). Finished (data, seed) pairs are kept.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.special import entr
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
+
+from benchmarks.decisions import hide, load, rows
+from elision import MultimodalClassifier
+
+SIGNS = ("evidence", "greatest posterior", "entropy", "disagreement")
+
+
+def damaged(X, y, kind: str, rng) -> dict[str, np.ndarray]:
+    """One random modality of each sample replaced."""
+    out, chosen = {m: values.copy() for m, values in X.items()}, rng.integers(len(X), size=len(y))
+    for i, values in enumerate(out.values()):
+        for row in np.flatnonzero(chosen == i):
+            original = list(X.values())[i]
+            if kind == "shuffled":
+                values[row] = original[rng.integers(len(y), size=original.shape[1]), np.arange(original.shape[1])]
+                continue
+            same = (y == y[row]) & (np.arange(len(y)) != row)
+            values[row] = original[rng.choice(np.flatnonzero(same if kind == "same class" else y != y[row]))]
+    return out
+
+
+def signs(model, X) -> dict[str, np.ndarray]:
+    """Each high where something is wrong."""
+    p = model.predict_proba(X)
+    alone = np.stack([model.predict_proba({m: values}) for m, values in X.items()])
+    spread = entr(alone.mean(0)).sum(1) - entr(alone).sum(2).mean(0)
+    return dict(zip(SIGNS, (-model.evidence(X), -p.max(1), entr(p).sum(1), spread), strict=True))
+
+
+def one(name: str, source: Path, seed: int) -> dict:
+    X, y = load(name, source)
+    train, test = train_test_split(np.arange(len(y)), test_size=0.5, random_state=seed, stratify=y)
+    rng = np.random.default_rng([seed, 10])
+    model = MultimodalClassifier(random_state=seed).fit(hide(rows(X, train), rng), y[train])
+    whole, codes = rows(X, test), y[test]
+    clean, found = signs(model, whole), {}
+    for kind in ("another class", "same class", "shuffled"):
+        wrong = signs(model, damaged(whole, codes, kind, rng))
+        truth = np.repeat([0, 1], len(codes))
+        found[kind] = {sign: roc_auc_score(truth, np.r_[clean[sign], wrong[sign]]) for sign in SIGNS}
+    return found
+
+
+def show(found: dict[str, list[dict]]) -> None:
+    print(f"| data | one modality | {' | '.join(SIGNS)} |\n| --- | --- | --- | --- | --- | --- |")
+    for name, runs in found.items():
+        for kind in runs[0]:
+            values = [np.array([r[kind][sign] for r in runs]) for sign in SIGNS]
+            cells = [f"{v.mean():.3f} ± {v.std(ddof=1) / len(v) ** 0.5:.3f}" for v in values]
+            print(f"| {name} | {kind} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--data", nargs="+", default=["digits", "mfeat", "ravdess"])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[dict]] = {name: [] for name in options.data}
+    for seed in range(options.seeds):
+        for name in options.data:
+            file = options.out / f"{name}-{seed}.json"
+            if not file.is_file():
+                file.write_text(json.dumps(one(name, options.source, seed)))
+            found[name].append(json.loads(file.read_text()))
+    show(found)
+
+
+if __name__ == "__main__":
+    main()
