@@ -5,7 +5,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class Member:
                 inputs[m] = MappedRows(rows, frozen)
             else:
                 inputs[m] = torch.cat([frozen(piece) for piece in rows.split(_PREDICT_ROWS)])
-        return Batch(inputs, batch.rows, batch.labels, batch.source)
+        return replace(batch, inputs=inputs)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Member":
         """Move it, in place, to another device, and the method to another precision."""

@@ -66,7 +66,7 @@ def expected_calibration_error(confidence: np.ndarray, hits: np.ndarray) -> floa
     return round(float(np.abs(gaps).sum() / len(confidence)), 12)
 
 
-def confidence_bins(log_probabilities: np.ndarray, codes: np.ndarray) -> list[tuple[float, float, int]]:
+def confidence_bins(log_probabilities: np.ndarray, codes: np.ndarray) -> list[list[float]]:
     """Return (mean confidence, accuracy, samples) of each bin of confidence that has samples: a reliability diagram.
 
     Args:
@@ -76,7 +76,7 @@ def confidence_bins(log_probabilities: np.ndarray, codes: np.ndarray) -> list[tu
     confidence, hits = np.exp(log_probabilities.max(1)), log_probabilities.argmax(1) == codes
     bins = _bins(confidence)
     inside = [bins == b for b in np.unique(bins)]
-    return [(float(confidence[i].mean()), float(hits[i].mean()), int(i.sum())) for i in inside]
+    return [[float(confidence[i].mean()), float(hits[i].mean()), int(i.sum())] for i in inside]
 
 
 def reliability_table(
@@ -156,7 +156,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, units: np.ndarray, 
         level: of the interval, in (0, 1).
 
     Example:
-        >>> paired_difference(np.array([1.0, 1.2, 1.1]), np.array([0.9, 1.0, 1.0]), np.array([0, 1, 2])).told_apart
+        >>> paired_difference(np.array([1.0, 1.2, 1.1]), np.array([0.9, 1.05, 1.0]), np.array([0, 1, 2])).told_apart
         True
     """
     gaps = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)

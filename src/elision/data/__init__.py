@@ -9,7 +9,7 @@ _HOMES = {
     "Store": "elision.data.store",
     "collate": "elision.data.segments",
     "load": "elision.data.sources",
-    "read_samples": "elision.data.manifest",
+    "read_samples": "elision.data.samples",
 }
 
 __all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_samples"]

@@ -15,7 +15,7 @@ from elision.registries import MECHANISMS
 
 
 class Data(Protocol):
-    """What a partition needs of a data set: `Dataset`, a table's, and `Store` both give it."""
+    """Declare what a partition needs of a data set: `Dataset`, a table's, and `Store` both give it."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Removal:
-    """What is taken away from training samples before anything is learnt.
+    """Say what is taken away from training samples before anything is learnt.
 
     Args:
         missing: the modality to remove, "any" (a random part of what a sample shows), or "none".

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from elision.data.dataset import Dataset
-from elision.data.manifest import check_samples, read_samples
+from elision.data.samples import check_samples, read_samples
 from elision.files import local
 from elision.registries import DATASETS
 

@@ -151,7 +151,7 @@ def _pace(voice: np.ndarray) -> float:
 
 
 def _syllables(t: np.ndarray, pace: float, phase: float) -> np.ndarray:
-    """How loud the voice and how open the mouth is at each moment, in [0, 1]."""
+    """Return how loud the voice and how open the mouth is at each moment, in [0, 1]."""
     return 0.5 + 0.5 * np.sin(2 * math.pi * pace * t + phase)
 
 
@@ -182,7 +182,7 @@ def encode(pictures: Iterator[np.ndarray], waves: np.ndarray, naming: "Naming") 
 
 @dataclass(frozen=True)
 class Naming:
-    """How a data set names and packs its clips.
+    """Say how a data set names and packs its clips.
 
     Args:
         path: (subject, emotion, repeat), each from 0, to the clip's path.

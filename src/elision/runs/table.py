@@ -14,8 +14,8 @@ import pandas as pd
 from elision import choices
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
-from elision.data.manifest import read_new_rows
 from elision.data.partition import Partition, Removal
+from elision.data.samples import read_new_rows
 from elision.data.sources import load
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier

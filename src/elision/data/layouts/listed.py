@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from elision.data.layouts.found import Found, LayoutOptions, refusal
-from elision.data.manifest import KEYWORDS
 from elision.data.recording import Problem, Recording
+from elision.data.samples import KEYWORDS
 from elision.data.splits import PARTS
 from elision.data.tables import parse_numbers, parse_text, read_table
 from elision.errors import InputError
