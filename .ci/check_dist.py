@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LISTED = ["src", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"]
 MADE = {"PKG-INFO", "setup.cfg"}
-NEEDED = {"elision/py.typed", "elision/pages/report.html", "elision/pages/page.css"}
+NEEDED = {"elision/py.typed", "elision/pages/study.html", "elision/pages/page.css"}
 
 
 def tracked(*paths: str) -> set[str]:
