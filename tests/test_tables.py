@@ -15,7 +15,7 @@ from elision.study.comparison_report import report_comparison
 from elision.study.report import Study
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run, Training
-from elision.study.tables import ACCURACY, NLL, Cell, Grid, grid_of, markdown, ranking
+from elision.study.tables import ACCURACY, NLL, Cell, Grid, grid_of, markdown, not_told_apart, ranking
 
 
 def result(method: str, nll: float, accuracy: float = 0.5, rate: float = 0.5, seed: int = 0) -> Result:
@@ -49,6 +49,16 @@ def test_rank_one_is_the_least_nll_and_the_greatest_accuracy():
     first, second = ranking([result("mle", 0.2, 0.7), result("ae1", 0.3, 0.9)])
     assert (first.line[0], first.nll_rank, first.accuracy_rank) == ("mle", 1, 2)
     assert (second.line[0], second.nll_rank, second.accuracy_rank) == ("ae1", 2, 1)
+
+
+def test_lines_that_the_seeds_do_not_tell_apart_from_the_first_are_named():
+    """Differences over three seeds: .10, .11, .12 (told apart), and .01, -.02, .03; of one seed nothing is."""
+    by_seed = {"mle": (0.5, 0.6, 0.7), "hgr": (0.6, 0.71, 0.82), "ae1": (0.51, 0.58, 0.73)}
+    results = [result(m, nll, seed=seed) for m, values in by_seed.items() for seed, nll in enumerate(values)]
+    assert [line[0] for line in not_told_apart(results)] == ["ae1"]
+    assert len(not_told_apart([r for r in results if r.run.seed == 0])) == 2
+    once_more = [result(r.run.method, r.test.metrics.nll, rate=0.9, seed=r.run.seed) for r in results]
+    assert not_told_apart([*results, *once_more]) == not_told_apart(results)
 
 
 def test_a_tie_in_rank_goes_to_the_lesser_nll():

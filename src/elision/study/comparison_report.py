@@ -11,7 +11,7 @@ from elision.study.folders import FailedRun
 from elision.study.report import ReportFiles, Study, embedded, environment
 from elision.study.results import COMPLETE, Result, patterns_frame, results_frame, to_csv
 from elision.study.run import CLAIMS, UPPER_BOUND
-from elision.study.tables import ACCURACY, NLL, Line, grid_of, line_of, markdown, ranking
+from elision.study.tables import ACCURACY, NLL, Line, grid_of, line_of, markdown, not_told_apart, ranking
 
 
 def report_comparison(
@@ -28,6 +28,7 @@ def report_comparison(
         "name": study.about["name"],
         "facts": study.about["facts"] | {"Split": f"{study.about['facts']['Split']}; {sizes}"},
         "ranking": ranking(results),
+        "level": not_told_apart(results),
         "grids": grids,
         "removed": _removed(results),
         "pictures": embedded(pictures),

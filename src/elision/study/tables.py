@@ -9,6 +9,7 @@ from operator import itemgetter
 import numpy as np
 from scipy.stats import rankdata
 
+from elision.evaluation import paired_difference
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run
 
@@ -220,3 +221,24 @@ def ranking(results: Sequence[Result]) -> list[Rank]:
             values[line_of(result.run)].append((first, second, metrics.nll, metrics.accuracy, result.seconds))
     ranks = [Rank(line, *np.mean(found, axis=0).tolist()) for line, found in values.items()]
     return sorted(ranks, key=lambda rank: (rank.nll_rank, rank.nll))
+
+
+def not_told_apart(results: Sequence[Result]) -> list[Line]:
+    """Return the lines, but the first, whose NLL cannot be told apart from the first one's, in the order of ranks.
+
+    Means over the cells that both finished, with the seed as the unit: a line counts as told apart where the 95 %
+    interval of the difference leaves out 0; of one seed none is.
+    """
+    first, *others = ranking(results)
+    by_line: dict[Line, dict[tuple[str, float, int], float]] = defaultdict(dict)
+    for result in results:
+        cell = result.run.missing, result.run.rate, result.run.seed
+        by_line[line_of(result.run)][cell] = result.test.metrics.nll
+    found = []
+    for other in others:
+        mine, theirs = by_line[first.line], by_line[other.line]
+        cells = sorted(mine.keys() & theirs.keys())
+        gaps = [np.array([values[cell] for cell in cells]) for values in (mine, theirs)]
+        if not cells or not paired_difference(*gaps, np.array([seed for *_, seed in cells])).told_apart:
+            found.append(other.line)
+    return found
