@@ -504,9 +504,12 @@ def test_of_many_samples_so_many_validate_as_tell_enough(monkeypatch):
 
     shares = []
     drawn = estimator.stratified_part
-    monkeypatch.setattr(
-        estimator, "stratified_part", lambda c, share, *rest: shares.append(share) or drawn(c, share, *rest)
-    )
+
+    def spy(codes, share, *rest):
+        shares.append(share)
+        return drawn(codes, share, *rest)
+
+    monkeypatch.setattr(estimator, "stratified_part", spy)
     small_model(max_steps=2).fit(*small_world())
     monkeypatch.setattr(estimator, "_VALIDATION_ROWS", 8)
     small_model(max_steps=2).fit(*small_world())

@@ -125,7 +125,7 @@ def test_samples_are_taken_and_left_together():
 
 
 def test_standardising_by_blocks_is_standardising_at_once(monkeypatch):
-    """Blocks of two rows, the greatest number in the last of them; means and deviations of numpy, unknown rows left out."""
+    """Blocks of two rows, the greatest number in the last; means and deviations by numpy, of what was observed."""
     from elision import inputs
 
     monkeypatch.setattr(inputs, "_BLOCK", 6)
