@@ -6,8 +6,6 @@ Each modality of a training sample is missing with probability .5, of a calibrat
 measured. A default fit on 50 % of the samples, 25 % calibrate, 25 % test. Finished (data, seed) pairs are kept.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from benchmarks.kept import by_seed
 from benchmarks.manifests import ravdess
 from elision import MultimodalClassifier
 from elision.decisions.sets import ENOUGH
@@ -176,22 +175,7 @@ def show(found: dict[str, list[dict]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--data", nargs="+", default=["digits", "mfeat", "ravdess"])
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[dict]] = {name: [] for name in options.data}
-    for seed in range(options.seeds):
-        for name in options.data:
-            file = options.out / f"{name}-{seed}.json"
-            if not file.is_file():
-                file.write_text(json.dumps(one(name, options.source, seed)))
-                print(f"{name}, seed {seed}: done", flush=True)
-            found[name].append(json.loads(file.read_text()))
-    show(found)
+    by_seed(one, show, __doc__)
 
 
 if __name__ == "__main__":

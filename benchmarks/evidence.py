@@ -9,8 +9,6 @@ AUROC of evidence, greatest posterior, entropy, and disagreement (mean Jensen-Sh
 single modalities, in nats). Finished (data, seed) pairs are kept.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from benchmarks.decisions import hide, load, rows
+from benchmarks.kept import by_seed
 from elision import MultimodalClassifier
 
 SIGNS = ("evidence", "greatest posterior", "entropy", "disagreement")
@@ -70,21 +69,7 @@ def show(found: dict[str, list[dict]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--data", nargs="+", default=["digits", "mfeat", "ravdess"])
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[dict]] = {name: [] for name in options.data}
-    for seed in range(options.seeds):
-        for name in options.data:
-            file = options.out / f"{name}-{seed}.json"
-            if not file.is_file():
-                file.write_text(json.dumps(one(name, options.source, seed)))
-            found[name].append(json.loads(file.read_text()))
-    show(found)
+    by_seed(one, show, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ SelfTrainingClassifier has a logistic regression, LabelSpreading seven neighbour
 which what is missing takes the mean. Finished (data, labels, seed) triples are kept.
 """
 
-import argparse
-import json
 import warnings
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from benchmarks.decisions import hide, load, rows
+from benchmarks.kept import once, options
 from elision import MultimodalClassifier
 
 LABELS = (20, 40, 200)
@@ -74,21 +73,14 @@ def one(name: str, source: Path, n_labels: int, seed: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", nargs="+", default=["digits", "mfeat fou, zer, mor"])
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    given = options(__doc__, 3, ["digits", "mfeat fou, zer, mor"])
     found: dict[tuple[str, int], list[dict]] = {}
-    for seed in range(options.seeds):
-        for name in options.data:
+    for seed in range(given.seeds):
+        for name in given.data:
             for n in LABELS:
-                file = options.out / f"{name.split()[0]}-{n}-{seed}.json"
-                if not file.is_file():
-                    file.write_text(json.dumps(one(name, options.source, n, seed)))
-                found.setdefault((name, n), []).append(json.loads(file.read_text()))
+                file = given.out / f"{name.split()[0]}-{n}-{seed}.json"
+                kept = once(file, lambda name=name, n=n, seed=seed: one(name, given.source, n, seed))
+                found.setdefault((name, n), []).append(kept)
     methods = list(next(iter(found.values()))[0])
     print(f"| data | labels | {' | '.join(methods)} |\n| --- | --- |{' --- |' * len(methods)}")
     for (name, n), runs in sorted(found.items()):

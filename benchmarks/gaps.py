@@ -7,14 +7,13 @@ Default fits on half of the samples, the other half tests. *By label*: each clas
 the same members with P(S | z)^t and without. Finished (data, gaps, seed) triples are kept.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.decisions import load, rows
+from benchmarks.kept import once, options
 from elision import MultimodalClassifier
 
 
@@ -48,26 +47,21 @@ def one(name: str, kind: str, source: Path, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    print("| data | gaps | t | NLL without | with | gain |\n| --- | --- | --- | --- | --- | --- |")
-    for name in ("mfeat", "ravdess"):
+    given = options(__doc__, 5, ["mfeat", "ravdess"])
+    lines = []
+    for name in given.data:
         for kind in ("by label", "at random"):
-            found = []
-            for seed in range(options.seeds):
-                file = options.out / f"{name}-{kind.replace(' ', '-')}-{seed}.json"
-                if not file.is_file():
-                    file.write_text(json.dumps(one(name, kind, options.source, seed)))
-                found.append(json.loads(file.read_text()))
+            files = [given.out / f"{name}-{kind.replace(' ', '-')}-{seed}.json" for seed in range(given.seeds)]
+            found = [
+                once(file, lambda name=name, kind=kind, seed=seed: one(name, kind, given.source, seed))
+                for seed, file in enumerate(files)
+            ]
             power, without, listening = (np.array([f[k] for f in found]) for k in ("power", "without", "with"))
             gain = without - listening
             error = gain.std(ddof=1) / len(gain) ** 0.5
-            print(f"| {name} | {kind} | {', '.join(f'{p:.2f}' for p in power)} | {without.mean():.3f} | "
-                  f"{listening.mean():.3f} | {gain.mean():.4f} ± {error:.4f} |", flush=True)  # fmt: skip
+            lines.append(f"| {name} | {kind} | {', '.join(f'{p:.2f}' for p in power)} | {without.mean():.3f} | "
+                  f"{listening.mean():.3f} | {gain.mean():.4f} ± {error:.4f} |")  # fmt: skip
+    print("\n".join(["| data | gaps | t | NLL without | with | gain |", "| --- " * 6 + "|", *lines]))
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def _likelihood_seconds(name: str, objective: str, n_bank: int, n: int, k: int) 
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        fresh, remembered = bank(lambda _: features, {}, rows)
+        fresh, remembered, _ = bank(lambda _: features, {}, rows)
         marginals = fusion.marginals(remembered)
         scores = fusion.scores(fresh, rows, n, marginals)
         if objective == "joint":

@@ -170,7 +170,7 @@ def mini_batch(rows):
 @pytest.mark.parametrize("name", BANKS)
 def test_features_are_those_of_the_mini_batch(w, name, scaled):
     inputs, source = mini_batch([4, 1])
-    features, _ = BANKS[name](encoder(w), INPUTS, scaled)(encoder(w), inputs, source)
+    features, *_ = BANKS[name](encoder(w), INPUTS, scaled)(encoder(w), inputs, source)
     assert torch.equal(features["a"], w * inputs["a"])
     assert torch.autograd.grad(features["a"].sum(), w)[0] == 5 + 2  # never scaled
     assert features["b"].shape == (0, 1)
@@ -178,7 +178,7 @@ def test_features_are_those_of_the_mini_batch(w, name, scaled):
 
 def test_exact_bank_recomputes_every_row_with_gradient(w):
     estimate = BANKS["exact"](encoder(w), INPUTS, True)
-    _, bank = estimate(encoder(3 * w), *mini_batch([4, 1]))
+    _, bank, _ = estimate(encoder(3 * w), *mini_batch([4, 1]))
     assert torch.equal(bank["a"], 6 * INPUTS["a"])
     assert torch.autograd.grad(bank["a"].sum(), w)[0] == 3 * 21
 
@@ -198,7 +198,7 @@ def test_exact_bank_encodes_each_row_once(w):
 def test_memory_bank_gradient_rule(w, scaled, gradient):
     """The value is that of all six rows; the gradient goes through the two fresh ones, times 6 / 2 where scaled."""
     estimate = BANKS["bank"](encoder(w), INPUTS, scaled)
-    _, bank = estimate(encoder(w), *mini_batch([4, 1]))
+    _, bank, _ = estimate(encoder(w), *mini_batch([4, 1]))
     assert torch.equal(bank["a"], w * INPUTS["a"])
     assert torch.autograd.grad(bank["a"].sum(), w)[0] == gradient
     assert torch.equal(bank["b"], w * INPUTS["b"])
@@ -207,7 +207,7 @@ def test_memory_bank_gradient_rule(w, scaled, gradient):
 def test_memory_bank_remembers_the_last_features_of_each_row(w):
     estimate = BANKS["bank"](encoder(w), INPUTS, False)
     estimate(encoder(10 * w), *mini_batch([0, 1]))
-    _, bank = estimate(encoder(100 * w), *mini_batch([1, 2]))
+    _, bank, _ = estimate(encoder(100 * w), *mini_batch([1, 2]))
     assert torch.equal(bank["a"].squeeze(1), torch.tensor([20.0, 400, 600, 8, 10, 12], dtype=torch.float64))
     assert torch.equal(bank["b"], 2 * INPUTS["b"])
 
@@ -215,7 +215,7 @@ def test_memory_bank_remembers_the_last_features_of_each_row(w):
 def test_memory_bank_leaves_the_banks_of_past_steps_alone(w):
     """A bank handed out belongs to its step's graph: storing later features must not write into it."""
     estimate = BANKS["bank"](encoder(w), INPUTS, False)
-    _, first = estimate(encoder(w), *mini_batch([0, 1]))
+    _, first, _ = estimate(encoder(w), *mini_batch([0, 1]))
     kept = first["a"].detach().clone()
     estimate(encoder(9 * w), *mini_batch([0, 1, 2]))
     assert torch.equal(first["a"], kept)
@@ -238,7 +238,7 @@ def test_scaled_gradient_is_unbiased_over_mini_batches(w):
     h = torch.tensor([[0.3], [-0.2]], dtype=torch.float64)
 
     def gradient(name, rows):
-        _, bank = BANKS[name](encoder(w), INPUTS, True)(encoder(w), *mini_batch(rows))
+        _, bank, _ = BANKS[name](encoder(w), INPUTS, True)(encoder(w), *mini_batch(rows))
         return torch.autograd.grad(log_mean_exp_dot(h, bank["a"]).square().sum(), w)[0]
 
     epoch = torch.stack([gradient("bank", rows) for rows in ([0, 1], [2, 3], [4, 5])])
@@ -248,7 +248,7 @@ def test_scaled_gradient_is_unbiased_over_mini_batches(w):
 
 def test_batch_bank_is_the_mini_batch(w):
     inputs, source = mini_batch([4, 1])
-    features, bank = BANKS["batch"](encoder(w), INPUTS, True)(encoder(w), inputs, source)
+    features, bank, _ = BANKS["batch"](encoder(w), INPUTS, True)(encoder(w), inputs, source)
     assert bank["a"] is features["a"]
     assert len(bank["b"]) == 0
 
@@ -282,9 +282,10 @@ def test_of_many_remembered_rows_some_are_drawn_at_each_step(monkeypatch):
         estimate = BANKS["bank"](encode, inputs, scaled=True)
         estimate.refresh()
         source = torch.randint(60, (5,))
-        fresh, bank = estimate(encode, {"a": inputs["a"][source]}, {"a": source})
+        fresh, bank, rows = estimate(encode, {"a": inputs["a"][source]}, {"a": source})
         assert len(bank["a"]) == 25
         assert torch.equal(bank["a"][:5].detach(), fresh["a"].detach())
+        assert torch.equal(bank["a"].detach(), encode(inputs)["a"][rows["a"]].detach())
         assert estimate.features["a"].shape == (60, 3)
         value = bank["a"].exp().sum(1).mean()
         values.append(value.detach())

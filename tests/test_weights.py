@@ -153,3 +153,31 @@ def test_a_batch_without_weights_weighs_nothing():
     weighted, _ = weighted_and_repeated(2)
     plain = replace(weighted, weights=None)
     assert plain.weigh(plain.inputs)["a"] is plain.inputs["a"]
+
+
+def test_weights_go_with_the_rows_that_a_step_draws(monkeypatch):
+    """Of a bank too large for a step: weights of 1 change nothing, and others make it the weighted mean on average."""
+    from elision import bank as module
+
+    monkeypatch.setattr(module, "DRAWN_ROWS", 20)
+    X, y = small_world(100)
+    options = {"bank": "bank", "batch_size": 20, "max_steps": 10, "refit": False}
+    held = small_world(30, seed=1)
+    plain = small_model(**options).fit(X, y, held)
+    ones = small_model(**options).fit(X, y, held, sample_weight=np.ones(100))
+    np.testing.assert_allclose(ones.predict_proba(X), plain.predict_proba(X), atol=1e-5)
+    torch.manual_seed(0)
+    features = {"a": torch.randn(60, 2, dtype=torch.float64)}
+    everyone = {"a": torch.ones(60, dtype=torch.bool)}
+    weights = torch.rand(60, dtype=torch.float64) + 0.1
+    train = Batch.pack(features, everyone, torch.zeros(60, dtype=torch.long), weights)
+    estimate = module.BANKS["bank"](dict, train.inputs, scaled=False)
+    expected = (weights * features["a"].exp().sum(1)).sum() / weights.sum()
+    found = []
+    for _ in range(4000):
+        source = torch.randint(60, (5,))
+        _, bank, rows = estimate(dict, {"a": features["a"][source]}, {"a": source})
+        weighed = train.weigh(bank, rows)["a"]
+        found.append((weighed[:, 2].exp() * weighed[:, :2].exp().sum(1)).mean())
+    means = torch.stack(found)
+    assert abs(means.mean() - expected) < 4 * means.std() / len(found) ** 0.5 + 0.01 * expected  # a ratio is biased

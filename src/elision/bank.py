@@ -135,8 +135,10 @@ class BankEstimate(ABC):
     features: dict[str, Tensor]
 
     @abstractmethod
-    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """Return the features of a mini-batch and of the bank.
+    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed, Packed]:
+        """Return the features of a mini-batch, those of the bank, and which rows of the training set the bank's are.
+
+        The last has no entry for a modality of which the bank is all rows, in their order.
 
         Args:
             encode: the encoders.
@@ -159,10 +161,10 @@ class ExactBank(BankEstimate):
     def __init__(self, encode: Encode, inputs: Packed, scaled: bool, total: Total = int) -> None:
         self.inputs, self.features = inputs, {}
 
-    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
+    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed, Packed]:
         """Return rows of the bank's features for the mini-batch's: nothing is encoded twice."""
         bank = encode(self.inputs)
-        return {m: bank[m][source[m]] for m in bank}, bank
+        return {m: bank[m][source[m]] for m in bank}, bank, {}
 
 
 class MemoryBank(BankEstimate):
@@ -189,12 +191,12 @@ class MemoryBank(BankEstimate):
         """Encode all of the bank; done by itself before the first step if nobody did."""
         self.features = {m: features.clone() for m, features in self.encode(self.inputs).items()}
 
-    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
+    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed, Packed]:
         """Store the fresh features for the steps to come."""
         if not self.features:
             self.refresh()
         fresh = encode(inputs)
-        bank = {}
+        bank, rows = {}, {}
         for m, features in fresh.items():
             remembered, n = self.features[m], len(features)
             if len(remembered) <= DRAWN_ROWS:
@@ -202,10 +204,11 @@ class MemoryBank(BankEstimate):
                 bank[m] = remembered.index_copy(0, source[m], _scale_gradient(features, scale))
                 self.features[m] = bank[m].detach()
                 continue
-            drawn = remembered[torch.randint(len(remembered), (DRAWN_ROWS,), device=remembered.device)]
-            bank[m] = torch.cat([_scale_gradient(features, self._scale(DRAWN_ROWS + n, n)), drawn])
+            drawn = torch.randint(len(remembered), (DRAWN_ROWS,), device=remembered.device)
+            bank[m] = torch.cat([_scale_gradient(features, self._scale(DRAWN_ROWS + n, n)), remembered[drawn]])
+            rows[m] = torch.cat([source[m], drawn])
             remembered.index_copy_(0, source[m], features.detach())
-        return fresh, bank
+        return fresh, bank, rows
 
     def _scale(self, n_bank: int, n_fresh: int) -> float:
         return self.total(n_bank) / max(self.total(n_fresh), 1) if self.scaled else 1.0
@@ -217,10 +220,10 @@ class BatchBank(BankEstimate):
     def __init__(self, encode: EncodeAll, inputs: Mapping[str, Rows], scaled: bool, total: Total = int) -> None:
         self.features = {}
 
-    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed]:
-        """Return the mini-batch's features, twice."""
+    def __call__(self, encode: Encode, inputs: Packed, source: Packed) -> tuple[Packed, Packed, Packed]:
+        """Return the mini-batch's features, twice, and its rows."""
         features = encode(inputs)
-        return features, features
+        return features, features, source
 
 
 BANKS: dict[str, Callable[..., BankEstimate]] = {"exact": ExactBank, "bank": MemoryBank, "batch": BatchBank}

@@ -136,13 +136,19 @@ class Batch(Generic[R]):
         weights = None if self.weights is None else self.weights.to(device)
         return Batch(every(self.inputs), every(self.rows), move(self.labels), every(self.source), weights)
 
-    def weigh(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def weigh(self, features: Mapping[str, Tensor], chosen: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Return features of the batch's rows, (n_m, k), with each row's log-weight as a further column, if any.
 
         The mean of exp over a modality's rows, with that column added to their scores, is the weighted mean.
+
+        Args:
+            features: modality -> (n_m, k).
+            chosen: modality -> which rows these are, in any number and order; without an entry all in their order.
         """
         if self.weights is None:
             return dict(features)
-        shares = {m: self.weights[rows] for m, rows in self.rows.items()}
+        chosen = chosen or {}
+        rows = {m: self.rows[m][chosen[m]] if m in chosen else self.rows[m] for m in features}
+        shares = {m: self.weights[own] for m, own in rows.items()}
         logs = {m: (share / share.mean()).log()[:, None].to(features[m]) for m, share in shares.items()}
         return {m: torch.cat([x, logs[m]], dim=1) for m, x in features.items()}

@@ -34,14 +34,13 @@ class MaximumLikelihood(Method):
         self.bank = ingredients.bank
 
     def stages(self, train: Batch) -> Iterator[Stage]:
-        """One. Samples without a label count under the joint objective, and keep a remembered bank fresh."""
+        """Yield one stage. Samples without a label count in the joint objective, and keep a remembered bank fresh."""
         model, across = self.model, self.model.across
         estimate = BANKS[self.bank](model.encode_all, train.inputs, scaled=self.joint, total=across.total)
 
         def loss(batch: Batch) -> Tensor:
-            features, bank = estimate(model.encode, batch.inputs, batch.source)
-            weighed = (batch if bank is features else train).weigh(bank)
-            marginals = across.marginals(model.fusion, weighed)
+            features, bank, rows = estimate(model.encode, batch.inputs, batch.source)
+            marginals = across.marginals(model.fusion, train.weigh(bank, rows))
             scores = model.fusion.scores(features, batch.rows, len(batch), marginals)
             if self.joint:
                 empty = model.fusion.empty_scores(marginals)
