@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -371,3 +372,20 @@ def test_ravdess_as_a_table_is_trained_killed_resumed_judged_and_predicted(tmp_p
     frame = pd.read_parquet(tmp_path / "p.parquet")
     assert frame["id"].tolist() == table["id"].head(20).tolist()
     assert "row 6, column 'audio.7': 'loud'" in frame["problem"][4]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("data.json", None, "does not say on what data the run was begun"),
+        ("data.json", "{}", "does not say on what data the run was begun"),
+        ("data.json", "{", "is not what was written"),
+        ("result.json", "{", "is not what was written"),
+    ],
+)
+def test_a_run_whose_files_are_lost_or_damaged_says_so(run, table, tmp_path, name, content, words):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / name
+    file.write_text(content) if content else file.unlink()
+    with pytest.raises(InputError, match=words):
+        elision.train(table, tmp_path / "run", resume=True)

@@ -75,13 +75,26 @@ class RunFolder:
         differences = config.differences(saved)
         if differences:
             raise InputError(f"{self.path} was begun with another config: " + "; ".join(differences))
-        if self.data["fingerprint"] != fingerprint:
+        if self.begun_on("fingerprint") != fingerprint:
             raise InputError(f"{self.path} was begun on other data: {address} is not what it was")
 
     @property
     def data(self) -> dict[str, str]:
         """Return what the run was begun on: "address" and "fingerprint"; {} where it is not known."""
         return self._read(DATA)
+
+    def begun_on(self, what: str) -> str:
+        """Return the "address" or the "fingerprint" of the run's data; `InputError` if the folder does not know it."""
+        if what not in self.data:
+            raise InputError(
+                f"{self.path / DATA} does not say on what data the run was begun: begin it in another folder"
+            )
+        return self.data[what]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return what config.json holds; {} where there is none."""
+        return self._read(CONFIG)
 
     @property
     def result(self) -> dict[str, Any]:
@@ -99,7 +112,10 @@ class RunFolder:
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise InputError(f"{path} is not what was written: restore it, or train into another folder") from error
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         write_atomically(self.path / name, json.dumps(values, indent=1) + "\n")

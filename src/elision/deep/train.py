@@ -139,7 +139,7 @@ def _finish(loop: DeepLoop) -> dict[str, Any]:
 def _address(folder: RunFolder, resume: bool) -> str:
     if not resume:
         raise InputError("no data is given: expected the folder of a store")
-    return folder.data["address"]
+    return folder.begun_on("address")
 
 
 def _accelerator(config: TrainConfig) -> str:

@@ -1,13 +1,12 @@
 """The page of a run: its data, its configuration, and how good it is. One page for both kinds of data."""
 
 import io
-import json
 from pathlib import Path
 
 from elision.evaluation import Assessment
 from elision.files import write_atomically
 from elision.pages import render
-from elision.run_folder import CONFIG, RunFolder
+from elision.run_folder import RunFolder
 from elision.versions import versions
 
 REPORT = "report.html"
@@ -24,8 +23,7 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
         assessed: of its test part, or of other data.
     """
     folder = RunFolder(run)
-    config = json.loads((run / CONFIG).read_text(encoding="utf-8")) if (run / CONFIG).is_file() else {}
-    described, result = folder.data, folder.result
+    config, described, result = folder.config, folder.data, folder.result
     data = assessed.data or described.get("address", "")
     content = {
         "name": Path(data).stem or data,
