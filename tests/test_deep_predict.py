@@ -120,6 +120,17 @@ def test_a_manifest_is_predicted_row_by_row(model, folder):
     assert found[1].probabilities == pytest.approx(alone.probabilities)
 
 
+def test_a_list_to_predict_needs_no_label_and_names_the_rows_that_cannot_be_used(model, folder, tmp_path):
+    good = sorted(folder.glob("*.mp4"))[0]
+    (tmp_path / "clip.mp4").write_bytes(good.read_bytes())
+    (tmp_path / "list.csv").write_text("id,video\nthere,clip.mp4\nabsent,nowhere.mp4\ntwice,clip.mp4\ntwice,clip.mp4\n")
+    found = {(p.id, p.label != "", p.problem) for p in predict(model, [tmp_path / "list.csv"])}
+    assert ("there", True, "") in found
+    problems = {id: problem for id, _, problem in found if problem}
+    assert "list.csv, row 3" in problems["absent"] and "nowhere.mp4" in problems["absent"]
+    assert "2 rows have this id" in problems["twice"]
+
+
 def test_a_manifests_times_are_kept_to(model, tmp_path):
     """A clip that hums low and then high, cut in its middle: the batch of each half, made by hand."""
     path = write_clip(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.data.layouts.found import LayoutOptions
+from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.deep.model import DeepModel
 from elision.errors import InputError
@@ -71,21 +71,23 @@ def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
 def _predictions(model, files, without, average, settings) -> Iterator[Prediction]:
     for file in files:
         try:
-            recordings = _recordings(model, file)
+            found = _found(model, file)
         except InputError as error:
             yield Prediction(str(file), "", {}, (), (), str(error))
             continue
-        for recording in recordings:
+        for recording in found.recordings:
             yield _predict_one(model, recording, without, average, settings)
+        for problem in found.problems:
+            yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
 
 
-def _recordings(model: DeepModel, file: Path) -> Sequence[Recording]:
+def _found(model: DeepModel, file: Path) -> Found:
     if file.suffix.lower() in _TABLES:
-        return LAYOUTS["manifest"](file, LayoutOptions()).recordings
+        return LAYOUTS["manifest"](file, LayoutOptions(label_column=""))
     if not file.is_file():
         raise InputError(f"{file} does not exist")
     shows = ("image",) if file.suffix.lower() in IMAGES else ("visual", "audio")
-    return [Recording(str(file), sources={m: file for m in shows if m in model.modalities})]
+    return Found((Recording(str(file), sources={m: file for m in shows if m in model.modalities}),))
 
 
 def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:

@@ -99,6 +99,8 @@ def evaluate_table(run: Path, address: str | None) -> Assessment:
             raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
         labelled = np.flatnonzero(rows.labels != "")
         frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
+        if rows.absent:
+            what += f", of which none shows {', '.join(rows.absent)}"
         codes = _codes(rows.labels[labelled], model, address)
     return replace(_assess(model, frame, codes), data=str(name), samples=what)
 

@@ -18,7 +18,7 @@ class LayoutOptions:
 
     Args:
         all_emotions: ravdess: neutral and calm too, beside the six emotions of the paper.
-        label_column: manifest: the column of the list of recordings that holds the label.
+        label_column: manifest: the column of the list of recordings that holds the label; "" reads none.
     """
 
     all_emotions: bool = False

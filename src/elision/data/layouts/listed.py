@@ -38,7 +38,7 @@ def listed(source: Path, options: LayoutOptions) -> Found:
         InputError: the table as a whole cannot be used. What is wrong in a row is a problem of that row.
     """
     path = _table_in(source)
-    text = (options.label_column, "id", "group", "split", *FILES)
+    text = (*filter(None, [options.label_column]), "id", "group", "split", *FILES)
     table = read_table(path, text, "a list of recordings (.csv or .parquet), or its folder")
     columns = _columns(path, list(table.columns), options.label_column)
     rows = _rows(path, table, columns)
@@ -90,7 +90,7 @@ def _table_in(source: Path) -> Path:
 
 
 def _columns(path: Path, names: Sequence[str], label: str) -> _Columns:
-    if label not in names:
+    if label and label not in names:
         listed = ", ".join(map(repr, names[:20]))
         raise InputError(f"{path} has no column {label!r} for the label: it has {listed}")
     numbers, unused = defaultdict(list), []
@@ -116,7 +116,7 @@ def _columns(path: Path, names: Sequence[str], label: str) -> _Columns:
 
 def _rows(path: Path, table: pd.DataFrame, columns: _Columns) -> list[_Row]:
     text = {name: parse_text(table[name]) for name in ("id", "group", "split", *columns.files) if name in table}
-    labels = parse_text(table[columns.label])
+    labels = parse_text(table[columns.label]) if columns.label else [""] * len(table)
     numeric = [name for names in columns.numbers.values() for name in names] + [t for t in TIMES if t in table]
     parsed = {name: parse_numbers(path, table[name]) for name in numeric}
     width = len(str(len(table) + 1))
