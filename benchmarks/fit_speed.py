@@ -5,9 +5,9 @@
 RAVDESS (six classes) and mfeat's three views, as the league has them, each modality of a training sample missing with
 probability .5. Ours and theirs are fitted in turn on the same samples; the figure is the ratio, whose mean over the
 seeds is printed with the seconds and both results on the test samples. Seeds are 100 and up: development only. With
-``--refit`` ours is the fit without a validation set of one's own: it sets one aside, and is trained twice. To compare two
-versions of the library, run each in turn for one seed (``--first``) with ``--again``, which fits ours once before it is
-timed and tells those seconds too; `PYTHONPATH` chooses the version.
+``--refit`` ours is the fit without a validation set of one's own: it sets one aside, and is trained twice. To compare
+two versions of the library, run each in turn for one seed (``--first``) with ``--again``, which fits ours once before
+it is timed and tells those seconds too; `PYTHONPATH` chooses the version.
 """
 
 import argparse

@@ -9,7 +9,8 @@ import torch
 
 from elision.bank import MemoryBank
 from elision.batch import Batch
-from elision.training import Adam, Schedule, _batches, one_cycle, train
+from elision.rates import Adam, one_cycle
+from elision.training import Schedule, _batches, train
 from small import small_model, small_world
 from worlds import make_method, make_samples
 

@@ -12,6 +12,7 @@ from elision.batch import Batch
 from elision.inputs import Standardizer
 from elision.likelihood import log_label_prior
 from elision.measuring import expected_value
+from elision.methods import Claims
 from elision.stacking import stacking_weights
 from small import small_model, small_world
 from worlds import make_method, make_samples
@@ -181,3 +182,19 @@ def test_weights_go_with_the_rows_that_a_step_draws(monkeypatch):
         found.append((weighed[:, 2].exp() * weighed[:, :2].exp().sum(1)).mean())
     means = torch.stack(found)
     assert abs(means.mean() - expected) < 4 * means.std() / len(found) ** 0.5 + 0.01 * expected  # a ratio is biased
+
+
+def test_a_method_that_does_not_claim_to_count_weights_refuses_them():
+    """One that never heard of weights would ignore them without a word."""
+
+    class Deaf(METHODS["zero-padding"]):
+        """Written before there were weights."""
+
+        claims = Claims(summary="Deaf.", source="here")
+
+    X, y = small_world()
+    small_model(Deaf).fit(X, y)
+    with pytest.raises(InputError, match="takes no weights: it does not claim to count"):
+        small_model(Deaf).fit(X, y, sample_weight=np.ones(80))
+    with pytest.raises(InputError, match="takes no weights"):
+        small_model(Deaf, class_weight="balanced").fit(X, y)

@@ -8,16 +8,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim.adam import adam
+from torch import Tensor
 
 from elision.batch import Batch
 from elision.errors import InputError, TrainingError
 from elision.methods.base import Method, Stage
-from elision.rates import parameter_groups
+from elision.rates import Adam, one_cycle, parameter_groups
 
 FULL_BATCH_ROWS, MINI_BATCH = 4096, 256
 VALIDATIONS = 30
@@ -303,57 +302,6 @@ class _FeatureLoop(Loop[Progress]):
 
     def keep(self) -> None:
         self.state = {name: x.clone() for name, x in self.method.state_dict().items()}
-
-
-def one_cycle(step: int, n_steps: int) -> tuple[float, float]:
-    """Return the share of the peak rate and Adam's first momentum at a step, counted from 0.
-
-    The rate rises over the first tenth of the steps from 1/25 of its peak, and falls to 1/250,000 over the others; the
-    momentum goes from .95 to .85 and back, all by a cosine (Smith and Topin 2018). Equal to torch's `OneCycleLR`.
-    """
-    n_steps = max(n_steps, 3)
-    peak = max(0.1, 2 / n_steps) * n_steps - 1
-    low, share = (1 / 25, step / peak) if step <= peak else (1 / 250_000, (n_steps - 1 - step) / (n_steps - 1 - peak))
-    way = (1 - math.cos(math.pi * share)) / 2
-    return low + (1 - low) * way, 0.95 - 0.1 * way
-
-
-class Adam:
-    """Adam with L2 regularisation by torch's own function, in one fused step for each group of parameters.
-
-    `torch.optim.Adam` imports torch's compiler when the first one is made: 1.4 s of the first fit in a process.
-
-    Args:
-        groups: ``params`` and ``lr`` of each.
-        weight_decay: L2 regularisation.
-    """
-
-    def __init__(self, groups: Sequence[dict[str, Any]], weight_decay: float) -> None:
-        self.groups, self.weight_decay = groups, weight_decay
-        self.factor, self.beta = 1.0, 0.9
-        self.state: dict[nn.Parameter, tuple[Tensor, Tensor, Tensor]] = {}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        for group in self.groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter that has a gradient, at ``factor`` times its group's rate."""
-        for group in self.groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            for p in moved:
-                if p not in self.state:
-                    counter = torch.zeros((), dtype=torch.float32, device=p.device)
-                    self.state[p] = torch.zeros_like(p), torch.zeros_like(p), counter
-            means, squares, steps = zip(*(self.state[p] for p in moved), strict=True) if moved else ((), (), ())
-            adam(
-                moved, [p.grad for p in moved], list(means), list(squares), [], list(steps), fused=True, amsgrad=False,
-                beta1=self.beta, beta2=0.999, lr=self.factor * group["lr"], weight_decay=self.weight_decay, eps=1e-8,
-                maximize=False,
-            )  # fmt: skip
 
 
 def _batches(train: Batch, samples: Tensor, size: int, seed: int) -> Iterator[Batch]:

@@ -30,7 +30,7 @@ class Claims:
         needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
         needs_complete: what it wants complete training samples for; "" where it can do without.
         needs_labels: whether these must have a label to be of use.
-        unweighted: why it takes no sample weights; "" where it does.
+        unweighted: why it takes no sample weights; "" where its loss and its banks count a batch's ``weights``.
     """
 
     summary: str
@@ -40,7 +40,7 @@ class Claims:
     needs_features: str = ""
     needs_complete: str = ""
     needs_labels: bool = False
-    unweighted: str = ""
+    unweighted: str = "it does not claim to count samples by their weights"
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""

@@ -23,6 +23,7 @@ class LateFusion(Method):
         "prior counted once: it takes the modalities as independent given the label.",
         source="Product of experts; Kittler et al., On combining classifiers, IEEE TPAMI 20 (1998)",
         refusals={"outer-product": "it adds log-posteriors, which an outer product does not: " + ADDITIVE},
+        unweighted="",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:

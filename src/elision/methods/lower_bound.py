@@ -26,6 +26,7 @@ class LowerBound(Method):
         source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Eq. (4) and Section 4",
         needs_complete="it learns from complete labelled samples alone",
         needs_labels=True,
+        unweighted="",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:

@@ -20,6 +20,7 @@ class MeanImputation(Method):
         source="Standard practice; scikit-learn's SimpleImputer",
         needs_features="the mean of many frames is a grey blur that stands for none of them: use zero-padding, or "
         "extract features first",
+        unweighted="",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:

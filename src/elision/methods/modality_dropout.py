@@ -22,6 +22,7 @@ class ModalityDropout(Method):
         summary="Puts a learnt token in the place of missing features, and drops modalities at random in training so "
         "that the classifier gets used to it.",
         source="Neverova et al., ModDrop, IEEE TPAMI 38 (2016), with learnt tokens as in later transformers",
+        unweighted="",
     )
 
     def __init__(self, ingredients: Ingredients, rate: float = 0.3) -> None:

@@ -21,6 +21,7 @@ class ZeroPadding(Method):
             "outer-product": "an outer product with a zero vector is zero, so the observed modality would be lost too: "
             + ADDITIVE
         },
+        unweighted="",
     )
 
     def __init__(self, ingredients: Ingredients) -> None:
