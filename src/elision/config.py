@@ -21,10 +21,38 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 
 @dataclass(frozen=True)
 class Config:
-    """Read, write and compare a configuration, of either kind of run: it is written beside the run."""
+    """Decide a run of either kind of data, as far as both are alike; it is written beside the run and can be given back.
+
+    Args:
+        method: the method, in `METHODS`; those that need features of numbers are for tables only.
+        fusion: the fusion of the modalities, in `FUSIONS`.
+        options: parameters of the method, by name.
+        n_features: number k of features into which each modality is encoded.
+        missing: modality to remove from training samples, "any" (from each a random part), or "none".
+        rate: share of the training samples that lose it, in [0, 1].
+        mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
+            observed, "mnar" on what goes missing.
+        by_group: whether groups are kept together when splitting; used only where the data does not come split.
+        seed: seed of the split, of what goes missing, of the model, and of every draw in training.
+    """
+
+    method: str = "mle"
+    fusion: str = "addition"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    n_features: int = 32
+    missing: str = NONE
+    rate: float = 0.0
+    mechanism: str = "mcar"
+    by_group: bool = False
+    seed: int = 0
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ()
     """What may change when a run is resumed: it does not change what is learnt."""
+
+    def __post_init__(self) -> None:
+        check_choice("mechanism", self.mechanism, MECHANISMS)
+        if not isinstance(self.rate, (int, float)) or isinstance(self.rate, bool) or not 0 <= self.rate <= 1:
+            raise InputError(f"rate is {self.rate!r}: expected a share between 0 and 1")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -67,21 +95,11 @@ class TableConfig(Config):
     """Decide a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
 
     Args:
-        method: the method, in `METHODS`; those that need features of numbers are for tables only.
-        fusion: the fusion of the modalities, in `FUSIONS`.
         objective: what the method maximises: "joint", "conditional", or "all" that it has, averaged.
-        options: parameters of the method, by name.
         encoders: in `ENCODERS`, or "auto": kernel and mlp, averaged; one name for all modalities, or modality -> name.
-        n_features: number k of features into which each modality is encoded.
         rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
         bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
             remembered from earlier batches), or "batch" (those of the batch alone).
-        missing: modality to remove from training samples, "any" (from each a random part), or "none".
-        rate: share of the training samples that lose it, in [0, 1].
-        mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
-            observed, "mnar" on what goes missing.
-        by_group: whether groups are kept together when splitting; used only where the data does not come split.
-        seed: seed of the split, of what goes missing, of the model, and of every draw in training.
         max_steps: largest number of optimiser steps; None is 300, or 20 passes over the samples if that is more.
         batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
         learning_rate: Adam's learning rate at its peak.
@@ -90,19 +108,10 @@ class TableConfig(Config):
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
     """
 
-    method: str = "mle"
-    fusion: str = "addition"
     objective: str = "all"
-    options: Mapping[str, Any] = field(default_factory=dict)
     encoders: str | Mapping[str, str] = "auto"
-    n_features: int = 32
     rank: int | None = None
     bank: str = "auto"
-    missing: str = NONE
-    rate: float = 0.0
-    mechanism: str = "mcar"
-    by_group: bool = False
-    seed: int = 0
     max_steps: int | None = None
     batch_size: int | None = None
     learning_rate: float = 5e-3
@@ -111,11 +120,6 @@ class TableConfig(Config):
     device: str = "auto"
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)
-
-    def __post_init__(self) -> None:
-        check_choice("mechanism", self.mechanism, MECHANISMS)
-        if not isinstance(self.rate, (int, float)) or isinstance(self.rate, bool) or not 0 <= self.rate <= 1:
-            raise InputError(f"rate is {self.rate!r}: expected a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -143,22 +147,12 @@ class TrainConfig(Config):
     """Decide a training from recordings.
 
     Args:
-        method: the method, in `METHODS`; those that need features of numbers are for tables only.
-        fusion: the fusion of the modalities, in `FUSIONS`.
         objective: what the method maximises: "joint" or "conditional". None is the method's first, since an average
             over objectives would cost a training for each.
-        options: parameters of the method, by name.
         encoders: modality -> how it is encoded; those left out are "auto".
-        n_features: number k of features into which each modality is encoded.
         bank: how the marginal of missing features is estimated in training: "bank" (features remembered from earlier
             batches) or "batch" (those of the batch alone).
         bank_refresh: epochs after which all remembered features are computed again; 0 is never.
-        missing: modality to remove from training samples, "any" (from each a random part), or "none".
-        rate: share of the training samples that lose it, in [0, 1].
-        mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
-            observed, "mnar" on what goes missing.
-        by_group: whether groups are kept together when splitting; used only where the data does not come split.
-        seed: seed of the split, of what goes missing, of the model, and of every draw in training.
         epochs: largest number of epochs.
         segments_per_epoch: segments drawn in an epoch, over all processes; None is all of them.
         batch_size: segments per batch, over all processes.
@@ -185,19 +179,11 @@ class TrainConfig(Config):
         loggers: "mlflow" and "tensorboard", beside log.csv, which is always written.
     """
 
-    method: str = "mle"
-    fusion: str = "addition"
     objective: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
     encoders: Mapping[str, EncoderConfig] = field(default_factory=dict)
     n_features: int = 128
     bank: str = "bank"
     bank_refresh: int = 0
-    missing: str = NONE
-    rate: float = 0.0
-    mechanism: str = "mcar"
-    by_group: bool = False
-    seed: int = 0
     epochs: int = 20
     segments_per_epoch: int | None = None
     batch_size: int = 64
@@ -226,6 +212,7 @@ class TrainConfig(Config):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.objective is None and self.method in METHODS:
             object.__setattr__(self, "objective", METHODS[self.method].claims.objectives[0])
         object.__setattr__(self, "loggers", tuple(self.loggers))
@@ -252,11 +239,10 @@ class TrainConfig(Config):
 
 
 _COUNTS = ("n_features", "epochs", "batch_size", "accumulate", "devices", "num_nodes", "checkpoint_steps", "log_steps")
-_FROM_ZERO = ("bank_refresh", "rate", "weight_decay", "warm_up", "clip", "patience", "workers", "learning_rate")
+_FROM_ZERO = ("bank_refresh", "weight_decay", "warm_up", "clip", "patience", "workers", "learning_rate")
 _CHOICES = {
     "method": METHODS, "fusion": FUSIONS, "precision": PRECISIONS, "bank": ("bank", "batch"),
     "accelerator": ACCELERATORS, "optimizer": ("adamw", "sgd"), "objective": ("joint", "conditional"),
-    "mechanism": MECHANISMS,
 }  # fmt: skip
 
 
@@ -277,9 +263,8 @@ def _check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
             raise InputError(f"{name} is {value!r}: expected a number, 0 or more")
-    for name in ("rate", "warm_up"):
-        if getattr(config, name) > 1:
-            raise InputError(f"{name} is {getattr(config, name)}: expected a share between 0 and 1")
+    if config.warm_up > 1:
+        raise InputError(f"warm_up is {config.warm_up}: expected a share between 0 and 1")
 
 
 def _parse(path: Path, text: str) -> Any:

@@ -21,9 +21,9 @@ _BY_HAND = ("encoders", "options", "loggers")
 
 
 def _described(config: type[Config]) -> dict[str, str]:
-    """Return what a config's docstring says of each option."""
-    text = (config.__doc__ or "").partition("Args:")[2]
-    entries = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)
+    """Return what the docstrings of a config and of its base say of each option."""
+    texts = [(c.__doc__ or "").partition("Args:")[2] for c in (Config, config)]
+    entries = [e for text in texts for e in re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)]
     return {name: _as_help(" ".join(words.split())) for name, words in entries}
 
 
