@@ -118,9 +118,12 @@ def _frames(clip: OpenClip, begin: int, end: int) -> Iterator[av.AudioFrame]:
             frames = packet.decode()
         except av.FFmpegError:
             continue
+        following = None
         for frame in frames:
-            frame.pts = frame.dts if frame.pts is None else frame.pts
+            if frame.pts is None:  # of several in a packet, as in ADPCM, the first alone has one
+                frame.pts = frame.dts if following is None else following
             if frame.pts is not None and frame.samples and frame.sample_rate:
+                following = frame.pts + round(frame.samples / frame.sample_rate / clip.sound.unit)
                 yield frame
         if stamp is not None and stamp > end:
             return

@@ -1,5 +1,6 @@
 """An open recording: its tracks, what lies where in it, and its packets from any point on."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import av
 
 from elision.errors import InputError
+from elision.media.promises import promised_clip, promised_stream
 from elision.media.track import Roll, Track, stamp_of
 
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
@@ -23,6 +25,9 @@ _MARGINS = (0, 1, 4)
 
 _ATTEMPTS = 100
 """Errors in a row after which a file counts as read to its end."""
+
+TOLERANCE = 0.1
+"""Seconds by which a recording may end before its header says: padding, rounding."""
 
 _OPTIONS = {
     "format_whitelist": CONTAINERS,
@@ -55,7 +60,7 @@ class OpenClip:
     Args:
         path: of the file.
         picture, sound: its first stream of either kind; None where there is none.
-        declared: the end, in seconds, that the container's header promises; None where it promises nothing.
+        truncated: "video" or "audio" -> how far that goes, as a clause, where the header promises more.
         seeks: whether seeking has been right so far.
     """
 
@@ -63,7 +68,7 @@ class OpenClip:
     container: av.container.InputContainer
     picture: Track | None = None
     sound: Track | None = None
-    declared: float | None = None
+    truncated: dict[str, str] = field(default_factory=dict)
     seeks: bool = field(default=True, repr=False)
 
     @classmethod
@@ -163,7 +168,15 @@ class OpenClip:
         tracks = {s.type: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
         self.picture, self.sound = tracks.get("video"), tracks.get("audio")
         self._check(tracks.values())
-        self.declared = _declared(self.container, streams)
+        last = max((track.end for track in tracks.values()), default=0.0)
+        whole = promised_clip(self.path, self.container, last)
+        for stream in streams:
+            end = tracks[stream.type].end if stream.type in tracks else 0.0
+            promise = promised_stream(self.path, self.container, stream, end + origin) - origin
+            for there, promised in ((end, promise), (last, whole)):
+                if there < promised - TOLERANCE:
+                    beyond = "without a last page" if promised == math.inf else f"of {promised:.2f} s"
+                    self.truncated[stream.type] = f"is truncated: it ends at {there:.2f} s {beyond}"
 
     def _check(self, tracks: Iterable[Track]) -> None:
         for track in tracks:
@@ -171,15 +184,6 @@ class OpenClip:
                 raise MediaError(self.path, f"has time stamps over more than {MAX_HOURS} hours: it is damaged")
             if not (-MAX_HOURS < track.start / 3600 < MAX_HOURS):
                 raise MediaError(self.path, f"has a stream that begins at {track.start:.0f} s: it is damaged")
-
-
-def _declared(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> float | None:
-    """Return the end, in seconds, that a header promises; None where it is only FFmpeg's estimate."""
-    if container.format.name.startswith(("mov", "matroska")) and container.duration:
-        return container.duration / av.time_base
-    if container.format.name == "avi" and streams[0].type == "video" and streams[0].frames:
-        return float(streams[0].frames * streams[0].time_base)
-    return None
 
 
 def _picture(container: av.container.InputContainer) -> av.VideoStream | None:

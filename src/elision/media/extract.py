@@ -10,7 +10,7 @@ import torch
 
 from elision.errors import InputError, check_choice
 from elision.media.audio import Waveforms, noisy, waveforms
-from elision.media.clip import MediaError, OpenClip
+from elision.media.clip import TOLERANCE, MediaError, OpenClip
 from elision.media.image import Crop, read_image
 from elision.media.spectrogram import Mel, log_mel
 from elision.media.track import Track
@@ -100,6 +100,8 @@ def extract_media(
         values["image"] = read_image(sources["image"], settings.size, settings.jpeg_quality, settings.crop)
     with ExitStack() as stack:
         clips = _open({m: sources[m] for m in ("visual", "audio") if m in sources}, stack)
+        for m, clip in clips.items():
+            _check_whole(m, clip, end)
         missing = {m: f"{_ABSENT[m]} in {clip.path.name}" for m, clip in clips.items() if _track(m, clip) is None}
         shown = {m: clip for m, clip in clips.items() if m not in missing}
         begin, finish = _span(shown, start, end, settings.seconds) if shown else (0.0, 0.0)
@@ -116,6 +118,7 @@ def extract_media(
 
 
 _ABSENT = {"visual": "no picture", "audio": "no sound"}
+_KINDS = {"visual": "video", "audio": "audio"}
 
 
 def _open(sources: Mapping[str, Path], stack: ExitStack) -> dict[str, OpenClip]:
@@ -128,14 +131,19 @@ def _track(modality: str, clip: OpenClip) -> Track | None:
     return {"visual": clip.picture, "audio": clip.sound}[modality]
 
 
+def _check_whole(modality: str, clip: OpenClip, end: float | None) -> None:
+    """Raise `MediaError` if the file lacks some of what its header promises of a modality, up to ``end``."""
+    track, lost = _track(modality, clip), clip.truncated.get(_KINDS[modality])
+    if lost and (end is None or track is None or track.end < end - TOLERANCE):
+        raise MediaError(clip.path, lost)
+
+
 def _span(
     shown: Mapping[str, OpenClip], start: float | None, end: float | None, tolerance: float
 ) -> tuple[float, float]:
     """Return where the windows begin and end, in seconds; an end up to a window after the clip's is accepted."""
     modality = next(iter(shown))  # the picture first
     clip, track = shown[modality], _track(modality, shown[modality])
-    if end is None and clip.declared is not None and clip.end < clip.declared - tolerance:
-        raise MediaError(clip.path, f"is truncated: it ends at {clip.end:.2f} s of {clip.declared:.2f} s")
     begin, finish = track.start if start is None else start, track.end if end is None else end
     if start is not None and not 0 <= start < track.end:
         raise MediaError(clip.path, f"lasts {track.end:.2f} s: expected a start from 0 to there, got {start:g} s")
