@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 import deep_work
 from deep_work import CONFIG
-from elision.checkpoints import Checkpoint, Checkpoints
 from elision.deep.train import train
 from elision.errors import InputError
 from elision.run_folder import RunFolder
@@ -181,29 +180,6 @@ def test_only_the_last_two_checkpoints_and_the_best_they_need_are_kept(whole):
     assert sorted(name for name in kept if name.startswith("step")) == ["step-000000014", "step-000000015"]
     assert f"best-{whole.values['best_step']:09d}" in kept
     assert len(kept) <= 4
-
-
-def test_a_checkpoint_comes_back_as_it_was(tmp_path):
-    there = Checkpoints(tmp_path)
-    tensors = {"a/b": torch.randn(3, 2), "n": torch.tensor(7.0), "half": torch.ones(2, dtype=torch.bfloat16)}
-    there.save(Checkpoint(3, tensors, {"progress": {"best_step": None}, "x": 0.1}))
-    found = there.latest()
-    assert found.step == 3
-    assert found.values["x"] == 0.1
-    assert all(torch.equal(found.tensors[k], x) and found.tensors[k].dtype == x.dtype for k, x in tensors.items())
-
-
-def test_a_checkpoint_whose_best_weights_are_damaged_is_passed_over(tmp_path):
-    there = Checkpoints(tmp_path)
-    for step in (2, 4):
-        there.save_best(step, {"w": torch.full((3,), float(step))})
-        there.save(Checkpoint(step, {"w": torch.zeros(3)}, {"progress": {"best_step": step}}))
-    assert there.latest().step == 4
-    (tmp_path / "best-000000004" / "tensors.safetensors").write_bytes(b"")
-    assert there.latest().step == 2
-    assert there.damaged == ["step-000000004"]
-    assert there.best(4) is None
-    assert torch.equal(there.best(2)["w"], torch.full((3,), 2.0))
 
 
 def test_resume_of_another_config_lists_the_differences(data, tmp_path):

@@ -496,3 +496,21 @@ def test_a_modality_that_the_inner_split_takes_away_is_named():
             assert "'b' is observed in 1 training sample" in str(error)
             outcomes.add("refused")
     assert outcomes == {"fitted", "refused"}
+
+
+def test_of_many_samples_so_many_validate_as_tell_enough(monkeypatch):
+    """15 % of 80 are 12; where 8 are enough, a tenth of them."""
+    from elision import estimator
+
+    shares = []
+    drawn = estimator.stratified_part
+
+    def spy(codes, share, *rest):
+        shares.append(share)
+        return drawn(codes, share, *rest)
+
+    monkeypatch.setattr(estimator, "stratified_part", spy)
+    small_model(max_steps=2).fit(*small_world())
+    monkeypatch.setattr(estimator, "_VALIDATION_ROWS", 8)
+    small_model(max_steps=2).fit(*small_world())
+    assert shares == [0.15, 0.1]

@@ -122,3 +122,24 @@ def test_samples_are_taken_and_left_together():
     assert (rest.arrays["a"].ravel().tolist(), rest.codes.tolist()) == ([0, 2, 4], [0, 2, 4])
     with pytest.raises(InputError, match="'a' has 5 samples and y has 4"):
         Samples(samples.arrays, samples.codes[:4])
+
+
+def test_standardising_by_blocks_is_standardising_at_once(monkeypatch):
+    """Blocks of two rows, the greatest number in the last; means and deviations by numpy, of what was observed."""
+    from elision import inputs
+
+    monkeypatch.setattr(inputs, "_BLOCK", 6)
+    rng = np.random.default_rng(0)
+    values = rng.normal(2.0, 3.0, (11, 3))
+    values[4] = np.nan
+    values[10, 1] = 1e200  # its square is no float64
+    values[2, 0] = np.nan
+    standardizer = inputs.Standardizer.fit({"a": values})
+    batch = standardizer.batch({"a": values}, np.zeros(11, dtype=np.int64))
+    assert batch.rows["a"].tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
+    rows = values[batch.rows["a"].numpy()]
+    mean = np.nanmean(rows, 0)
+    largest = np.nanmax(np.abs(rows - mean), 0)
+    deviation = largest * np.sqrt(np.nanmean(((rows - mean) / largest) ** 2, 0))
+    expected = np.nan_to_num((rows - mean) / deviation)
+    np.testing.assert_allclose(batch.inputs["a"].numpy(), expected, rtol=1e-12, atol=1e-15)

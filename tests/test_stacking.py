@@ -38,6 +38,21 @@ def test_every_pattern_of_few_modalities_and_of_many_those_shown():
     assert sorted(patterns_to_weigh(shown).tolist()) == sorted([[True] * 7, [True, True, False, *[True] * 4]])
 
 
+def test_of_many_patterns_the_most_common_have_weights_of_their_own(monkeypatch):
+    """Where each sample may be its own pattern, weights for each would take the square of the samples' time."""
+    monkeypatch.setattr("elision.stacking.MOST_PATTERNS", 2)
+    rare, often, oftener = torch.eye(7).bool()[:3]
+    shown = torch.stack([often, rare, oftener, oftener, often, oftener])
+    assert patterns_to_weigh(shown).tolist() == [oftener.tolist(), often.tolist()]
+
+
+def test_what_makes_a_sample_unlikely_to_all_members_alike_changes_no_weight():
+    """Likelihoods of e^-2000 are 0 in float64: taken as they are, they would make every weight NaN."""
+    logs = torch.tensor([[-1.0, -2.0, -5.0], [-2.0, -1.0, -9.0]], dtype=torch.float64)
+    unlikely = logs - torch.tensor([2000.0, 0.0, 3000.0])
+    torch.testing.assert_close(stacking_weights(unlikely), stacking_weights(logs))
+
+
 def test_a_sample_gets_the_weights_of_its_pattern_and_the_general_ones_else():
     patterns = torch.tensor([[True, False], [True, True]])
     weights = PatternWeights(patterns, torch.tensor([[0.1, 0.9], [0.2, 0.8]]), torch.tensor([0.5, 0.5]))

@@ -61,6 +61,14 @@ def test_lines_that_the_seeds_do_not_tell_apart_from_the_first_are_named():
     assert not_told_apart([*results, *once_more]) == not_told_apart(results)
 
 
+def test_the_seed_is_the_unit_of_what_is_told_apart():
+    """Ten rates of a seed differ alike, by .01 and by .03: twenty cells would tell them apart, two seeds do not."""
+    rates = [i / 20 for i in range(1, 11)]
+    results = [result("mle", 0.5, rate=rate, seed=seed) for rate in rates for seed in (0, 1)]
+    others = [result("hgr", 0.51 + 0.02 * seed, rate=rate, seed=seed) for rate in rates for seed in (0, 1)]
+    assert [line[0] for line in not_told_apart(results + others)] == ["hgr"]
+
+
 def test_a_tie_in_rank_goes_to_the_lesser_nll():
     """One cell each way: the order of the lines decided, and crowned the worse."""
     rows = [("mle", 0, 0.9), ("hgr", 0, 0.8), ("mle", 1, 0.98), ("hgr", 1, 1.0)]

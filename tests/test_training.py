@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from elision.bank import MemoryBank
 from elision.batch import Batch
 from elision.training import Adam, Schedule, _batches, one_cycle, train
 from small import small_model, small_world
@@ -118,3 +119,12 @@ def test_a_fit_does_not_import_torchs_compiler():
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_remembered_features_start_without_dropout(monkeypatch):
+    """Computed once before the first step, in evaluation mode."""
+    method, samples = make_method("mle", "addition", "joint", "bank"), Batch.pack(*make_samples("some"))
+    modes, before = [], MemoryBank.refresh
+    monkeypatch.setattr(MemoryBank, "refresh", lambda self: modes.append(method.training) or before(self))
+    train(method, samples, samples, Schedule(max_steps=3, batch_size=5), seed=0)
+    assert modes == [False]

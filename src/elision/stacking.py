@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 ALL_PATTERNS_UP_TO = 6
-"""Modalities up to which every pattern has weights of its own; beyond, the patterns that training shows."""
+"""Modalities up to which every pattern has weights of its own; beyond, the patterns that training shows most often."""
+MOST_PATTERNS = 64
+"""Of many modalities; samples of any other pattern take the general weights. Nearly every sample may be its own."""
 
 
 def stacking_weights(
@@ -34,8 +36,11 @@ def stacking_weights(
     counts = log_likelihoods.new_ones(log_likelihoods.shape[1]) if counts is None else counts.to(log_likelihoods)
     n = counts.sum()
     weights = log_likelihoods.new_full((n_members,), 1 / n_members)
+    if not log_likelihoods.shape[1]:
+        return weights
+    likelihoods = (log_likelihoods - log_likelihoods.amax(0)).exp()
     for _ in range(iterations):
-        shares = torch.softmax(log_likelihoods + weights.log()[:, None], dim=0) @ counts
+        shares = weights * (likelihoods @ (counts / (weights @ likelihoods)))
         weights = (shares + prior) / (n + n_members * prior)
     return weights
 
@@ -65,18 +70,20 @@ class PatternWeights:
 
     def of(self, observed: Tensor) -> Tensor:
         """Return the weights of samples that show ``observed`` (n, M), bool; shape (members, n)."""
-        same = (observed[:, None] == self.patterns.to(observed.device)).all(2)
-        chosen = torch.where(same.any(1), same.to(torch.uint8).argmax(1), len(self.patterns))
+        chosen = torch.full((len(observed),), len(self.patterns), device=observed.device)
+        for i, pattern in enumerate(self.patterns.to(observed.device)):
+            chosen[(observed == pattern).all(1)] = i
         return torch.cat([self.weights, self.general[None]])[chosen.cpu()].T
 
 
 def patterns_to_weigh(observed: Tensor) -> Tensor:
-    """Return the patterns that get weights of their own: all but the empty one, or of many those shown; (P, M).
+    """Return the patterns that get weights of their own: all but the empty one, or the 64 most common; (P, M).
 
     Args:
         observed: of the training samples, shape (n, M), bool.
     """
     m = observed.shape[1]
     if m > ALL_PATTERNS_UP_TO:
-        return torch.unique(observed.cpu(), dim=0)
+        shown, counts = torch.unique(observed.cpu(), dim=0, return_counts=True)
+        return shown[counts.argsort(descending=True, stable=True)[:MOST_PATTERNS]]
     return torch.arange(1, 2**m)[:, None] >> torch.arange(m) & 1 == 1

@@ -238,7 +238,7 @@ def not_told_apart(results: Sequence[Result]) -> list[Line]:
     for other in others:
         mine, theirs = by_line[first.line], by_line[other.line]
         cells = sorted(mine.keys() & theirs.keys())
-        gaps = [np.array([values[cell] for cell in cells]) for values in (mine, theirs)]
-        if not cells or not paired_difference(*gaps, np.array([seed for *_, seed in cells])).told_apart:
+        ours, their = (np.array([values[cell] for cell in cells]) for values in (mine, theirs))
+        if not cells or not paired_difference(ours, their, np.array([cell[2] for cell in cells])).told_apart:
             found.append(other.line)
     return found
