@@ -60,6 +60,7 @@ class OpenClip:
     Args:
         path: of the file.
         picture, sound: its first stream of either kind; None where there is none.
+        sounds: all its streams of sound, of which `sound` may be made another one.
         truncated: "video" or "audio" -> how far that goes, as a clause, where the header promises more.
         seeks: whether seeking has been right so far.
     """
@@ -68,6 +69,7 @@ class OpenClip:
     container: av.container.InputContainer
     picture: Track | None = None
     sound: Track | None = None
+    sounds: tuple[Track, ...] = ()
     truncated: dict[str, str] = field(default_factory=dict)
     seeks: bool = field(default=True, repr=False)
 
@@ -89,7 +91,7 @@ class OpenClip:
     @property
     def end(self) -> float:
         """The end of its last packet, in seconds on its clock."""
-        return max(track.end for track in (self.picture, self.sound) if track)
+        return max(track.end for track in (self.picture, *self.sounds) if track)
 
     def __enter__(self) -> "OpenClip":
         return self
@@ -154,7 +156,8 @@ class OpenClip:
                 return
 
     def _scan(self) -> None:
-        streams = [s for s in (_picture(self.container), _sound(self.container)) if s is not None]
+        picture = _picture(self.container)
+        streams = [*([picture] if picture else []), *self.container.streams.audio]
         if not streams:
             raise MediaError(self.path, "holds neither picture nor sound")
         rolls = {s.index: Roll() for s in streams}
@@ -165,13 +168,15 @@ class OpenClip:
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
         origin = self.container.start_time
         origin = float(min(begins, default=0)) if origin is None else origin / av.time_base
-        tracks = {s.type: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
-        self.picture, self.sound = tracks.get("video"), tracks.get("audio")
+        tracks = {s.index: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
+        self.picture = tracks.get(picture.index) if picture else None
+        self.sounds = tuple(tracks[s.index] for s in self.container.streams.audio if s.index in tracks)
+        self.sound = self.sounds[0] if self.sounds else None
         self._check(tracks.values())
         last = max((track.end for track in tracks.values()), default=0.0)
         whole = promised_clip(self.path, self.container, last)
         for stream in streams:
-            end = tracks[stream.type].end if stream.type in tracks else 0.0
+            end = tracks[stream.index].end if stream.index in tracks else 0.0
             promise = promised_stream(self.path, self.container, stream, end + origin) - origin
             for there, promised in ((end, promise), (last, whole)):
                 if there < promised - TOLERANCE:
@@ -190,10 +195,6 @@ def _picture(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first moving picture, which a cover is not; None where there is none."""
     attached = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & attached), None)
-
-
-def _sound(container: av.container.InputContainer) -> av.AudioStream | None:
-    return next(iter(container.streams.audio), None)
 
 
 def _open(path: Path) -> av.container.InputContainer:
