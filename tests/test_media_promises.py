@@ -114,6 +114,39 @@ def test_what_was_written_without_a_length_is_used(tmp_path, form, codec, option
     assert heard(path) == pytest.approx(SECONDS, abs=0.1)
 
 
+def plain_mp3(path, bit_rate, seconds):
+    """Return an MP3 of which no header counts the frames."""
+    with av.open(str(path), "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}) as container:
+        stream = container.add_stream("libmp3lame", rate=44100, layout="mono")
+        stream.bit_rate = bit_rate
+        sine = 0.5 * np.sin(np.arange(44100 * seconds) / 10)
+        whole = av.AudioFrame.from_ndarray(sine.astype(np.float32)[None], "fltp", "mono")
+        whole.sample_rate, whole.pts = 44100, 0
+        cut = av.AudioResampler(stream.format, "mono", 44100, frame_size=1152)
+        for frame in [*cut.resample(whole), *cut.resample(None), None]:
+            container.mux(stream.encode(frame))
+    return path.read_bytes()
+
+
+def test_an_mp3_that_counts_no_frames_promises_nothing(tmp_path):
+    """FFmpeg estimates by the first frame's bit rate that it is nearly twice as long."""
+    path = tmp_path / "a.mp3"
+    path.write_bytes(plain_mp3(tmp_path / "1.mp3", 32000, 1) + plain_mp3(tmp_path / "2.mp3", 160000, 2))
+    with av.open(str(path)) as container:
+        assert container.duration > 5e6
+    assert heard(path) == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_an_mp3_with_a_long_tag_keeps_its_promise(tmp_path, share):
+    path = written(tmp_path / "a.mp3", "mp3", "libmp3lame", 44100, {"id3v2_version": "0"}.items())
+    content = path.read_bytes()
+    body = b"PRIV" + (100_000).to_bytes(4, "big") + bytes(100_002)
+    size = bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\3\0\0" + size + body + content[: round(share * len(content))])
+    assert heard(path) == pytest.approx(SECONDS, abs=0.1) if share == 1 else "is truncated" in heard(path)
+
+
 def wav(path, size=None, riff=b"RIFF", between=b"", after=b"", kept=None):
     """Write two seconds of a tone, and of that ``kept`` bytes, under a header that says ``size``."""
     sound = (8000 * np.sin(np.arange(32000) / 6)).astype("<i2").tobytes()
@@ -151,7 +184,7 @@ def test_a_wav_of_which_the_header_is_left(tmp_path):
 
 def test_a_piece_that_a_cut_file_holds_is_used(tmp_path):
     path = wav(tmp_path / "a.wav", kept=48000)
-    assert heard(path, 1.4) == pytest.approx(1.4)
+    assert heard(path, 1.4) == pytest.approx(1.4) and heard(path, 1.5) == pytest.approx(1.5)
     assert "is truncated" in heard(path, 1.8)
 
 

@@ -129,6 +129,15 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
     assert read_problems(dest) == (summary.set_aside, dict(summary.missing), dict(summary.notes))
 
 
+def test_shards_that_an_earlier_call_left_beyond_the_last_are_removed(source, tmp_path, monkeypatch):
+    dest = tmp_path / "store"
+    monkeypatch.setattr(
+        "elision.data.prepare._remove_strays", lambda dest: (dest / "shard-00007.arrow").write_bytes(b"old")
+    )
+    prepare(source, dest, work.job(), engine="here")
+    assert sorted(path.name for path in dest.glob("*.arrow")) == [f"shard-0000{i}.arrow" for i in range(3)]
+
+
 def test_sound_not_taken_as_usual_is_used_and_said(tmp_path, here):
     """A microphone wired the wrong way round: the channels cancel."""
     folder, dest = tmp_path / "clips", tmp_path / "store"

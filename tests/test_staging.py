@@ -1,6 +1,7 @@
 """What preparing keeps between calls: settings, staging folder, problems.csv; each by itself."""
 
 import json
+import os
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -82,6 +83,17 @@ def test_a_kept_row_is_found_until_its_recording_or_it_changes(area, tmp_path):
     assert record.shown == ["audio", "face", "image", "visual"] and area.holds(record) and area.has(record)
     assert area.records([clip])["s01"].sha256 == record.sha256
     clip.sources["visual"].write_bytes(b"22")
+    assert area.records([clip]) == {}
+
+
+def test_a_recording_replaced_by_one_of_its_size_and_time_is_read_again(area, tmp_path):
+    clip = recording(tmp_path, "s01")
+    before = clip.sources["visual"].stat()
+    area.keep(row(1), Record("s01", stamps(clip)))
+    recording(tmp_path, "other", b"2").sources["visual"].replace(clip.sources["visual"])
+    os.utime(clip.sources["visual"], ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = clip.sources["visual"].stat()
+    assert (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert area.records([clip]) == {}
 
 

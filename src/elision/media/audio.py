@@ -40,7 +40,7 @@ class Waveforms:
 
     @property
     def audible(self) -> bool:
-        """Whether any sample is beyond -80 dB of full scale, three steps of 16 bits."""
+        """Tell whether any sample is beyond -80 dB of full scale, three steps of 16 bits."""
         return bool((np.abs(self.values) > 1e-4).any())
 
 
