@@ -17,6 +17,7 @@ from elision.media.audio import waveforms
 from elision.media.clip import OpenClip
 from elision.media.extract import MediaError, MediaSettings, Mel, extract_media
 from elision.media.spectrogram import log_mel
+from elision.media.track import merge
 
 CODECS = {"mp4": MP4, "avi": AVI, "mpg": MPG, "mkv": MKV}
 FEW = MediaSettings(windows=7)
@@ -89,6 +90,17 @@ def test_the_frame_is_found_by_its_time_where_the_rate_varies(tmp_path):
     assert [read_number(j) for j in found.values["visual"]] == [shown(times, at) for at in centres(2.7, 30)]
 
 
+def test_a_time_after_the_picture_has_no_frame(tmp_path):
+    with OpenClip.open(write_clip(tmp_path / "a.mp4", Take(seconds=1.0))) as clip:
+        assert len(video.pictures(clip, np.array([1.2]), 0.25, 64, 90, None)) == 1
+        with pytest.raises(MediaError, match=r"shows no picture at 1\.40 s: its picture ends at 1\.00 s"):
+            video.pictures(clip, np.array([1.4]), 0.25, 64, 90, None)
+
+
+def test_stretches_of_which_one_holds_another_are_one():
+    assert merge([(0, 10), (1, 3), (4, 5), (12, 13)], 3) == [(0, 13)]
+
+
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3), Fraction(8, 9)])
 def test_rotation_and_pixel_shape_are_honoured(tmp_path, rotation, aspect):
@@ -152,21 +164,32 @@ def test_sound_after_its_end_is_silence(tmp_path):
     assert np.abs(found[end - 100 : end]).max() > 0.3
 
 
-def test_a_gap_in_the_sound_is_silence(tmp_path):
-    """Half a second of a tone, a third of a second of nothing, and the tone again: nothing moves up."""
+@pytest.mark.parametrize("resumed", [13600, 9600])
+def test_a_gap_in_the_sound_is_silence(tmp_path, resumed):
+    """Half a second of a tone, a third or a tenth of a second of nothing, and the tone again: nothing moves up."""
     path = tmp_path / "gap.mkv"
     sine = (np.sin(2 * np.pi * 500 * np.arange(1600) / 16000) * 16000).astype(np.int16)[None]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
-        for place in [*range(0, 8000, 1600), *range(13600, 21600, 1600)]:
+        for place in [*range(0, 8000, 1600), *range(resumed, resumed + 8000, 1600)]:
             frame = av.AudioFrame.from_ndarray(sine, "s16", "mono")
             frame.sample_rate, frame.pts, frame.time_base = 16000, place, Fraction(1, 16000)
             container.mux(stream.encode(frame))
     with OpenClip.open(path) as clip:
         found = waveforms(clip, np.array([0.0]), 1.35, 16000).values[0]
-    assert np.abs(found[8020:13580]).max() < 0.01
-    for begin in (0, 13600):
+    assert np.abs(found[8020 : resumed - 20]).max() < 0.01
+    for begin in (0, resumed):
         np.testing.assert_allclose(found[begin + 20 : begin + 7980], np.tile(sine[0], 5)[20:7980] / 32768, atol=1e-3)
+
+
+def test_of_several_frames_in_a_packet_the_later_ones_follow(tmp_path):
+    """The decoder gives a time to the first of them only."""
+    take = Take(seconds=2.0, picture=False, channels=1, tone=lambda segment: 300.0 + 77 * segment)
+    path = write_clip(tmp_path / "a.wav", take, clips.Codecs("wav", "", "adpcm_ms", 44100))
+    with OpenClip.open(path) as clip:
+        found = waveforms(clip, np.array([0.4]), 0.6, 16000).values[0]
+    truth = waveform(take, 16000, 6400, 9600)
+    assert np.corrcoef(found, truth)[0, 1] > 0.98
 
 
 def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path):
@@ -184,19 +207,102 @@ def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path):
     assert [read_number(j) for j in found.values["visual"]] == frames
 
 
-def test_channels_are_averaged(tmp_path):
-    left = np.sin(2 * np.pi * 500 * np.arange(48000) / 48000) * 0.5
-    for right, amplitude in ((0 * left, 0.25), (left, 0.5), (-left, 0.0)):
-        path = tmp_path / "stereo.wav"
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("pcm_s16le", rate=48000, layout="stereo")
-            interleaved = np.stack([left, right], 1).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray((interleaved * 32767).astype(np.int16), "s16", "stereo")
-            frame.sample_rate = 48000
-            container.mux(stream.encode(frame))
+def write_stereo(path, *channels, rate=48000, layout="stereo", form="s16", codec="pcm_s16le"):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        interleaved = np.stack(channels, 1).reshape(1, -1)
+        kind, scale = {"s16": (np.int16, 32767), "flt": (np.float32, 1)}[form]
+        frame = av.AudioFrame.from_ndarray((interleaved * scale).astype(kind), form, layout)
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+    return path
+
+
+LEFT = np.sin(2 * np.pi * 500 * np.arange(48000) / 48000) * 0.5
+
+
+@pytest.mark.parametrize(
+    "right, amplitude, channel",
+    [(0 * LEFT, 0.25, None), (LEFT, 0.5, None), (-0.8 * LEFT, 0.05, None), (-LEFT, 0.5, 0), (-0.92 * LEFT, 0.5, 0)],
+)
+def test_channels_are_averaged_unless_they_cancel(tmp_path, right, amplitude, channel):
+    path = write_stereo(tmp_path / "stereo.wav", LEFT, right)
+    with OpenClip.open(path) as clip:
+        found = waveforms(clip, np.array([0.2]), 0.5, 16000)
+    assert np.abs(found.values).max() == pytest.approx(amplitude, abs=0.005)
+    assert found.channel == channel
+    notes = extract_media({"audio": path}, None, None, FEW, "a").notes
+    assert notes == ({} if channel is None else {"audio": CANCEL.format(channel + 1)})
+
+
+CANCEL = "its sound is that of channel {} alone: the mix of its channels cancels"
+
+
+def test_the_loudest_channel_is_taken_where_they_cancel(tmp_path):
+    path = write_stereo(tmp_path / "a.wav", -0.99 * LEFT, LEFT, rate=16000, form="flt", codec="pcm_f32le")
+    with OpenClip.open(path) as clip:
+        found = waveforms(clip, np.array([0.2, 1.0]), 0.5, 16000)
+    assert found.channel == 1
+    np.testing.assert_allclose(found.values[0], LEFT[3200:11200], atol=1e-3)  # and not turned
+
+
+def test_one_channel_of_many_is_no_cancelling(tmp_path):
+    quiet = 0 * LEFT
+    for at in range(8):
+        channels = [quiet] * at + [LEFT] + [quiet] * (7 - at)
+        path = write_stereo(tmp_path / "many.wav", *channels, layout="7.1")
         with OpenClip.open(path) as clip:
-            found = waveforms(clip, np.array([0.2]), 0.5, 16000).values
-        assert np.abs(found).max() == pytest.approx(amplitude, abs=0.005)
+            found = waveforms(clip, np.array([0.2]), 0.5, 16000)
+        assert found.channel == (3 if at == 3 else None)  # the fourth, for low frequencies, is not mixed in at all
+
+
+def write_tracks(path, *sounds, picture=False, rate=16000):
+    """Several tracks of sound, each mono, in Matroska."""
+    with av.open(str(path), "w", format="matroska") as container:
+        seen = container.add_stream("mpeg4", rate=25) if picture else None
+        streams = [container.add_stream("pcm_s16le", rate=rate, layout="mono") for _ in sounds]
+        if seen:
+            seen.width, seen.height, seen.pix_fmt = 64, 64, "yuv420p"
+            for number in range(50):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), number, np.uint8), "rgb24")
+                container.mux(seen.encode(frame))
+            container.mux(seen.encode(None))
+        for stream, sound in zip(streams, sounds, strict=True):
+            frame = av.AudioFrame.from_ndarray((sound * 32767).astype(np.int16)[None], "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+    return path
+
+
+@pytest.mark.parametrize("picture", [False, True])
+@pytest.mark.parametrize(
+    "loud, note",
+    [
+        ((1, 1), None),
+        ((0, 1), "its sound is that of track 2: those before are silent"),
+        ((1e-4, 0, 1), "its sound is that of track 3: those before are silent"),
+    ],
+)
+def test_the_first_audible_track_is_used_and_said(tmp_path, picture, loud, note):
+    tone = [np.sin(2 * np.pi * (500 + 700 * n) * np.arange(32000) / 16000) * 0.5 * at for n, at in enumerate(loud)]
+    path = write_tracks(tmp_path / "a.mkv", *tone, picture=picture)
+    sources = both(path) if picture else {"audio": path}
+    found = extract_media(sources, None, None, FEW, "a")
+    assert found.notes == ({"audio": note} if note else {}) and found.duration == pytest.approx(2.0, abs=0.05)
+    used = 500 + 700 * (len(loud) - 1 if note else 0)
+    assert {int(band) for band in found.values["audio"].astype(float)[:, :, 25].argmax(1)} <= bands_of(used)
+
+
+def test_windows_are_spread_over_the_track_that_is_used(tmp_path):
+    path = write_tracks(tmp_path / "a.mkv", np.zeros(8000), LEFT[:32000])
+    assert extract_media({"audio": path}, None, None, FEW, "a").duration == pytest.approx(2.0, abs=0.01)
+
+
+def test_of_several_silent_tracks_none_is_used(tmp_path):
+    path = write_tracks(tmp_path / "a.mkv", np.zeros(16000), np.zeros(32000))
+    found = extract_media({"audio": path}, None, None, FEW, "a")
+    assert found.missing == {"audio": "silence throughout in a.mkv"} and found.notes == {}
+    assert found.duration == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("rate, layout, form", [(8000, "mono", "s16"), (22050, "stereo", "flt"), (96000, "5.1", "s32")])

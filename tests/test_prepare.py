@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +126,36 @@ def test_whatever_is_wrong_with_a_clip_the_others_are_prepared(tmp_path):
     assert {row["id"] for row in table if not row["modality"]} == {problem.id for problem in summary.set_aside}
     assert ("mute", "mute.mp4", "audio") in {(row["id"], row["file"], row["modality"]) for row in table}
     assert not any(str(tmp_path) in cell for row in table for cell in row.values())
-    assert read_problems(dest) == (summary.set_aside, dict(summary.missing))
+    assert read_problems(dest) == (summary.set_aside, dict(summary.missing), dict(summary.notes))
+
+
+def test_shards_that_an_earlier_call_left_beyond_the_last_are_removed(source, tmp_path, monkeypatch):
+    dest = tmp_path / "store"
+    monkeypatch.setattr(
+        "elision.data.prepare._remove_strays", lambda dest: (dest / "shard-00007.arrow").write_bytes(b"old")
+    )
+    prepare(source, dest, work.job(), engine="here")
+    assert sorted(path.name for path in dest.glob("*.arrow")) == [f"shard-0000{i}.arrow" for i in range(3)]
+
+
+def test_sound_not_taken_as_usual_is_used_and_said(tmp_path, here):
+    """A microphone wired the wrong way round: the channels cancel."""
+    folder, dest = tmp_path / "clips", tmp_path / "store"
+    folder.mkdir()
+    tone = (8000 * np.sin(np.arange(16000) / 6)).astype("<i2")
+    for name, right in (("turned", -tone), ("usual", tone)):
+        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+            file.setparams((2, 2, 16000, 0, "NONE", ""))
+            file.writeframes(np.stack([tone, right], 1).tobytes())
+    rows = [{"id": name, "label": name, "audio": f"{name}.wav"} for name in ("turned", "usual")]
+    source = work.write_manifest(folder, rows)
+    code, said, _ = here("prepare", str(source), str(dest), "--windows", "2")
+    reason = "its sound is that of channel 1 alone: the mix of its channels cancels"
+    assert code == 0 and f"1 show audio not taken as usual, listed in problems.csv; the first: {reason}" in said
+    text = f"id,file,modality,reason,outcome\nturned,turned.wav,audio,{reason},used\n"
+    assert (dest / "problems.csv").read_text() == text
+    assert Store(dest).observed["audio"].all()
+    assert "not taken as usual" in here("prepare", str(source), str(dest), "--windows", "2")[1]  # a finished store too
 
 
 def test_a_clip_that_may_not_be_read_is_set_aside(source, tmp_path, monkeypatch):

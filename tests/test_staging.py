@@ -1,14 +1,16 @@
 """What preparing keeps between calls: settings, staging folder, problems.csv; each by itself."""
 
 import json
+import os
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.preparation import Preparation, modalities, parameters
-from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
+from elision.data.problems import PROBLEMS, Summary, by_modality, commonest, problem, read_problems, table
 from elision.data.recording import Problem, Recording
 from elision.data.staging import PlannedShard, Record, Staging, refuse_differences, stamps
 from elision.errors import InputError
@@ -84,6 +86,17 @@ def test_a_kept_row_is_found_until_its_recording_or_it_changes(area, tmp_path):
     assert area.records([clip]) == {}
 
 
+def test_a_recording_replaced_by_one_of_its_size_and_time_is_read_again(area, tmp_path):
+    clip = recording(tmp_path, "s01")
+    before = clip.sources["visual"].stat()
+    area.keep(row(1), Record("s01", stamps(clip)))
+    recording(tmp_path, "other", b"2").sources["visual"].replace(clip.sources["visual"])
+    os.utime(clip.sources["visual"], ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = clip.sources["visual"].stat()
+    assert (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert area.records([clip]) == {}
+
+
 def test_a_damaged_row_counts_as_not_read(area, tmp_path):
     clip = recording(tmp_path, "s01")
     record = area.keep(row(1), Record("s01", stamps(clip)))
@@ -116,17 +129,28 @@ def test_a_shard_is_put_together_once_and_its_rows_are_let_go(area):
 def test_problems_come_back_as_they_were_written(tmp_path):
     aside = (Problem("a", "a.mp4", 'says "no", twice\nover'), Problem("", "b", "does not follow the layout"))
     missing = {"audio": (Problem("c", "c.mp4", "no sound"),)}
-    (tmp_path / PROBLEMS).write_bytes(table(aside, missing))
-    assert read_problems(tmp_path) == (aside, missing)
-    assert read_problems(tmp_path / "elsewhere") == ((), {})
+    notes = {"audio": (Problem("d", "d.mp4", "track 2"),), "visual": (Problem("e", "e.mp4", "dim"),)}
+    (tmp_path / PROBLEMS).write_bytes(table(aside, missing, notes))
+    assert read_problems(tmp_path) == (aside, missing, notes)
+    assert read_problems(tmp_path / "elsewhere") == ((), {}, {})
+
+
+def test_problems_of_a_store_made_before_there_were_outcomes(tmp_path):
+    (tmp_path / PROBLEMS).write_text("id,file,modality,reason\na,a.mp4,,bad\nc,c.mp4,audio,no sound\n")
+    assert read_problems(tmp_path) == (
+        (Problem("a", "a.mp4", "bad"),),
+        {"audio": (Problem("c", "c.mp4", "no sound"),)},
+        {},
+    )
 
 
 def test_files_are_named_from_the_source_on(tmp_path):
     clip = recording(tmp_path, "a")
     assert problem(Record("a", problem="is bad"), clip, tmp_path) == Problem("a", "a.mp4", "is bad")
     good = Record("a", missing={"visual": "no picture"})
-    assert missing_streams([good], {"a": clip}, tmp_path) == {"visual": (Problem("a", "a.mp4", "no picture"),)}
-    assert missing_streams([replace(good, problem="is bad")], {"a": clip}, tmp_path) == {}
+    missing = attrgetter("missing")
+    assert by_modality([good], missing, {"a": clip}, tmp_path) == {"visual": (Problem("a", "a.mp4", "no picture"),)}
+    assert by_modality([replace(good, problem="is bad")], missing, {"a": clip}, tmp_path) == {}
 
 
 def test_the_commonest_reason_is_told_with_its_share():

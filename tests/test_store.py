@@ -121,6 +121,8 @@ rows_of_any_kind = st.lists(
 @given(rows_of_any_kind)
 def test_any_rows_come_back_and_give_the_same_bytes_twice(tmp_path, rows):
     entry = write_shard(tmp_path / "shard-00000.arrow", rows, MODALITIES)
+    backwards = write_shard(tmp_path / "backwards.arrow", rows[::-1], MODALITIES)
+    assert list(entry.labels) == list(backwards.labels) == sorted({row.label for row in rows})
     first = (tmp_path / "shard-00000.arrow").read_bytes()
     write_manifest(tmp_path, StoreInfo(MODALITIES, (entry,)))
     store = Store(tmp_path)

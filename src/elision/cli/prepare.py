@@ -95,6 +95,8 @@ def prepare(  # noqa: PLR0913
         say(f"{count} left out: {reason}")
     for modality, lacking in summary.missing.items():
         say(f"{len(lacking)} lack {modality} though their files should have it: {lacking[0].reason}, ...")
+    for modality, noted in summary.notes.items():
+        say(f"{len(noted)} show {modality} not taken as usual, listed in problems.csv; the first: {noted[0].reason}")
     if summary.set_aside:
         first = summary.set_aside[0]
         say(f"{len(summary.set_aside)} set aside, listed in problems.csv; the first: {first.file} {first.reason}")

@@ -122,7 +122,7 @@ def inspect_store(address: Address, page: Path | None = None) -> Inspection:
 
 def _report(store: Store, damaged: tuple[str, ...]) -> Inspection:
     counts = store.info.counts
-    set_aside, lacking = read_problems(store.address)
+    set_aside, lacking, _ = read_problems(store.address)
     observed, groups, split, patterns, durations = {}, {}, {}, {}, np.empty(0)
     if not damaged:
         observed = _observed(store)

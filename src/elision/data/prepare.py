@@ -6,12 +6,13 @@ leave a trace in it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from elision.data.layouts.found import Found
 from elision.data.preparation import PREPARED_BY, Preparation, modalities, parameters, root
-from elision.data.problems import PROBLEMS, Summary, commonest, missing_streams, problem, read_problems, table
+from elision.data.problems import PROBLEMS, Summary, by_modality, commonest, problem, read_problems, table
 from elision.data.reading import CRASHED, read_recording
 from elision.data.recording import Recording
 from elision.data.schema import MANIFEST, Shard, StoreInfo, shard_name, write_manifest
@@ -101,8 +102,9 @@ class _Making:
         names = {recording.id: recording for recording in self.found.recordings}
         bad = [problem(record, names[record.id], self.root) for record in records if record.problem]
         set_aside = sorted([*self.found.problems, *bad], key=lambda p: (p.id, p.file, p.reason))
-        missing = missing_streams(records, names, self.root)
-        self._write(PROBLEMS, table(set_aside, missing))
+        missing = by_modality(records, attrgetter("missing"), names, self.root)
+        notes = by_modality(records, attrgetter("notes"), names, self.root)
+        self._write(PROBLEMS, table(set_aside, missing, notes))
         if not planned:
             where = join(self.area.dest, PROBLEMS)
             raise InputError(
@@ -113,8 +115,8 @@ class _Making:
         _remove_shards_beyond(self.area.dest, len(shards))
         with naming(join(self.area.dest, MANIFEST)):
             write_manifest(self.area.dest, info)
-        observed = info.counts["observed"]
-        return Summary(self.area.dest, info.counts["samples"], tuple(set_aside), missing, self.found.skipped, observed)
+        kept, observed = info.counts["samples"], info.counts["observed"]
+        return Summary(self.area.dest, kept, tuple(set_aside), missing, notes, self.found.skipped, observed)
 
     def _read_all(self) -> tuple[list[Record], list[PlannedShard]]:
         """Read what is left to read; return the records of all recordings in order, and the shards they will fill."""
@@ -240,9 +242,9 @@ def _cut(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _earlier(dest: Address, skipped: Mapping[str, int]) -> Summary:
-    set_aside, missing = read_problems(dest)
+    set_aside, missing, notes = read_problems(dest)
     counts = Store(dest).info.counts
-    return Summary(dest, counts["samples"], set_aside, missing, skipped, counts["observed"])
+    return Summary(dest, counts["samples"], set_aside, missing, notes, skipped, counts["observed"])
 
 
 def _remove_strays(dest: Address) -> None:

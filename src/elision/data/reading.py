@@ -29,6 +29,6 @@ def read_recording(area: Staging, settings: MediaSettings, recording: Recording)
     duration = taken.duration if taken and taken.duration > 0 else None
     row = Row(recording.id, recording.label, recording.group, recording.split, duration, values)
     try:
-        return area.keep(row, Record(recording.id, marks, missing=missing))
+        return area.keep(row, Record(recording.id, marks, missing=missing, notes=dict(taken.notes) if taken else {}))
     except (InputError, UnicodeEncodeError) as error:  # numbers beyond the store's, an id that is no text
         return area.note(Record(recording.id, marks, str(error)))

@@ -35,6 +35,7 @@ class Record:
         problem: why it was set aside; "" where it was not.
         file: that the problem is about, as the recording names it; "" where it is about none.
         missing: modality -> why it is missing, of those that the recording names.
+        notes: modality -> in what its file was not taken as usual.
         shown: modalities that it shows.
         bytes: of its staged row.
         sha256: of its staged row.
@@ -45,6 +46,7 @@ class Record:
     problem: str = ""
     file: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     shown: Sequence[str] = ()
     bytes: int = 0
     sha256: str = ""

@@ -1,5 +1,6 @@
 """An open recording: its tracks, what lies where in it, and its packets from any point on."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import av
 
 from elision.errors import InputError
+from elision.media.promises import promised_clip, promised_stream
 from elision.media.track import Roll, Track, stamp_of
 
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,amr,caf"
@@ -23,6 +25,9 @@ _MARGINS = (0, 1, 4)
 
 _ATTEMPTS = 100
 """Errors in a row after which a file counts as read to its end."""
+
+TOLERANCE = 0.1
+"""Seconds by which a recording may end before its header says: padding, rounding."""
 
 _OPTIONS = {
     "format_whitelist": CONTAINERS,
@@ -55,7 +60,8 @@ class OpenClip:
     Args:
         path: of the file.
         picture, sound: its first stream of either kind; None where there is none.
-        declared: the end, in seconds, that the container's header promises; None where it promises nothing.
+        sounds: all its streams of sound, of which `sound` may be made another one.
+        truncated: "video" or "audio" -> how far that goes, as a clause, where the header promises more.
         seeks: whether seeking has been right so far.
     """
 
@@ -63,7 +69,8 @@ class OpenClip:
     container: av.container.InputContainer
     picture: Track | None = None
     sound: Track | None = None
-    declared: float | None = None
+    sounds: tuple[Track, ...] = ()
+    truncated: dict[str, str] = field(default_factory=dict)
     seeks: bool = field(default=True, repr=False)
 
     @classmethod
@@ -84,7 +91,7 @@ class OpenClip:
     @property
     def end(self) -> float:
         """The end of its last packet, in seconds on its clock."""
-        return max(track.end for track in (self.picture, self.sound) if track)
+        return max(track.end for track in (self.picture, *self.sounds) if track)
 
     def __enter__(self) -> "OpenClip":
         return self
@@ -149,7 +156,8 @@ class OpenClip:
                 return
 
     def _scan(self) -> None:
-        streams = [s for s in (_picture(self.container), _sound(self.container)) if s is not None]
+        picture = _picture(self.container)
+        streams = [*([picture] if picture else []), *self.container.streams.audio]
         if not streams:
             raise MediaError(self.path, "holds neither picture nor sound")
         rolls = {s.index: Roll() for s in streams}
@@ -160,10 +168,20 @@ class OpenClip:
         begins = [roll.stamps[0] * s.time_base for s in streams if (roll := rolls[s.index]).stamps]
         origin = self.container.start_time
         origin = float(min(begins, default=0)) if origin is None else origin / av.time_base
-        tracks = {s.type: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
-        self.picture, self.sound = tracks.get("video"), tracks.get("audio")
+        tracks = {s.index: rolls[s.index].track(s, origin) for s in streams if rolls[s.index].stamps}
+        self.picture = tracks.get(picture.index) if picture else None
+        self.sounds = tuple(tracks[s.index] for s in self.container.streams.audio if s.index in tracks)
+        self.sound = self.sounds[0] if self.sounds else None
         self._check(tracks.values())
-        self.declared = _declared(self.container, streams)
+        last = max((track.end for track in tracks.values()), default=0.0)
+        whole = promised_clip(self.path, self.container, last)
+        for stream in streams:
+            end = tracks[stream.index].end if stream.index in tracks else 0.0
+            promise = promised_stream(self.path, self.container, stream, end + origin) - origin
+            for there, promised in ((end, promise), (last, whole)):
+                if there < promised - TOLERANCE:
+                    beyond = "without a last page" if promised == math.inf else f"of {promised:.2f} s"
+                    self.truncated[stream.type] = f"is truncated: it ends at {there:.2f} s {beyond}"
 
     def _check(self, tracks: Iterable[Track]) -> None:
         for track in tracks:
@@ -173,23 +191,10 @@ class OpenClip:
                 raise MediaError(self.path, f"has a stream that begins at {track.start:.0f} s: it is damaged")
 
 
-def _declared(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> float | None:
-    """Return the end, in seconds, that a header promises; None where it is only FFmpeg's estimate."""
-    if container.format.name.startswith(("mov", "matroska")) and container.duration:
-        return container.duration / av.time_base
-    if container.format.name == "avi" and streams[0].type == "video" and streams[0].frames:
-        return float(streams[0].frames * streams[0].time_base)
-    return None
-
-
 def _picture(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first moving picture, which a cover is not; None where there is none."""
     attached = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & attached), None)
-
-
-def _sound(container: av.container.InputContainer) -> av.AudioStream | None:
-    return next(iter(container.streams.audio), None)
 
 
 def _open(path: Path) -> av.container.InputContainer:

@@ -1,8 +1,9 @@
 """What is taken from the files of one sample."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from elision.errors import InputError, check_choice
 from elision.media.audio import Waveforms, noisy, waveforms
-from elision.media.clip import MediaError, OpenClip
+from elision.media.clip import TOLERANCE, MediaError, OpenClip
 from elision.media.image import Crop, read_image
 from elision.media.spectrogram import Mel, log_mel
 from elision.media.track import Track
@@ -69,11 +70,13 @@ class Extracted:
             shape (windows, bands, frames). A missing modality is no key.
         missing: modality asked for -> why it is missing.
         duration: seconds that the windows are spread over; 0 without picture and sound.
+        notes: modality -> in what it was not taken as usual.
     """
 
     values: Mapping[str, list[bytes] | bytes | np.ndarray]
     missing: Mapping[str, str]
     duration: float
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def extract_media(
@@ -100,22 +103,27 @@ def extract_media(
         values["image"] = read_image(sources["image"], settings.size, settings.jpeg_quality, settings.crop)
     with ExitStack() as stack:
         clips = _open({m: sources[m] for m in ("visual", "audio") if m in sources}, stack)
+        for m, clip in clips.items():
+            _check_whole(m, clip, end)
         missing = {m: f"{_ABSENT[m]} in {clip.path.name}" for m, clip in clips.items() if _track(m, clip) is None}
         shown = {m: clip for m, clip in clips.items() if m not in missing}
-        begin, finish = _span(shown, start, end, settings.seconds) if shown else (0.0, 0.0)
-        starts = Windows(settings.windows, settings.seconds).starts(begin, finish)
-        if "visual" in shown:
-            values["visual"] = _look(shown["visual"], starts, settings)
+        spread = partial(_spread, shown, start, end, settings)
+        notes = {}
         if "audio" in shown:
-            sheet = waveforms(shown["audio"], starts, settings.seconds, settings.mel.sample_rate)
+            sheet = _listen(shown["audio"], spread, settings)
             if sheet.values.any():
                 values["audio"] = _spectrograms(sheet, settings, key)
+                notes = _noted(shown["audio"], sheet)
             else:
                 missing["audio"] = f"silence throughout in {shown['audio'].path.name}"
-    return Extracted(values, missing, finish - begin)
+        starts, duration = spread() if shown else (np.empty(0), 0.0)
+        if "visual" in shown:
+            values["visual"] = _look(shown["visual"], starts, settings)
+    return Extracted(values, missing, duration, notes)
 
 
 _ABSENT = {"visual": "no picture", "audio": "no sound"}
+_KINDS = {"visual": "video", "audio": "audio"}
 
 
 def _open(sources: Mapping[str, Path], stack: ExitStack) -> dict[str, OpenClip]:
@@ -128,14 +136,19 @@ def _track(modality: str, clip: OpenClip) -> Track | None:
     return {"visual": clip.picture, "audio": clip.sound}[modality]
 
 
+def _check_whole(modality: str, clip: OpenClip, end: float | None) -> None:
+    """Raise `MediaError` if the file lacks some of what its header promises of a modality, up to ``end``."""
+    track, lost = _track(modality, clip), clip.truncated.get(_KINDS[modality])
+    if lost and (end is None or track is None or track.end < end - TOLERANCE):
+        raise MediaError(clip.path, lost)
+
+
 def _span(
     shown: Mapping[str, OpenClip], start: float | None, end: float | None, tolerance: float
 ) -> tuple[float, float]:
     """Return where the windows begin and end, in seconds; an end up to a window after the clip's is accepted."""
     modality = next(iter(shown))  # the picture first
     clip, track = shown[modality], _track(modality, shown[modality])
-    if end is None and clip.declared is not None and clip.end < clip.declared - tolerance:
-        raise MediaError(clip.path, f"is truncated: it ends at {clip.end:.2f} s of {clip.declared:.2f} s")
     begin, finish = track.start if start is None else start, track.end if end is None else end
     if start is not None and not 0 <= start < track.end:
         raise MediaError(clip.path, f"lasts {track.end:.2f} s: expected a start from 0 to there, got {start:g} s")
@@ -144,6 +157,35 @@ def _span(
             clip.path, f"lasts {track.end:.2f} s: expected an end after {begin:.2f} s and up to there, got {finish:g} s"
         )
     return begin, finish
+
+
+def _spread(
+    shown: Mapping[str, OpenClip], start: float | None, end: float | None, settings: MediaSettings
+) -> tuple[np.ndarray, float]:
+    """Return when the windows begin, and the seconds that they are spread over."""
+    begin, finish = _span(shown, start, end, settings.seconds)
+    return Windows(settings.windows, settings.seconds).starts(begin, finish), finish - begin
+
+
+def _listen(clip: OpenClip, spread: Callable[[], tuple[np.ndarray, float]], settings: MediaSettings) -> Waveforms:
+    """Return the sound of the clip's first track that is audible, or else of its first, and make that `clip.sound`."""
+    heard = []
+    for track in clip.sounds:
+        clip.sound = track
+        heard.append(waveforms(clip, spread()[0], settings.seconds, settings.mel.sample_rate))
+        if heard[-1].audible:
+            return heard[-1]
+    clip.sound = clip.sounds[0]
+    return heard[0]
+
+
+def _noted(clip: OpenClip, sheet: Waveforms) -> dict[str, str]:
+    """Return {"audio": in what the sound was not taken as usual}, or nothing."""
+    number = [stream.index for stream in clip.container.streams.audio].index(clip.sound.stream)
+    notes = [f"its sound is that of track {number + 1}: those before are silent"] if number else []
+    if sheet.channel is not None:
+        notes.append(f"its sound is that of channel {sheet.channel + 1} alone: the mix of its channels cancels")
+    return {"audio": "; ".join(notes)} if notes else {}
 
 
 def _look(clip: OpenClip, starts: np.ndarray, settings: MediaSettings) -> list[bytes]:
