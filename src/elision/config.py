@@ -21,7 +21,7 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 
 @dataclass(frozen=True)
 class Config:
-    """Decide a run of either kind of data, as far as both are alike; it is written beside the run and can be given back.
+    """Decide a run of either kind of data, as far as both are alike; it is written beside the run, to be given back.
 
     Args:
         method: the method, in `METHODS`; those that need features of numbers are for tables only.
