@@ -15,6 +15,7 @@ from elision.errors import InputError
 from elision.evaluation import average_segments
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
+from elision.measuring import expected_value
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction
 from elision.registries import LAYOUTS
@@ -96,17 +97,61 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
     try:
         if wanted:
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
-        found = tuple(m for m in model.modalities if m in values)
-        used = tuple(m for m in found if m not in without)
+    except InputError as error:
+        return Prediction(recording.id, "", {}, (), (), str(error))
+    return predict_values(model, recording.id, values, without, average)
+
+
+def predict_values(
+    model: DeepModel,
+    id: str,
+    values: Mapping[str, Value],
+    without: Sequence[str] = (),
+    average: str = "posteriors",
+) -> Prediction:
+    """Return what the model says of what one sample shows; a problem is told in it.
+
+    Args:
+        model: from `load_model`.
+        id: of the sample.
+        values: as `elision.media.extract.Extracted` has them, and numbers; a missing modality is no key.
+        without: modalities to leave out.
+        average: of segments, "posteriors" or "logs".
+    """
+    found = tuple(m for m in model.modalities if m in values)
+    used = tuple(m for m in found if m not in without)
+    try:
         if not used:
             rest = f"; it shows {', '.join(found)}" if found else ""
             raise InputError(f"shows nothing that the model may use ({', '.join(model.modalities)}){rest}")
         batch = segments({m: values[m] for m in used}, model.modalities)
     except InputError as error:
-        return Prediction(recording.id, "", {}, (), (), str(error))
+        return Prediction(id, "", {}, (), (), str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
-    return Prediction(recording.id, model.classes[int(logs.argmax())], probabilities, found, used)
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
+
+
+@torch.no_grad()
+def worth_of_missing(model: DeepModel, values: Mapping[str, Value]) -> dict[str, tuple[float, float]]:
+    """Return modality that a sample lacks -> nats and accuracy that it is expected to bring to a segment, on average.
+
+    {} where the method cannot say; the joint objective lets it. See `elision.measuring`.
+
+    Args:
+        model: from `load_model`.
+        values: what the sample shows, as `predict_values` takes them.
+    """
+    batch = segments(values, model.modalities).to(model.device)
+    worth = {}
+    for m in model.modalities:
+        rows = model.method.remembered.get(m, ())
+        if m in values or not len(rows):
+            continue
+        outlook = model.method.outlook(batch, {m: rows})
+        found = expected_value([outlook], outlook.marginal.new_ones(1, len(batch)))
+        worth[m] = (found.nats.mean().item(), found.accuracy.mean().item())
+    return worth
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:
