@@ -15,7 +15,6 @@ from elision.errors import InputError
 from elision.evaluation import average_segments
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
-from elision.measuring import expected_value
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction
 from elision.registries import LAYOUTS
@@ -130,28 +129,6 @@ def predict_values(
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
     return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
-
-
-@torch.no_grad()
-def worth_of_missing(model: DeepModel, values: Mapping[str, Value]) -> dict[str, tuple[float, float]]:
-    """Return modality that a sample lacks -> nats and accuracy that it is expected to bring to a segment, on average.
-
-    {} where the method cannot say; the joint objective lets it. See `elision.measuring`.
-
-    Args:
-        model: from `load_model`.
-        values: what the sample shows, as `predict_values` takes them.
-    """
-    batch = segments(values, model.modalities).to(model.device)
-    worth = {}
-    for m in model.modalities:
-        rows = model.method.remembered.get(m, ())
-        if m in values or not len(rows):
-            continue
-        outlook = model.method.outlook(batch, {m: rows})
-        found = expected_value([outlook], outlook.marginal.new_ones(1, len(batch)))
-        worth[m] = (found.nats.mean().item(), found.accuracy.mean().item())
-    return worth
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:

@@ -48,8 +48,8 @@ class Answer:
         coverage: of the set; none without one.
         used: modalities that the sample shows.
         missing: those that it does not, which were averaged out.
-        measure_next: what is missing, the most valuable first; none where the model cannot say: only the joint
-            objective lets it.
+        measure_next: what is missing, the most valuable first; none where the model cannot say: it takes the joint
+            objective, and a table.
         notes: modality -> in what its recording was not taken as usual.
     """
 
@@ -224,7 +224,7 @@ class RecordingRespondent(Respondent):
         device: where it computes.
     """
 
-    limits = "sets are not calibrated for models of recordings"
+    limits = "a model of recordings has no calibrated sets, and does not say what to measure next"
 
     def __init__(self, folder: Path, name: str, device: str) -> None:
         from elision.deep.model import load_model
@@ -241,11 +241,11 @@ class RecordingRespondent(Respondent):
 
     def answer(self, question: Question, seconds: float) -> list[Answer]:
         """Answer about one sample after the other."""
-        from elision.deep.predict import predict_values, worth_of_missing
+        from elision.deep.predict import predict_values
         from elision.serving.decoding import Recordings
 
         if question.coverage is not None:
-            raise InputError(f"a coverage is asked for, and {self.limits}: leave it out")
+            raise InputError("a coverage is asked for, and a model of recordings has no calibrated sets: leave it out")
         until, answers = time.monotonic() + seconds, []
         for sample in question.samples:
             numbers, sources = self._numbers(sample), self._sources(sample)
@@ -261,15 +261,9 @@ class RecordingRespondent(Respondent):
             told = predict_values(self.model, sample.id, values)
             if told.problem:
                 raise InputError(f"sample {sample.id!r} {told.problem}")
-            worth = worth_of_missing(self.model, values)
-            best = [Measurement(m, *pair) for m, pair in sorted(worth.items(), key=lambda item: -item[1][0])]
             missing = [m for m in self.modalities if m not in told.used]
-            answers.append(
-                Answer(
-                    sample.id, told.label, dict(told.probabilities), None, None, list(told.used), missing,
-                    best if worth or not missing else None, notes,
-                )
-            )  # fmt: skip
+            shares, used = dict(told.probabilities), list(told.used)
+            answers.append(Answer(sample.id, told.label, shares, None, None, used, missing, None, notes))
         return answers
 
     def close(self) -> None:
