@@ -134,3 +134,13 @@ def test_a_decoder_that_ends_or_hangs_is_started_again(run):
     finally:
         decoder.close()
         stopped.close()
+
+
+def test_a_model_of_recordings_is_exported(run, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    from elision.serving.export import export_onnx
+
+    assert export_onnx(run, tmp_path / "m.onnx", ["visual", "pulse"]) <= 1e-5
+    session = runtime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert {i.name: i.type for i in session.get_inputs()} == {"visual": "tensor(uint8)", "pulse": "tensor(float)"}

@@ -89,8 +89,12 @@ class NystroemFeatures(Frozen):
         return (self._kernel(x.flatten(1).double()) @ self.normalization.double().T).to(x.dtype)
 
     def _kernel(self, x: Tensor) -> Tensor:
-        distances = torch.cdist(x, self.landmarks.double())
-        return torch.exp(-self.gamma.double() * distances.square())
+        landmarks = self.landmarks.double()
+        if torch.compiler.is_compiling():  # an exported graph: cdist's own depends on how many rows there are
+            squares = x.square().sum(1, keepdim=True) + landmarks.square().sum(1) - 2 * x @ landmarks.T
+        else:
+            squares = torch.cdist(x, landmarks).square()
+        return torch.exp(-self.gamma.double() * squares)
 
 
 class ByteDropout(nn.Module):

@@ -22,7 +22,7 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve")
+VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve", "export")
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
 for _verb in VERBS:
     app.command(f"elision.cli.{_verb}:{_verb}", name=_verb)
@@ -32,6 +32,7 @@ SOME_FAILED, TRAINING_FAILED = 3, 4
 EXTRAS = {
     "av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray",
     "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "python_multipart": "serve",
+    "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx",
 }  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 

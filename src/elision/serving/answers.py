@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ import pandas as pd
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder, read_model
 from elision.serving.requests import NewSample, Question, read_value
+
+if TYPE_CHECKING:
+    from torch import nn
 
 COVERAGE = 0.9
 """Of the sets that are given where nobody asks for another one."""
@@ -139,13 +142,14 @@ class TableRespondent(Respondent):
         folder: of the model.
         name: for people.
         device: where it computes.
+        modules: modality -> module of the user's own.
     """
 
-    def __init__(self, folder: Path, name: str, device: str) -> None:
+    def __init__(self, folder: Path, name: str, device: str, modules: "Mapping[str, nn.Module]") -> None:
         from elision.estimator import MultimodalClassifier
         from elision.inputs import resolve_columns
 
-        self.name, self.model = name, MultimodalClassifier.load(folder, device=device)
+        self.name, self.model = name, MultimodalClassifier.load(folder, modules, device)
         saved = read_model(folder)
         self.classes = tuple(str(c) for c in self.model.classes_)
         self._table: list[Any] | None = None
@@ -175,7 +179,7 @@ class TableRespondent(Respondent):
         for sample in question.samples:
             for m in sample.recordings:
                 raise InputError(f"modality {m!r} of sample {sample.id!r} was sent as a file: expected numbers as JSON")
-        X, model = self._inputs([self._numbers(sample) for sample in question.samples]), self.model
+        X, model = self.inputs([self._numbers(sample) for sample in question.samples]), self.model
         coverage = question.coverage
         if coverage is None and model.is_calibrated(COVERAGE):
             coverage = COVERAGE
@@ -200,7 +204,7 @@ class TableRespondent(Respondent):
             for i, sample in enumerate(question.samples)
         ]
 
-    def _inputs(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
+    def inputs(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
         """Return the samples as the model was given its training samples."""
         if self._table is not None:
             table = np.full((len(samples), len(self._table)), np.nan)
@@ -222,16 +226,17 @@ class RecordingRespondent(Respondent):
         folder: of the model.
         name: for people.
         device: where it computes.
+        modules: modality -> module of the user's own.
     """
 
     limits = "a model of recordings has no calibrated sets, and does not say what to measure next"
 
-    def __init__(self, folder: Path, name: str, device: str) -> None:
+    def __init__(self, folder: Path, name: str, device: str, modules: "Mapping[str, nn.Module]") -> None:
         from elision.deep.model import load_model
         from elision.deep.predict import media_settings
         from elision.serving.decoding import Decoder
 
-        self.name, self.model = name, load_model(folder, device)
+        self.name, self.model = name, load_model(folder, device, modules)
         self.classes = self.model.classes
         self._settings, self._decoder = media_settings(self.model), Decoder()
         self.modalities = {
@@ -286,15 +291,20 @@ class RecordingRespondent(Respondent):
         return sources
 
 
-def respondent(run: str | Path, device: str = "cpu") -> Respondent:
+def respondent(run: str | Path, device: str = "cpu", modules: "Mapping[str, nn.Module] | None" = None) -> Respondent:
     """Open a trained run or a saved model, of a table or of recordings, to ask it.
+
+    Args:
+        run: its folder.
+        device: where it computes.
+        modules: modality -> module of the user's own, where the model was trained with some.
 
     Raises:
         InputError: there is none, or it is not what was written.
     """
     folder = model_folder(Path(run))
     kind = TableRespondent if kind_of(folder) == CLASSIFIER else RecordingRespondent
-    return kind(folder, Path(run).absolute().name, device)
+    return kind(folder, Path(run).absolute().name, device, modules or {})
 
 
 def _plain(tensors: Mapping[str, Any], m: str, shape: Sequence[int]) -> list[float]:
