@@ -88,7 +88,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             10,000 are.
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
-        max_steps: optimiser steps; None means 300, or 20 epochs of mini-batches if that is more.
+        max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.
