@@ -2,8 +2,9 @@
 
     python -m benchmarks.manifests ../shared/data data
 
-writes ``ravdess.csv`` (six emotions; 181 audio statistics, 35 face action units; group = actor) and ``mfeat.csv``
-(2,000 numerals, six views). Neither data set is ours to ship; ``data`` is not committed.
+writes ``ravdess.csv`` (six emotions; 181 audio statistics, 35 face action units; group = actor), ``mfeat.csv`` (2,000
+numerals, six views) and ``words_digit.csv``, ``words_letter.csv`` (1,000 spoken words, 6,144 and 960 columns). None of
+these data sets is ours to ship; ``data`` is not committed.
 """
 
 import sys
@@ -28,6 +29,13 @@ def mfeat(source: Path, views: tuple[str, ...] = ("fac", "fou", "kar", "mor", "p
     return pd.concat([table, *(_columns(view, arrays[view]) for view in views)], axis=1)
 
 
+def words(path: Path) -> pd.DataFrame:
+    file = np.load(path)
+    table = pd.DataFrame({"label": file["label"].astype(str)})
+    views = (_columns(m, file[m].reshape(len(table), -1)) for m in ("mouth", "sound"))
+    return pd.concat([table, *views], axis=1)
+
+
 def _columns(modality: str, values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"{modality}.{i}" for i in range(values.shape[1])])
 
@@ -39,6 +47,8 @@ def main() -> None:
         "ravdess": ravdess(source / "ravdess"),
         "mfeat": mfeat(source / "mfeat"),
         "mfeat3": mfeat(source / "mfeat", ("fou", "zer", "mor")),
+        "words_digit": words(source / "words" / "words_digit.npz"),
+        "words_letter": words(source / "words" / "words_letter.npz"),
     }
     for name, table in tables.items():
         table.to_csv(target / f"{name}.csv", index=False)

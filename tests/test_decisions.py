@@ -1,5 +1,6 @@
 """What the classifier answers beyond the class: values, plans, contributions, sets, priors."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -55,12 +56,18 @@ def test_the_modality_that_tells_most_is_worth_most(data, model):
     assert (first["modality"] == "strong").all(), "a sample's best measurement stands first"
 
 
+def untemper(model: MultimodalClassifier) -> None:
+    """Let a model's answers be its members' own: what is measured is worth what these say."""
+    ones = {name: torch.ones_like(getattr(model._weights, name)) for name in ("temperatures", "general_temperatures")}
+    model._weights = replace(model._weights, **ones)
+
+
 @pytest.mark.parametrize("encoders", ["linear", "kernel"])
 def test_a_value_is_the_mean_change_of_what_the_model_says_after_measuring(data, encoders):
     """By prediction: the training rows of a modality in the place of what a sample lacks, weighed by Q(y | x)."""
     X, y = data
     fitted = MultimodalClassifier(objective="joint", encoders=encoders, max_steps=50, random_state=0)
-    fitted.fit(rows(X, 200), y[:200])
+    untemper(fitted.fit(rows(X, 200), y[:200]))
     sample = lone(X, "weak", 1)
     bank = X["strong"][:200][~np.isnan(X["strong"][:200]).all(1)]
     after = {m: np.repeat(values, len(bank), 0) for m, values in sample.items()} | {"strong": bank}
@@ -78,6 +85,7 @@ def test_the_value_of_a_pair_is_that_of_all_pairs_of_rows(data):
     X, y = data
     few = rows(X, 60)
     fitted = MultimodalClassifier(objective="joint", encoders="linear", max_steps=50, random_state=0).fit(few, y[:60])
+    untemper(fitted)
     sample = lone(X, "weak", 1)
     banks = [few[m][~np.isnan(few[m]).all(1)] for m in ("strong", "useless")]
     pairs = [np.repeat(banks[0], len(banks[1]), 0), np.tile(banks[1], (len(banks[0]), 1))]

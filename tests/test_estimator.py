@@ -305,6 +305,24 @@ def test_members_are_every_set_of_encoders_and_objective_weighed_by_validation()
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-12)
 
 
+@pytest.mark.parametrize("case", ["1e30", "1e300", "1e-300", "one row of 1e30", "constant", "class of two", "rate"])
+def test_no_nan_leaves_a_fit(case):
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 3
+    X = {"a": rng.normal(size=(80, 4)) + y[:, None], "b": rng.normal(size=(80, 3)) - y[:, None]}
+    if case.startswith("1e"):
+        X["a"][:, 0] *= float(case)
+    elif case == "one row of 1e30":
+        X["a"][0] = 1e30
+    elif case == "constant":
+        X["a"][:, 1] = 5.0
+    elif case == "class of two":
+        y[:2] = 9
+    model = MultimodalClassifier(max_steps=20, learning_rate=1e5 if case == "rate" else 5e-3, random_state=0).fit(X, y)
+    assert np.isfinite(model.predict_log_proba(X)).all()
+    assert all(np.isfinite([m["weight"], m["temperature"], m["validation_nll"]]).all() for m in model.members_)
+
+
 # Validation.
 
 

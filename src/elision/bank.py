@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 BLOCK = 2**18
 """Scores, and numbers of keys, that `log_mean_exp_dot` looks at together: 1 MB in float32 stays in a core's cache."""
 
-DRAWN_ROWS = 2**14
+DRAWN_ROWS = 2**12
 """A step looks at so many remembered rows at most, drawn at random: more would make its cost grow with the data."""
 
 EXACT_ROWS, EXACT_NUMBERS = 4096, 2**24

@@ -23,7 +23,7 @@ from elision.methods import Method
 from elision.methods.base import Ingredients
 from elision.models import read_model, write_model
 from elision.registries import ENCODERS
-from elision.stacking import PatternWeights, patterns_to_weigh, stacking_weights
+from elision.stacking import PatternWeights, fit_temperature, patterns_to_weigh, stacking_weights, tempered
 from elision.training import History, Schedule, train
 
 EncoderChoice = str | nn.Module
@@ -296,43 +296,49 @@ def log_evidences(members: Sequence[Member], batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def fit_weights(members: Sequence[Member], observed: Tensor, held: Batch) -> tuple[PatternWeights, Tensor]:
-    """Weigh the members on a validation set: as it is, and reduced to each pattern of modalities.
+def fit_weights(
+    members: Sequence[Member], observed: Tensor, held: Batch, log_prior: Tensor
+) -> tuple[PatternWeights, Tensor]:
+    """Temper and weigh the members on a validation set: as it is, and reduced to each pattern of modalities.
 
     Args:
         members: trained.
         observed: modalities that the training samples show, shape (n, M), bool.
         held: the validation set; for a pattern the samples that show all of it serve, the rest of them hidden.
+        log_prior: log R_Z, shape (K,).
 
     Returns:
-        The weights, and log Q(z_i | x_i) of each labelled validation sample as it is, shape (members, n_labelled).
+        The weights, and the tempered log Q(z_i | x_i) of each labelled validation sample as it is, shape
+        (members, n_labelled).
     """
     labelled = held.select(held.labelled)
     mapped = {id(member.frozen): labelled.map(member.frozen) for member in members}
+    log_prior = log_prior.to(held.labels.device)
 
-    def log_likelihoods(samples: Tensor, hidden: Sequence[str]) -> Tensor:
-        if not len(samples):
-            return torch.zeros(len(members), 0, dtype=torch.float64)
-        values = []
+    def fit(samples: Tensor, hidden: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights, temperatures, and the tempered members' log-likelihoods."""
+        counts = None if labelled.weights is None else labelled.weights[samples]
+        likelihoods, temperatures = [], []
         for member in members:
             batch = reduce(Batch.without, hidden, mapped[id(member.frozen)].select(samples))
-            values.append(-negative_log_likelihood(member.method.log_posterior(batch), batch.labels))
-        return torch.stack(values).double().cpu()
+            logs = member.method.log_posterior(batch) if len(samples) else log_prior.new_zeros(0, len(log_prior))
+            temperature = fit_temperature(logs, batch.labels, log_prior, counts=counts)
+            after = tempered(logs, log_prior, logs.new_full((len(logs),), temperature))
+            temperatures.append(temperature)
+            likelihoods.append(-negative_log_likelihood(after, batch.labels).double().cpu())
+        stacked = torch.stack(likelihoods)
+        weights = stacking_weights(stacked, counts=None if counts is None else counts.cpu())
+        return weights, torch.tensor(temperatures, dtype=torch.float64), stacked
 
-    def stack(likelihoods: Tensor, samples: Tensor) -> Tensor:
-        return stacking_weights(
-            likelihoods, counts=None if labelled.weights is None else labelled.weights[samples].cpu()
-        )
-
-    everyone = torch.arange(len(labelled), device=held.labels.device)
-    likelihoods = log_likelihoods(everyone, ())
     patterns = patterns_to_weigh(observed)
-    weights = []
+    fitted = []
     for pattern in patterns.to(held.labels.device):
         samples = labelled.observed[:, pattern].all(1).nonzero().squeeze(1)
         hidden = [m for m, shown in zip(held.modalities, pattern.tolist(), strict=True) if not shown]
-        weights.append(stack(log_likelihoods(samples, hidden), samples))
-    return PatternWeights(patterns, torch.stack(weights), stack(likelihoods, everyone)), likelihoods
+        fitted.append(fit(samples, hidden))
+    general = fit(torch.arange(len(labelled), device=held.labels.device), ())
+    weights, temperatures = (torch.stack(parts) for parts in list(zip(*fitted, strict=True))[:2])
+    return PatternWeights(patterns, weights, general[0], temperatures, general[1]), general[2]
 
 
 def _over_rows(members: Sequence[Member], batch: Batch, function: Callable[[Method, Batch], Tensor]) -> Tensor:

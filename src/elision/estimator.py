@@ -62,10 +62,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
 
     By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
-    posteriors averaged with the weights that make a validation set most likely: for every pattern of modalities weights
-    of its own, fitted on validation samples reduced to it. On a CPU predictions are computed in
-    float64, so that a row's probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with
-    modules of your own).
+    posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make validation
+    samples reduced to that pattern most likely. On a CPU predictions are computed in float64, so that a row's
+    probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with modules of your own).
 
     Args:
         method: a name in `elision.METHODS`, or a `Method` class.
@@ -104,8 +103,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classes_: the labels, sorted; shape (K,).
         class_prior_: each label's share of the labelled training samples, R_Z; shape (K,).
         modalities_: the modalities' names.
-        members_: what was averaged: one dict per model, with encoders, objective, validation NLL, and the weight for
-            the validation samples as they are.
+        members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
+            validation NLL for the validation samples as they are.
         partial_rows_: modality -> training rows that were partly NaN and took means.
         n_samples_: training samples that count, those of weight 0 left out.
         rows_seen_: modality -> training samples that show it.
@@ -303,7 +302,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         The expected reduction of the label's entropy, I(z; x_m | x_S) in nats, and the expected gain in the
         probability of the most probable class, both averaged over the training samples that show the modality,
         weighted by how well they go with what the sample shows. Values are of the members trained by the joint
-        objective. A set of several modalities is averaged over up to 10,000 combinations of a random part of each.
+        objective, before the average's temperatures. A set of several modalities is averaged over up to 10,000
+        combinations of a random part of each.
 
         Args:
             X: dict of arrays, or a table; see the class. A sample that shows nothing is worth what the prior leaves.
@@ -485,8 +485,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self._members
 
     def _log_posterior(self, batch: Batch) -> np.ndarray:
-        logs = mixture(log_posteriors(self._members, batch), self._weights.of(batch.observed))
+        logs = self._weights.average(log_posteriors(self._members, batch), batch.observed, self._log_prior)
         return torch.log_softmax(logs, dim=1).double().cpu().numpy()
+
+    @property
+    def _log_prior(self) -> torch.Tensor:
+        return torch.from_numpy(np.log(self.class_prior_))
 
     def _answer(self, batch: Batch) -> np.ndarray:
         """Return the log-posterior of samples as they came: of what they show, and if asked of that they show it."""
@@ -530,7 +534,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         held = standardizer.batch(validation.arrays, validation.codes, np.float32, validation.weights)
         held = held.to(choices.device(self.device))
         shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
-        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held)
+        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held, self._log_prior)
         power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
         if self.refit and held_out is None:
             same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
@@ -539,15 +543,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
             )
         counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
+        learnt = {
+            "weight": weights.general.tolist(),
+            "temperature": weights.general_temperatures.tolist(),
+            "validation_nll": (-np.average(likelihoods, axis=1, weights=counts)).tolist(),
+            "steps": [[h.best_step for h in stages] for stages in histories],
+        }
         self.members_ = [
-            {"encoders": s.encoder_names, "objective": s.objective, "weight": w, "validation_nll": -v, "steps": steps}
-            for s, w, v, steps in zip(
-                specifications,
-                weights.general.tolist(),
-                np.average(likelihoods, axis=1, weights=counts).tolist(),
-                [[h.best_step for h in stages] for stages in histories],
-                strict=True,
-            )
+            {"encoders": s.encoder_names, "objective": s.objective} | {name: of[i] for name, of in learnt.items()}
+            for i, s in enumerate(specifications)
         ]
         self._standardizer, self._weights = standardizer, weights
         if power is not None:
@@ -557,7 +561,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _missingness_power(self, members, weights, held: Batch, training: Samples) -> float:
         """Return how much the validation set wants patterns to count, learnt from the training samples alone."""
         held = held.select(held.labelled)
-        logs = mixture(log_posteriors(members, held), weights.of(held.observed)).double().cpu().numpy()
+        logs = weights.average(log_posteriors(members, held), held.observed, self._log_prior).double().cpu().numpy()
         counts = None if held.weights is None else held.weights.cpu().numpy()
         seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
         return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)

@@ -180,9 +180,11 @@ def _restore(description, tensors, modules) -> FittedClassifier:
     if "feature_names_in_" in learnt:
         learnt["feature_names_in_"] = np.array(learnt["feature_names_in_"], dtype=object)
     given = description["weights"]
+    for old, new in (("weights", "temperatures"), ("general", "general_temperatures")):  # models from before these
+        given.setdefault(new, np.ones_like(given[old]).tolist())
     weights = PatternWeights(
         torch.tensor(given["patterns"], dtype=torch.bool),
-        *(torch.tensor(given[name], dtype=torch.float64) for name in ("weights", "general")),
+        *(torch.tensor(given[f.name], dtype=torch.float64) for f in fields(PatternWeights)[1:]),
     )
     standardizer = Standardizer(*({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale")))
     extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
