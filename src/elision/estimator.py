@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -47,6 +47,7 @@ from elision.inputs import (
 )
 from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
+from elision.pages import render
 from elision.stacking import mixture
 from elision.training import History, Schedule
 
@@ -105,6 +106,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
             validation NLL for the validation samples as they are.
         partial_rows_: modality -> training rows that were partly NaN and took means.
+        n_samples_: training samples that count, those of weight 0 left out.
+        rows_seen_: modality -> training samples that show it.
         n_unlabelled_: training samples without a label.
 
     Example:
@@ -170,6 +173,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Return whether a fit has come to its end."""
         return hasattr(self, "_members")
 
+    def _html_repr(self) -> str:
+        """Show scikit-learn's diagram in a notebook, and below it what a fit came to."""
+        diagram = estimator_html_repr(self)
+        if not self.__sklearn_is_fitted__():
+            return diagram
+        modalities = [(m, self._shapes[m], self.rows_seen_[m]) for m in self.modalities_]
+        content = {"modalities": modalities, "members": self.members_, "n_classes": len(self.classes_)}
+        counts = {"n_samples": self.n_samples_, "n_unlabelled": self.n_unlabelled_}
+        return diagram + render("fitted.html", content | counts)
+
     def __sklearn_tags__(self):
         """NaN means missing."""
         tags = super().__sklearn_tags__()
@@ -215,8 +228,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             arrays = {m: a[kept_rows] for m, a in arrays.items()}
         self.classes_ = labels.classes
         samples = Samples(arrays, labels.codes, weights)
-        for m, values in arrays.items():
-            if not observed_rows(values).any():
+        self.n_samples_ = len(labels.codes)
+        self.rows_seen_ = {m: int(observed_rows(values).sum()) for m, values in arrays.items()}
+        for m, seen in self.rows_seen_.items():
+            if not seen:
                 raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
         shares = None if weights is None else torch.from_numpy(weights)

@@ -24,6 +24,7 @@ interrupted.""",
 
 VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report")
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
+app.register_install_completion_command()
 for _verb in VERBS:
     app.command(f"elision.cli.{_verb}:{_verb}", name=_verb)
 
