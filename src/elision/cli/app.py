@@ -67,6 +67,20 @@ Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negativ
 """An option that takes several numbers."""
 
 
+def read_costs(pairs: list[str] | None) -> dict[str, float] | None:
+    """Return MODALITY=COST, as often as given, as a mapping; None where there is none."""
+    costs = {}
+    for pair in pairs or ():
+        modality, equals, cost = pair.rpartition("=")
+        try:
+            costs[modality] = float(cost)
+        except ValueError:
+            equals = ""
+        if not (modality and equals):
+            raise InputError(f"--costs {pair}: expected MODALITY=COST, such as audio=2.5")
+    return costs or None
+
+
 def main() -> None:
     """Run the command: one message and an exit code of its own for whatever goes wrong."""
     try:
