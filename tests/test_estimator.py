@@ -73,10 +73,11 @@ def test_a_notebook_shows_what_a_fit_came_to(tmp_path):
 
 @parametrize_with_checks(
     [quick(max_steps=15), quick(max_steps=15, modalities={"first": slice(0, 1), "rest": slice(1, None)})],
-    expected_failed_checks=lambda estimator: {
-        "check_sample_weight_equivalence_on_dense_data": "the inner validation split draws rows, and cannot draw the "
-        "copies of a row together; with a validation set of one's own it holds, see test_weights.py"
-    },
+    expected_failed_checks=lambda estimator: dict.fromkeys(
+        ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+        "the inner validation split draws rows, and cannot draw the copies of a row together; with a validation set of "
+        "one's own it holds, see test_weights.py",
+    ),
 )
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
@@ -374,7 +375,8 @@ def test_evidence_needs_the_joint_objective(changes):
      {"modalities": COLUMNS}, ["row 5", "column 'b3'"]),
     (X | {"a": X["a"][:80]}, Y, {}, ["unequal length", "'a' has 80", "'b' has 90"]),
     (X, Y[:80], {}, ["90 samples", "y has 80"]),
-    (X | {"a": [["loud", "quiet"]] * 90}, Y, {}, ["'a' is not an array of numbers"]),
+    (X | {"a": [[["loud", "quiet"]]] * 90}, Y, {}, ["'a' is not an array of numbers"]),
+    (X | {"a": [["loud", {}]] * 90}, Y, {}, ["'a'", "neither number nor category in column 1"]),
     (X | {"a": 3.0}, Y, {}, ["'a'", "(n, ...)"]),
     ({}, Y, {}, ["empty dict", "at least one modality"]),
     (X, Y, {"modalities": COLUMNS}, ["X is a dict"]),
