@@ -1,7 +1,7 @@
 """The parts that are chosen by name. An entry is imported when it is used: names alone cost no torch.
 
 A new part takes one line here. The command's help, the checks of a choice, the contract tests and the tables of the
-README and the reports come from these mappings.
+documentation and the reports come from these mappings.
 """
 
 import ast
