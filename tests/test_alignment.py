@@ -130,11 +130,18 @@ def test_values_of_pandas_that_are_missing_are_missing(form):
 
 
 def test_dates_and_text_are_refused_by_name():
-    frame = V.assign(born=pd.Timestamp("2020-01-01"), sex="f", site="x")
-    with pytest.raises(InputError, match="dates in column 'born'"):
+    crp = ["3.5", "high"] * (N // 2)
+    frame = V.assign(born=pd.Timestamp("2020-01-01"), note=[f"text {i}" for i in range(N)], crp=crp)
+    words = (
+        r"holds dates in column 'born'.*nor category in columns 'note', 'crp'.*"
+        r"'note' \(60 texts such as 'text 0'\); 'crp' \('high' beside others\)"
+    )
+    with pytest.raises(InputError, match=words):
         quick().fit({"v": frame}, Y)
-    with pytest.raises(InputError, match="no number in columns 'sex', 'site'"):
-        quick().fit({"v": frame.drop(columns="born")}, Y)
+    with pytest.raises(InputError, match=words):
+        quick(modalities={"v": list(frame)}).fit(frame, Y)
+    with pytest.raises(InputError, match="X holds what is neither number nor category in columns 3, 4"):
+        quick().fit(frame.drop(columns="born").to_numpy(), Y)
     with pytest.raises(InputError, match="modality 'v' holds dates"):
         quick().fit({"v": np.full((N, 2), np.datetime64("NaT"))}, Y)
     assert frame_numbers(pd.DataFrame({"a": [True, None]}, dtype="boolean"), "x")[0, 0] == 1

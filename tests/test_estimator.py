@@ -52,15 +52,32 @@ def changed(X: dict[str, np.ndarray], m: str, where, value: float) -> dict[str, 
 X = world()
 
 
+# What a notebook shows.
+
+
+def test_a_notebook_shows_what_a_fit_came_to(tmp_path):
+    assert "rows seen" not in quick()._repr_html_()
+    y = np.where(np.arange(90) < 6, None, Y)
+    model = quick(refit=False).fit(X | {"<b>": X["a"]}, y)
+    model.save(tmp_path / "model")
+    for shown in (model, MultimodalClassifier.load(tmp_path / "model")):
+        html = shown._repr_mimebundle_()["text/html"]
+        assert "90 training samples, 6 of them without a label; 3 classes" in html
+        assert "<td>b</td><td>3</td><td>60</td><td>30</td>" in html, "60 rows show b, validation rows among them"
+        assert "<td>&lt;b&gt;</td>" in html and "<td><b></td>" not in html
+        assert html.count("<td>linear</td>") == len(model.members_) == 2
+
+
 # scikit-learn's contract.
 
 
 @parametrize_with_checks(
     [quick(max_steps=15), quick(max_steps=15, modalities={"first": slice(0, 1), "rest": slice(1, None)})],
-    expected_failed_checks=lambda estimator: {
-        "check_sample_weight_equivalence_on_dense_data": "the inner validation split draws rows, and cannot draw the "
-        "copies of a row together; with a validation set of one's own it holds, see test_weights.py"
-    },
+    expected_failed_checks=lambda estimator: dict.fromkeys(
+        ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+        "the inner validation split draws rows, and cannot draw the copies of a row together; with a validation set of "
+        "one's own it holds, see test_weights.py",
+    ),
 )
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
@@ -289,6 +306,24 @@ def test_members_are_every_set_of_encoders_and_objective_weighed_by_validation()
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-12)
 
 
+@pytest.mark.parametrize("case", ["1e30", "1e300", "1e-300", "one row of 1e30", "constant", "class of two", "rate"])
+def test_no_nan_leaves_a_fit(case):
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 3
+    X = {"a": rng.normal(size=(80, 4)) + y[:, None], "b": rng.normal(size=(80, 3)) - y[:, None]}
+    if case.startswith("1e"):
+        X["a"][:, 0] *= float(case)
+    elif case == "one row of 1e30":
+        X["a"][0] = 1e30
+    elif case == "constant":
+        X["a"][:, 1] = 5.0
+    elif case == "class of two":
+        y[:2] = 9
+    model = MultimodalClassifier(max_steps=20, learning_rate=1e5 if case == "rate" else 5e-3, random_state=0).fit(X, y)
+    assert np.isfinite(model.predict_log_proba(X)).all()
+    assert all(np.isfinite([m["weight"], m["temperature"], m["validation_nll"]]).all() for m in model.members_)
+
+
 # Validation.
 
 
@@ -340,7 +375,8 @@ def test_evidence_needs_the_joint_objective(changes):
      {"modalities": COLUMNS}, ["row 5", "column 'b3'"]),
     (X | {"a": X["a"][:80]}, Y, {}, ["unequal length", "'a' has 80", "'b' has 90"]),
     (X, Y[:80], {}, ["90 samples", "y has 80"]),
-    (X | {"a": [["loud", "quiet"]] * 90}, Y, {}, ["'a' is not an array of numbers"]),
+    (X | {"a": [[["loud", "quiet"]]] * 90}, Y, {}, ["'a' is not an array of numbers"]),
+    (X | {"a": [["loud", {}]] * 90}, Y, {}, ["'a'", "neither number nor category in column 1"]),
     (X | {"a": 3.0}, Y, {}, ["'a'", "(n, ...)"]),
     ({}, Y, {}, ["empty dict", "at least one modality"]),
     (X, Y, {"modalities": COLUMNS}, ["X is a dict"]),

@@ -13,7 +13,7 @@ import elision
 
 SOURCE = Path(elision.__file__).parent
 LEVELS = {
-    "errors": -1, "alignment": 0, "plots": 0,
+    "errors": -1, "categories": 0, "alignment": 1, "plots": 0,
     "files": 0, "kinds": 0, "versions": 0, "lazy": 0, "registries": 0, "pages": 0, "likelihood": 0, "bank": 0,
     "correlation": 0, "stacking": 0, "measuring": 0, "rates": 0,
     "parallel": 1, "evaluation": 1, "prediction": 1, "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 1,
@@ -24,7 +24,7 @@ LEVELS = {
     "persistence": 6,
     "estimator": 7,
     "deep": 8, "runs": 9,
-    "demo": 8, "study": 10,
+    "demo": 8, "study": 10, "serving": 10,
     "cli": 11, "__main__": 12,
 }  # fmt: skip
 MODULES = {

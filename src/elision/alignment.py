@@ -1,59 +1,101 @@
 """Frames of pandas at the door: columns by their names, rows by their index, and nothing read as what it is not."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import narwhals
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 
+from elision.categories import Categories, why_no_numbers
 from elision.errors import InputError
 
+_NONE: Categories = MappingProxyType({})
 
-def frame_numbers(frame: pd.DataFrame | pd.Series, where: str) -> np.ndarray:
+
+def frame_numbers(frame: pd.DataFrame | pd.Series, where: str, categories: Categories = _NONE) -> np.ndarray:
     """Return a frame's numbers as float64, shape (n, d); None, pd.NA and NaN are NaN.
 
     Args:
-        frame: whose columns hold numbers or booleans, whatever their dtype.
+        frame: whose columns hold numbers or booleans, whatever their dtype, or values of ``categories``.
         where: what it is, for errors.
+        categories: columns of which each value is replaced by its place among the levels, NaN if it is none of them.
 
     Raises:
-        InputError: columns hold dates or text; all of them are named.
+        InputError: columns hold dates, or what is neither number nor category; all of them are named.
     """
     table = frame.to_frame() if isinstance(frame, pd.Series) else frame
-    dates, texts, columns = [], [], []
+    dates, others, columns = [], {}, []
     for name, column in zip(table.columns, (table.iloc[:, i] for i in range(table.shape[1])), strict=True):
-        if column.dtype.kind in "mM" or _holds_dates(column):
+        if _holds_dates(column):
             dates.append(name)
             continue
         try:
-            columns.append(np.asarray(column.astype(object).where(column.notna(), np.nan), dtype=np.float64))
+            columns.append(categories[name].codes(column) if name in categories else _numbers(column))
         except (TypeError, ValueError):
-            texts.append(name)
+            others[name] = why_no_numbers(column)
+    problems = []
     if dates:
-        raise InputError(
-            f"{where} holds dates in {_named(dates)}: expected numbers, such as days since a date, or leave them out"
+        problems.append(f"dates in {_named(dates)}: expected numbers, such as days since a date, or leave them out")
+    if others:
+        told = "; ".join(f"{name!r} ({why})" for name, why in list(others.items())[:8])
+        problems.append(
+            f"what is neither number nor category in {_named(list(others))}: leave it out, make numbers of it, or "
+            f".astype('category') where values repeat; found {told}"
         )
-    if texts:
-        raise InputError(f"{where} holds what is no number in {_named(texts)}: encode it as numbers, or leave it out")
+    if problems:
+        raise InputError(f"{where} holds {'; and '.join(problems)}")
     return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
 
 
-def as_frame(values: Any) -> Any:
-    """Return a named series as a frame of one column, so that its name counts; anything else as it is."""
-    return values.to_frame() if isinstance(values, pd.Series) and values.name is not None else values
+def as_frame(values: Any, where: str) -> Any:
+    """Return what holds columns with names as a frame of pandas; anything else as it is, sparse matrices dense.
 
-
-def as_numbers(X: Any, where: str) -> Any:
-    """Return a frame's numbers as a frame of float64; anything else as it is.
+    Named series, and frames and series of polars, pyarrow and what else narwhals knows. Names of several levels become
+    one, joined by a dot.
 
     Raises:
-        InputError: it holds dates, or as a frame text.
+        InputError: two columns have one name.
     """
-    if isinstance(X, pd.DataFrame):
-        return pd.DataFrame(frame_numbers(X, where), index=X.index, columns=X.columns)
-    if getattr(X, "dtype", np.dtype(float)).kind in "mM":
-        raise InputError(f"{where} holds dates: expected numbers, such as days since a date")
-    return X
+    if issparse(values):
+        return values.toarray()
+    if not isinstance(values, (pd.DataFrame, pd.Series, np.ndarray, list, tuple)):
+        known = narwhals.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+        if isinstance(known, (narwhals.DataFrame, narwhals.Series)):
+            values = known.to_pandas()
+    if isinstance(values, pd.Series) and values.name not in (None, ""):
+        values = values.to_frame()
+    if isinstance(values, pd.DataFrame) and isinstance(values.columns, pd.MultiIndex):
+        values = values.set_axis([flat_name(name) for name in values.columns], axis=1)
+    if isinstance(values, pd.DataFrame) and not values.columns.is_unique:
+        twice = values.columns[values.columns.duplicated()][0]
+        raise InputError(f"{where} has column {twice!r} twice: give every column a name of its own")
+    return values
+
+
+def unnamed_frame(values: Any, names: Sequence[Hashable]) -> pd.DataFrame:
+    """Return an array or list as a frame, whose columns have the names that are known of them, if any."""
+    frame = pd.DataFrame(values)
+    return frame.set_axis(list(names), axis=1) if len(names) == frame.shape[1] else frame
+
+
+def flat_name(name: Hashable) -> Hashable:
+    """Return the name of a column, one of several levels as one text."""
+    return ".".join(map(str, name)) if isinstance(name, tuple) else name
+
+
+def holds_texts(values: Any) -> bool:
+    """Return whether an array or list, of up to two dimensions, holds texts or pd.NA, so that columns must be told."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        return False
+    found = array.dtype.kind in "US" or (
+        array.dtype == object and any(isinstance(v, str) or v is pd.NA for v in array.flat)
+    )
+    return found and array.ndim in (1, 2)
 
 
 def by_name(frame: pd.DataFrame, names: Sequence[Hashable], where: str) -> pd.DataFrame:
@@ -116,10 +158,22 @@ def check_pairs(X: Any, y: Any) -> None:
     check_rows(({f"modality {m!r}": values for m, values in X.items()} if isinstance(X, dict) else {"X": X}) | {"y": y})
 
 
+def _numbers(column: pd.Series) -> np.ndarray:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        raise TypeError("a category, whatever its values look like")
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=np.float64)
+    return np.asarray(column.astype(object).where(column.notna(), np.nan), dtype=np.float64)
+
+
 def _holds_dates(column: pd.Series) -> bool:
-    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in {
-        "datetime", "datetime64", "date", "timedelta", "timedelta64",
-    }  # fmt: skip
+    return column.dtype.kind in "mM" or (
+        column.dtype == object
+        and pd.api.types.infer_dtype(column, skipna=True)
+        in {"datetime", "datetime64", "date", "timedelta", "timedelta64"}
+    )
 
 
 def _named(columns: Sequence[Hashable], most: int = 8) -> str:

@@ -9,15 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing, check_random_state, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from elision import choices, persistence
-from elision.alignment import as_frame, as_numbers, by_name, check_pairs, check_rows, frame_numbers, known_columns
+from elision.alignment import (
+    as_frame,
+    by_name,
+    check_pairs,
+    check_rows,
+    frame_numbers,
+    holds_texts,
+    known_columns,
+    unnamed_frame,
+)
 from elision.batch import Batch
+from elision.categories import Categories, learn_categories, one_hot, tell_unseen
 from elision.data.splits import folds as division
 from elision.data.splits import stratified_part
 from elision.decisions import acquisition, priors, sets
@@ -48,6 +57,7 @@ from elision.inputs import (
 )
 from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
+from elision.pages import render
 from elision.stacking import mixture
 from elision.training import History, Schedule
 
@@ -60,6 +70,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
     or DataFrame) with ``modalities={"audio": columns, ...}``. A modality that the dict lacks in prediction is missing
     everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
+
+    Columns hold numbers, booleans or categories: texts that repeat and categories of pandas become one column per value
+    that training showed, ordered categories of pandas one number. A value that training did not show is missing.
 
     By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
     posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make validation
@@ -89,7 +102,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             10,000 are.
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
             validation set is passed to `fit`.
-        max_steps: optimiser steps; None means 300, or 20 epochs of mini-batches if that is more.
+        max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.
@@ -105,7 +118,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         modalities_: the modalities' names.
         members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
             validation NLL for the validation samples as they are.
+        categories_: modality -> column -> the values that training showed, of columns of categories.
         partial_rows_: modality -> training rows that were partly NaN and took means.
+        n_samples_: training samples that count, those of weight 0 left out.
+        rows_seen_: modality -> training samples that show it.
         n_unlabelled_: training samples without a label.
 
     Example:
@@ -171,10 +187,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Return whether a fit has come to its end."""
         return hasattr(self, "_members")
 
+    def _html_repr(self) -> str:
+        """Show scikit-learn's diagram in a notebook, and below it what a fit came to."""
+        diagram = estimator_html_repr(self)
+        if not self.__sklearn_is_fitted__():
+            return diagram
+        modalities = [(m, self._shapes[m], self.rows_seen_[m]) for m in self.modalities_]
+        content = {"modalities": modalities, "members": self.members_, "n_classes": len(self.classes_)}
+        counts = {"n_samples": self.n_samples_, "n_unlabelled": self.n_unlabelled_}
+        return diagram + render("fitted.html", content | counts)
+
     def __sklearn_tags__(self):
-        """NaN means missing."""
+        """NaN means missing, and sparse matrices are made dense."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
     def fit(
@@ -216,8 +242,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             arrays = {m: a[kept_rows] for m, a in arrays.items()}
         self.classes_ = labels.classes
         samples = Samples(arrays, labels.codes, weights)
-        for m, values in arrays.items():
-            if not observed_rows(values).any():
+        self.n_samples_ = len(labels.codes)
+        self.rows_seen_ = {m: int(observed_rows(values).sum()) for m, values in arrays.items()}
+        for m, seen in self.rows_seen_.items():
+            if not seen:
                 raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
         shares = None if weights is None else torch.from_numpy(weights)
@@ -462,7 +490,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         learnt = {name: value for name, value in vars(self).items() if name in persistence.LEARNT}
-        own = self._columns, self._shapes, self._standardizer, self._members, self._weights
+        own = self._columns, self.categories_, self._shapes, self._standardizer, self._members, self._weights
         own = *own, vars(self).get("set_calibration_"), vars(self).get("_gaps")
         persistence.write_classifier(
             persistence.FittedClassifier(self.get_params(deep=False), learnt, *own), Path(path)
@@ -482,7 +510,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         fitted = persistence.read_classifier(Path(path), encoders or {}, device)
         model = cls(**fitted.parameters)
         vars(model).update(fitted.learnt)
-        model._columns, model._shapes = dict(fitted.columns), dict(fitted.shapes)
+        model._columns, model.categories_ = dict(fitted.columns), dict(fitted.categories)
+        model._shapes = dict(fitted.shapes)
         model._standardizer, model._members, model._weights = fitted.standardizer, list(fitted.members), fitted.weights
         kept = {"set_calibration_": fitted.calibration, "_gaps": fitted.gaps}
         vars(model).update({name: value for name, value in kept.items() if value is not None})
@@ -602,24 +631,44 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
-        if not isinstance(X, dict) or issparse(X):
+        X = as_frame(X, "X")
+        if not isinstance(X, dict):
             return self._read_table(X, reset)
         if self.modalities is not None:
             raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
+        X = {m: as_frame(values, f"modality {m!r}") for m, values in X.items()}
         check_rows({f"modality {m!r}": values for m, values in X.items()})
-        X = {m: as_frame(values) for m, values in X.items()}
         frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
-        if not reset:
-            known = {m: self._columns[m] for m in frames if m in self._columns}
-            X = X | {m: by_name(frames[m], names, f"modality {m!r}") for m, names in known.items()}
-        arrays = read_arrays(X)
         if reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(self).pop(name, None)
             self._columns = {m: list(frame.columns) for m, frame in frames.items()}
-            self.modalities_ = tuple(arrays)
-            self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
-        return self._complete(arrays)
+            self.categories_ = {}
+        else:
+            known = {m: self._columns[m] for m in frames if m in self._columns}
+            X = X | {m: by_name(frames[m], names, f"modality {m!r}") for m, names in known.items()}
+        arrays = read_arrays({m: self._numbers(m, values, reset) for m, values in X.items()})
+        return self._complete(arrays, reset)
+
+    def _numbers(self, m: str, values: Any, reset: bool) -> Any:
+        """Return the numbers of a modality whose columns have kinds, one column per category; others as they are."""
+        known = {} if reset else self.categories_.get(m, {})
+        if not isinstance(values, pd.DataFrame):
+            if not (known or holds_texts(values)):
+                return values
+            values = unnamed_frame(values, self._columns.get(m, ()))
+        if reset:
+            self.categories_[m] = known = learn_categories(values)
+        codes = self._codes(values, known, f"modality {m!r}")
+        return one_hot(codes, [known.get(c) for c in values.columns])
+
+    def _codes(self, frame: pd.DataFrame, categories: Categories, where: str) -> np.ndarray:
+        """Return a frame's numbers and codes, shape (n, d); values that training did not show are said."""
+        codes = frame_numbers(frame, where, categories)
+        unseen = tell_unseen(frame, categories, where)
+        if unseen:
+            warnings.warn(unseen, stacklevel=2)
+        return codes
 
     def _read_table(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         if not reset and not hasattr(self, "n_features_in_"):
@@ -627,14 +676,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 f"X is a {type(X).__name__}, and the model was fitted on a dict of arrays: "
                 f"give a dict, such as {dict.fromkeys(self.modalities_, '...')}"
             )
-        named = isinstance(X, pd.DataFrame) and self.modalities is not None
-        if named:
-            X = self._named_table(X, reset)
-        else:
-            X = as_numbers(X, "X")
-            if reset:
-                self._columns = {}
-        table = np.asarray(validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False))
+        if reset:
+            self._columns = {}
+        known = {} if reset else {name: own for held in self.categories_.values() for name, own in held.items()}
+        frame, named = X, isinstance(X, pd.DataFrame)
+        if named and self.modalities is not None and (reset or self._columns):
+            frame = self._named_table(X, reset)
+        elif named and not any(isinstance(name, str) for name in X.columns):
+            frame = X.set_axis(range(X.shape[1]), axis=1)
+        elif not named and (known or holds_texts(X)):
+            frame = unnamed_frame(X, () if reset else vars(self).get("feature_names_in_", ()))
+        elif not named and getattr(X, "dtype", np.dtype(float)).kind in "mM":
+            raise InputError("X holds dates: expected numbers, such as days since a date")
+        if isinstance(frame, pd.DataFrame):
+            known = learn_categories(frame) if reset else known
+            values = self._codes(frame, known, "X")
+            frame = pd.DataFrame(values, index=frame.index, columns=frame.columns) if named else values
+        table = np.asarray(validate_data(self, frame, reset=reset, dtype=np.float64, ensure_all_finite=False))
         names: list[Any] = list(getattr(self, "feature_names_in_", range(table.shape[1])))
         check_finite(table, "X", names)
         if self._columns:
@@ -642,24 +700,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             columns = {m: np.array([place[str(c)] for c in own]) for m, own in self._columns.items()}
         else:
             columns = resolve_columns(self.modalities, names)
+        own_names = {m: np.array(names, dtype=object)[c].tolist() for m, c in columns.items()}
+        arrays = {m: one_hot(table[:, c], [known.get(name) for name in own_names[m]]) for m, c in columns.items()}
         if reset:
-            self.modalities_ = tuple(columns)
-            self._shapes = {m: (len(c),) for m, c in columns.items()}
-        return {m: table[:, c] for m, c in columns.items()}
+            self.categories_ = {m: {c: known[c] for c in own if c in known} for m, own in own_names.items()}
+        return self._complete(arrays, reset)
 
     def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
-        """Return the columns of a frame that the modalities name, as numbers, in the order of the training table.
+        """Return the columns of a frame that the modalities name, in the order of the training table, names as text.
 
         ``reset`` learns which they are.
         """
-        if not X.columns.is_unique:
-            twice = X.columns[X.columns.duplicated()][0]
-            raise InputError(f"X has column {twice!r} twice: give every column a name of its own")
         if reset:
             positions = resolve_columns(self.modalities, list(X.columns), unnamed=False)
             self._columns = {m: X.columns[chosen].tolist() for m, chosen in positions.items()}
-        if not self._columns:  # fitted on a table without names
-            return as_numbers(X, "X")
         texts = {name: str(name) for names in self._columns.values() for name in names}
         if len(set(texts.values())) < len(texts):
             raise InputError("X has columns whose names differ by type alone, such as 1 and '1': rename them")
@@ -668,10 +722,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         else:
             named = {text: name for name, text in texts.items()}
             wanted = known_columns(X, self._columns)[[named[text] for text in vars(self)["feature_names_in_"]]]
-        return pd.DataFrame(frame_numbers(wanted, "X"), index=X.index, columns=[texts[c] for c in wanted.columns])
+        return wanted.set_axis([texts[c] for c in wanted.columns], axis=1)
 
-    def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The known modalities in order, those that are not there missing everywhere."""
+    def _complete(self, arrays: dict[str, np.ndarray], reset: bool) -> dict[str, np.ndarray]:
+        """The known modalities in order, those that are not there missing everywhere; ``reset`` learns which."""
+        if reset:
+            self.modalities_ = tuple(arrays)
+            self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
         n_samples = len(next(iter(arrays.values())))
         for m, values in arrays.items():
             check_choice("modality", m, self.modalities_)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from elision import choices
+from elision.categories import Categories, Levels
 from elision.decisions.gaps import GapTable
 from elision.decisions.sets import Calibration
 from elision.ensemble import Extent, Member, Specification
@@ -21,8 +22,8 @@ from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 LEARNT = (
-    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_unlabelled_", "members_", "missingness_power_",
-    "n_features_in_",
+    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_samples_", "rows_seen_", "n_unlabelled_",
+    "members_", "missingness_power_", "n_features_in_",
     "feature_names_in_",
 )  # fmt: skip
 """Public attributes of a fitted classifier; the last three only where missingness is informative, or X was a table."""
@@ -38,6 +39,7 @@ class FittedClassifier:
         parameters: the constructor's arguments, by name.
         learnt: the attributes of `LEARNT` that it has, by name.
         columns: modality -> names of its columns, where they have names.
+        categories: modality -> the levels of its columns of categories.
         shapes: modality -> shape of a row.
         standardizer: fitted on the training samples.
         members: trained.
@@ -49,6 +51,7 @@ class FittedClassifier:
     parameters: Mapping[str, Any]
     learnt: Mapping[str, Any]
     columns: Mapping[str, Sequence[Hashable]]
+    categories: Mapping[str, Categories]
     shapes: Mapping[str, tuple[int, ...]]
     standardizer: Standardizer
     members: Sequence[Member]
@@ -82,6 +85,7 @@ def _describe(fitted: FittedClassifier) -> dict[str, Any]:
         "parameters": _plain_parameters(fitted.parameters),
         "learnt": learnt | {"classes_": {"dtype": fitted.learnt["classes_"].dtype.str, "values": learnt["classes_"]}},
         "columns": {m: list(names) for m, names in fitted.columns.items()},
+        "categories": {m: [(c, s.values, s.ordered) for c, s in own.items()] for m, own in fitted.categories.items()},
         "shapes": {m: list(shape) for m, shape in fitted.shapes.items()},
         "rows": fitted.members[0].extent.rows,
         "weights": {f.name: getattr(fitted.weights, f.name).tolist() for f in fields(PatternWeights)},
@@ -190,9 +194,13 @@ def _restore(description, tensors, modules) -> FittedClassifier:
     extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
     members = _restored_members(description["specifications"], extent, tensors, modules, parameters["device"])
     calibration, gaps = description.get("calibration"), description.get("gaps")
+    categories = {
+        m: {c: Levels(tuple(values), ordered) for c, values, ordered in own}
+        for m, own in description.get("categories", {}).items()
+    }
     answers = calibration and Calibration.restored(calibration), gaps and _gaps(gaps)
     return FittedClassifier(
-        parameters, learnt, description["columns"], shapes, standardizer, members, weights, *answers
+        parameters, learnt, description["columns"], categories, shapes, standardizer, members, weights, *answers
     )
 
 

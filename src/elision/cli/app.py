@@ -22,14 +22,18 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report")
+VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve")
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
+app.register_install_completion_command()
 for _verb in VERBS:
     app.command(f"elision.cli.{_verb}:{_verb}", name=_verb)
 
 SOME_FAILED, TRAINING_FAILED = 3, 4
 """Exit codes; 2 means that something given cannot be used."""
-EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
+EXTRAS = {
+    "av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray",
+    "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "python_multipart": "serve",
+}  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 
 _NAMED = {

@@ -33,7 +33,7 @@ def train(
     resume: bool = False,
     **options: Any,
 ) -> "RunResult":
-    """Train a method on a table or on a store of recordings, into the folder of a run, and write its report.html.
+    """Train a method on a table or on a store of recordings, into a run's folder; report.html and MODEL.md tell of it.
 
     Args:
         data: a .csv or .parquet file, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
@@ -66,9 +66,11 @@ def train(
         result = train_recordings(data, out, config, resume, **options)
         first = processes.rank() == 0
     if result.test and first:
+        from elision.runs.card import write_card
         from elision.runs.report import REPORT, write_run_page
 
         write_run_page(result.folder, result.folder / REPORT, result.test)
+        write_card(result.folder, result.test)
     return result
 
 

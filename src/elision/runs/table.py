@@ -208,6 +208,7 @@ def _fit(
         "members": model.members_,
         "seconds": seconds,
         "samples": parts.counts(),
+        "training": parts.training_counts(),
         "config": asdict(config),
     }
     # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
