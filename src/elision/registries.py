@@ -134,6 +134,7 @@ MECHANISMS: Registry["Mechanism"] = Registry(
         "mcar": "elision.data.missing:at_random",
         "mar": "elision.data.missing:on_the_others",
         "mnar": "elision.data.missing:on_itself",
+        "mnar-label": "elision.data.missing:on_the_label",
     }
 )
 """Which training samples lose a modality: name -> a function that says how readily each sample loses it."""

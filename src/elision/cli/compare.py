@@ -79,7 +79,7 @@ def compare(  # noqa: PLR0913
         group.
     mechanism
         Which training samples lose a modality: `MECHANISMS`. mcar is at random, mar depends on what remains observed,
-        mnar on what goes missing.
+        mnar on what goes missing, mnar-label on the class. The report says what the likelihood makes of it.
     save
         Whether the winner is fitted and saved.
     acquire

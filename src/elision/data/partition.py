@@ -106,7 +106,7 @@ class Partition:
         if removal.missing != NONE:
             shown = {m: mask[train] for m, mask in observed.items()}
             looked_at = {} if removal.mechanism == "mcar" else {m: a[train] for m, a in data.features().items()}
-            drive = MECHANISMS[removal.mechanism](looked_at, removal.missing, seed)
+            drive = MECHANISMS[removal.mechanism](looked_at, codes[train], removal.missing, seed)
             for m, mask in remove(shown, removal.missing, removal.rate, seed, drive).items():
                 observed[m][train] = mask
         return cls(codes, data.classes, train, validation, test, observed)

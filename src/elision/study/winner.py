@@ -30,8 +30,8 @@ from elision.study.run import Run
 from elision.study.runner import RUNS, run_grid
 from elision.study.tables import line_of, ranking
 
-FOLDS = 5
-"""Parts of the data, each predicted by a model of the others."""
+FOLDS, FEWER, MANY = 5, 3, 1000
+"""Parts of the data, each predicted by a model of the others; and how many where there are so many labelled samples."""
 COVERAGE = 0.9
 PREDICTIONS = "predictions.csv"
 FOLDER = "winner"
@@ -131,7 +131,7 @@ def save_winner(
     run = next(r.run for r in results if line_of(r.run) == first)
     acquire = acquire and has_evidence(run)
     run, data = replace(run, missing=NONE, rate=0.0, seed=0, mechanism="mcar"), load(run.source)
-    n_folds = FOLDS if data.parts is None else 1
+    n_folds = 1 if data.parts is not None else FEWER if (data.codes >= 0).sum() >= MANY else FOLDS
     fit = WinnerFit(run, 0, n_folds, acquire, tuple((costs or {}).items()))
     fits = [replace(fit, fold=i) for i in range(n_folds)]
     saving = replace(fit, fold=None if n_folds > 1 else 0, saved=str(out / MODEL))
@@ -167,7 +167,7 @@ def read_winner(out: Path) -> Winner | None:
     curves = pd.DataFrame(values["curves"]) if values["curves"] else None
     assessed = Assessment.of(values["assessed"])
     facts = values["source"], tuple(values["line"]), values["n_folds"]
-    return Winner(str(out), *facts, predictions, assessed, values["covered"], curves)
+    return Winner(str(out.absolute()), *facts, predictions, assessed, values["covered"], curves)
 
 
 def lines_of_use(winner: Winner) -> list[str]:
