@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from elision.errors import InputError
 
@@ -70,6 +71,39 @@ def folds(codes: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np
         for i, (_, held) in enumerate(dealer.split(labelled, codes[labelled], owners)):
             fold[labelled[held]] = i
     return fold
+
+
+def grouped_part(
+    codes: np.ndarray, groups: np.ndarray, fraction: float, rng: np.random.Generator, needed: np.ndarray
+) -> np.ndarray:
+    """Return the samples of some whole groups, about that share of each class.
+
+    Args:
+        codes: class of each sample, -1 where there is no label; shape (n,).
+        groups: of each sample, shape (n,).
+        fraction: of the samples, in (0, 1).
+        rng: decides which.
+        needed: what some sample that is not drawn must have too; shape (n, any number), bool.
+
+    Returns:
+        Sorted indices.
+
+    Raises:
+        InputError: no groups can be drawn without which the others have all that is needed.
+    """
+    n_groups = len(np.unique(groups))
+    folds = min(max(round(1 / fraction), 2), n_groups, int(np.bincount(codes + 1).max()))
+    if folds > 1:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of classes in fewer groups than folds, which is checked here
+            for rest, chosen in splitter.split(codes, codes, groups):
+                if (codes[chosen] >= 0).any() and (needed[rest].any(0) | ~needed.any(0)).all():
+                    return np.sort(chosen)
+    raise InputError(
+        f"{n_groups} group(s) cannot be parted so that the larger part shows every class and modality: "
+        "give more groups, or a validation set of your own"
+    )
 
 
 def split(
