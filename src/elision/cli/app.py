@@ -3,6 +3,7 @@
 import inspect
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -29,7 +30,8 @@ for _verb in VERBS:
 
 SOME_FAILED, TRAINING_FAILED = 3, 4
 """Exit codes; 2 means that something given cannot be used."""
-EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
+EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray",
+          "openpyxl": "excel"}  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 
 _NAMED = {
@@ -66,7 +68,10 @@ Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negativ
 def main() -> None:
     """Run the command: one message and an exit code of its own for whatever goes wrong."""
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("default", category=UserWarning, module="elision")
+            warnings.showwarning = _say_warning
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
     except InputError as error:
@@ -87,6 +92,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished runs are kept: start the same command again to go on.", file=sys.stderr)
         sys.exit(130)
+
+
+def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"elision: {message}", file=sys.stderr)
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, naming_choices
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
+from elision.data.formats import TableFormat
 from elision.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def compare(  # noqa: PLR0913
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
     workers: int = 2,
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -42,8 +45,9 @@ def compare(  # noqa: PLR0913
     Parameters
     ----------
     data
-        A table (CSV or Parquet) with a row per sample: a column label, a column modality.feature for each number, and
-        optionally id, group and split. Or a store that `elision prepare` made, of which pooled features are compared.
+        A table (.csv, .tsv, .parquet, .feather, .xlsx) with a row per sample: a column label, a column modality.feature
+        for each number or category, and optionally id, group and split; other names are told with --label, --modality
+        and so on. Or a store that `elision prepare` made, of which pooled features are compared.
         Or a data set that comes with Elision, by name: `DATASETS` (digits: the left and right halves of handwritten
         digits).
     out
@@ -82,7 +86,8 @@ def compare(  # noqa: PLR0913
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
     }  # fmt: skip
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
-    comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given)
+    comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
+                            form=TableFormat.of(table.reading), **given)  # fmt: skip
     if workers < 1:
         raise InputError(f"workers is {workers}: expected at least 1")
     plan = plan_comparison(comparison)

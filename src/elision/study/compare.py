@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from elision.data.dataset import Dataset
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import ANY, NONE
 from elision.data.sources import load
 from elision.data.splits import split
@@ -38,6 +39,7 @@ class Comparison:
         by_group: keep groups together when splitting; default: if the table has a column ``group``.
         mechanism: which samples lose it: "mcar" (at random), "mar" (depending on what remains observed), "mnar"
             (depending on what goes missing).
+        form: how a table is written, and which of its columns is what.
     """
 
     data: str
@@ -50,6 +52,7 @@ class Comparison:
     seeds: int = 3
     by_group: bool | None = None
     mechanism: str = "mcar"
+    form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
         if ALL in self.methods:
@@ -75,10 +78,10 @@ def plan_comparison(comparison: Comparison) -> Plan:
 
     Its `Plan.about` tells what was ``skipped``: [what, why] of combinations that make no sense.
     """
-    data = load(comparison.data)
+    data = load(comparison.data, comparison.form)
     by_group = data.groups is not None if comparison.by_group is None else comparison.by_group
     if by_group and data.groups is None:
-        raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
+        raise InputError(f"{comparison.data} has no column {comparison.form.group!r}: add one, or split at random")
     if data.parts is None:
         for seed in range(comparison.seeds):
             split(data.codes, data.groups if by_group else None, seed, data.classes.tolist())
@@ -89,7 +92,7 @@ def plan_comparison(comparison: Comparison) -> Plan:
     fingerprint, training = data.fingerprint(), Training(comparison.encoders)
     every = [
         Run(comparison.data, data.name, fingerprint, by_group, *line, training, missing, rate, seed,
-            comparison.mechanism)
+            comparison.mechanism, form=comparison.form)
         for seed in range(comparison.seeds)
         for missing, rate in cells
         for line in lines
@@ -99,6 +102,7 @@ def plan_comparison(comparison: Comparison) -> Plan:
     if all(run.method == UPPER_BOUND for run in runs):
         raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
     settings = asdict(comparison) | {"data": data.name, "fingerprint": fingerprint}
+    del settings["form"]  # of no account beside the fingerprint of what was read
     about = {"name": data.name, "facts": _facts(comparison, data, by_group), "skipped": skipped}
     return Plan("comparison", settings, about, runs)
 
