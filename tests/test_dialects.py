@@ -246,6 +246,8 @@ def test_roles_are_said_once_saved_with_the_run_and_serve_every_verb(clinic, tmp
     told = command("compare", path, "--out", tmp_path / "cmp", *FLAGS, "--encoders", "linear", "--seeds", "1",
                        "--methods", "mle", "--missing", "gait", "--rates", "0.5")  # fmt: skip
     assert told.count("without a role") == 1
+    again = command("predict", tmp_path / "cmp", tmp_path / "new.csv", "--out", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == new["patient"].tolist() and "patient" not in again
 
 
 def test_roles_in_python_and_in_a_config_file_are_those_of_the_command(clinic, tmp_path):

@@ -1,5 +1,6 @@
 """Where data comes from: a name, a table, or a prepared store."""
 
+import warnings
 from pathlib import Path
 
 from elision.data.dataset import Dataset
@@ -24,6 +25,13 @@ def load(source: str, form: TableFormat = DETECTED) -> Dataset:
     if local(source) is None or Path(source, "manifest.json").is_file():
         return _pooled(source)
     return read_samples(Path(source), form)
+
+
+def load_again(source: str, form: TableFormat = DETECTED) -> Dataset:
+    """Return what `load` does, and say nothing: what there is to say was said when it was first read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load(source, form)
 
 
 def _pooled(source: str) -> Dataset:

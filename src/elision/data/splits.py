@@ -1,6 +1,7 @@
 """Splits: functions of (labels, groups, seed), the same for every method."""
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,35 @@ def stratified_part(
         count = min(max(math.floor(fraction * len(members) + rng.random()), 1), len(members) - 1)
         chosen.append(rng.permutation(members)[:count])
     return np.sort(np.concatenate(chosen))
+
+
+def folds(codes: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np.ndarray:
+    """Return which of n folds each sample is held out in, stratified by class, groups whole; -1 without a label.
+
+    Args:
+        codes: class of each sample, -1 where there is no label; shape (n_samples,).
+        groups: samples of one group stay together; None deals sample by sample. Shape (n_samples,).
+        n: folds, at least 2.
+        seed: decides who is in which.
+
+    Raises:
+        InputError: there are fewer labelled samples, or groups, than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labelled = np.flatnonzero(codes >= 0)
+    owners = None if groups is None else np.asarray(groups)[labelled]
+    units = len(labelled) if owners is None else len(np.unique(owners))
+    if not isinstance(n, int) or isinstance(n, bool) or not 2 <= n <= units:
+        what = "labelled samples" if owners is None else "groups"
+        raise InputError(f"folds is {n!r}: expected a whole number from 2 to {units}, the number of {what}")
+    dealer = (StratifiedKFold if owners is None else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
+    fold = np.full(len(codes), -1)
+    with warnings.catch_warnings():  # a class of fewer samples than folds is in some of them only
+        warnings.simplefilter("ignore", UserWarning)
+        for i, (_, held) in enumerate(dealer.split(labelled, codes[labelled], owners)):
+            fold[labelled[held]] = i
+    return fold
 
 
 def split(

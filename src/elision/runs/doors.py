@@ -31,7 +31,7 @@ def train(
     resume: bool = False,
     **options: Any,
 ) -> "RunResult":
-    """Train a method on a table or on a store of recordings, into the folder of a run, and write its report.html.
+    """Train a method on a table or on a store of recordings, into a run's folder; report.html and MODEL.md tell of it.
 
     Args:
         data: a table, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
@@ -65,9 +65,11 @@ def train(
         result = train_recordings(data, out, config, resume, **options)
         first = processes.rank() == 0
     if result.test and first:
+        from elision.runs.card import write_card
         from elision.runs.report import REPORT, write_run_page
 
         write_run_page(result.folder, result.folder / REPORT, result.test)
+        write_card(result.folder, result.test)
     return result
 
 
@@ -124,17 +126,17 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         run: folder of a run, or of a model.
         files: tables for a run of a table; videos, sounds, images or lists of them for one of recordings.
         tell: told once of modalities and columns that are not there, or not used.
-        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets tables alone,
-            and so does ``reading``, the fields of `TableFormat` in which the files differ from the run's own table.
+        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets, ``costs`` of
+            measuring each modality, and ``reading``, the fields of `TableFormat` in which the files differ from the
+            run's own table, tables alone.
     """
     reading = options.pop("reading", {})
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
-        coverage = options.get("coverage", 0.9)
-        without = tuple(options.get("without", ()))
-        return predict_table(Path(run), [Path(f) for f in files], tell, without, coverage, reading)
-    options.pop("coverage", None)
+        given = options.get("coverage", 0.9), options.get("costs"), reading
+        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
+    options = {name: value for name, value in options.items() if name not in ("coverage", "costs")}
     for file in files:
         if Path(file).is_dir():
             raise InputError(

@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from elision.data.dataset import Dataset
 from elision.data.formats import TABLE_ENDINGS, TableFormat
 from elision.data.partition import Partition, Removal
 from elision.data.samples import read_new_rows
-from elision.data.sources import load
+from elision.data.sources import load, load_again
+from elision.decisions.acquisition import check_costs
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import Assessment, assess_posteriors
@@ -27,6 +27,7 @@ from elision.models import model_folder
 from elision.prediction import Prediction
 from elision.registries import DATASETS
 from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
+from elision.runs.predictions import best_measurements
 
 _ROWS = 4096
 
@@ -119,6 +120,7 @@ def predict_table(
     tell: Callable[[str], None],
     without: Sequence[str],
     coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
     reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Prediction]:
     """Yield what a run's classifier says of each row of some tables, in their order.
@@ -141,8 +143,8 @@ def predict_table(
         if file.suffix.lower() not in TABLE_ENDINGS:
             columns = [c for names in _columns(model).values() for c in names]
             raise InputError(
-                f"{file} is no table, and {run} was trained on one: expected .csv or .parquet, with columns such as "
-                f"{', '.join(columns[:3])}"
+                f"{file} is no table, and {run} was trained on one: expected {', '.join(TABLE_ENDINGS)}, with columns "
+                f"such as {', '.join(columns[:3])}"
             )
         rows = read_new_rows(file, _columns(model), _categories(model), _format(run).changed(reading))
         if rows.absent:
@@ -150,12 +152,17 @@ def predict_table(
         if rows.ignored:
             tell(f"{file}: columns that the model does not use: {', '.join(rows.ignored)}")
         tables.append(rows)
-    model.is_calibrated(coverage)  # a coverage that is none is told at once
-    return _predictions(model, tables, without, coverage)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once, and so are costs
+    check_costs(costs, model.modalities_)
+    return _predictions(model, tables, without, coverage, costs)
 
 
 def _predictions(
-    model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str], coverage: float
+    model: MultimodalClassifier,
+    tables: Sequence[Any],
+    without: Sequence[str],
+    coverage: float,
+    costs: Mapping[str, float] | None,
 ) -> Iterator[Prediction]:
     classes = [str(c) for c in model.classes_]
     columns = _columns(model)
@@ -168,6 +175,7 @@ def _predictions(
             part = frame.iloc[start : start + _ROWS]
             probabilities = model.predict_proba(part)
             sets = model.predict_set(part, coverage)["classes"].tolist() if model.is_calibrated(coverage) else None
+            next_best = best_measurements(model, part, costs, without)
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
@@ -181,7 +189,8 @@ def _predictions(
                 told = dict(zip(classes, shares.tolist(), strict=True))
                 held = tuple(map(str, sets[position - start])) if sets else ()
                 best = classes[int(shares.argmax())]
-                yield Prediction(rows.ids[position], best, told, shows, used, classes=held)
+                after = next_best.get(position - start, ("", 0.0))
+                yield Prediction(rows.ids[position], best, told, shows, used, "", held, *after)
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
@@ -195,6 +204,8 @@ def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
         rank=config.rank,
         bank=config.bank,
         method_options=dict(config.options) or None,
+        class_weight=config.class_weight,
+        informative_missingness=config.informative_missingness,
         max_steps=config.max_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -222,6 +233,7 @@ def _fit(
         "members": model.members_,
         "seconds": seconds,
         "samples": parts.counts(),
+        "training": parts.training_counts(),
         "config": asdict(config),
     }
     # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
@@ -264,8 +276,9 @@ def _codes(labels: np.ndarray, model: MultimodalClassifier, address: str) -> np.
 
 
 def _format(run: Path) -> TableFormat:
-    """Return how the run's table was read; the default of a model without a run."""
-    return TableFormat.of(RunFolder(run).config.get("data", {}), str(run / CONFIG))
+    """Return how the run's table was read, or that of a comparison; the default of a model without either."""
+    folder = RunFolder(run)
+    return TableFormat.of(folder.config.get("data", folder.reading), str(run))
 
 
 def _categories(model: MultimodalClassifier) -> list[str]:
@@ -274,9 +287,7 @@ def _categories(model: MultimodalClassifier) -> list[str]:
 
 def _is_own(address: str, own: Mapping[str, str], form: TableFormat) -> bool:
     try:
-        with warnings.catch_warnings():  # what there is to say is said when it is read
-            warnings.simplefilter("ignore")
-            return load(address, form).fingerprint() == own["fingerprint"]
+        return load_again(address, form).fingerprint() == own["fingerprint"]
     except InputError:  # a table that could not be trained on may still be judged
         return False
 

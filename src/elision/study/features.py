@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elision.data.dataset import Dataset
 from elision.data.formats import DETECTED, TableFormat
-from elision.data.sources import load
+from elision.data.sources import load_again
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.files import sha256_of_json, write_atomically
@@ -168,7 +168,7 @@ def open_features(address: str, form: TableFormat = DETECTED) -> tuple[Dataset, 
     `elision.data.sources.load` finds, a table read as ``form`` says.
     """
     if not address.endswith(SUFFIX):
-        data = load(address, form)
+        data = load_again(address, form)
         return data, data.fingerprint()
     facts = _facts(address)
     with safe_open(address, "np") as file:

@@ -21,6 +21,7 @@ from elision.evaluation import assess_posteriors, average_segments
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
 from elision.study.features import open_features
+from elision.study.protocol import LEAST_STEPS
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run
 from elision.training import Schedule
@@ -134,6 +135,8 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     steps, size = defaults.steps(len(train.codes))
     if training.max_epochs is not None:
         steps = training.max_epochs * math.ceil(len(train.codes) / size)
+    else:
+        steps = max(steps, LEAST_STEPS)
     schedule = replace(
         defaults,
         max_steps=steps,
@@ -199,9 +202,7 @@ def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _load_once(source: str, form: TableFormat, fingerprint: str, visual: str) -> Dataset:
-    with warnings.catch_warnings():  # what there is to say of the data was said when the study was planned
-        warnings.simplefilter("ignore")
-        data, found = open_features(source, form)
+    data, found = open_features(source, form)
     if found != fingerprint:
         raise InputError(f"{source} changed while the study ran: start it again with another --out")
     if visual:

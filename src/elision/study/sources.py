@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
+from elision.data.sources import load
 from elision.data.store import Store
 from elision.demo import talking_faces
 from elision.errors import InputError
@@ -94,6 +95,7 @@ def feature_sources(
     """Return extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
     if address.lower().endswith(TABLE_ENDINGS):
         path = str(Path(address).absolute())
+        load(path, form)  # which says what it found
         data, fingerprint = open_features(path, form)
         _check_classes(data.classes.tolist(), address)
         visual, grouped = visual_name(data.arrays, address), data.groups is not None
