@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from elision.data.dataset import Dataset
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import ANY, LABELS, NONE
 from elision.data.sources import load
 from elision.data.splits import split
@@ -40,6 +41,7 @@ class Comparison:
             (depending on what goes missing), "mnar-label" (depending on the class).
         unlabelled: shares of the training samples to remove the label from, beside what scikit-learn makes of the rest;
             then modalities are removed only if ``missing`` names some.
+        form: how a table is written, and which of its columns is what.
     """
 
     data: str
@@ -53,6 +55,7 @@ class Comparison:
     by_group: bool | None = None
     mechanism: str = "mcar"
     unlabelled: tuple[float, ...] = ()
+    form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
         if ALL in self.methods:
@@ -78,10 +81,10 @@ def plan_comparison(comparison: Comparison) -> Plan:
 
     Its `Plan.about` tells what was ``skipped``: [what, why] of combinations that make no sense.
     """
-    data = load(comparison.data)
+    data = load(comparison.data, comparison.form)
     by_group = data.groups is not None if comparison.by_group is None else comparison.by_group
     if by_group and data.groups is None:
-        raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
+        raise InputError(f"{comparison.data} has no column {comparison.form.group!r}: add one, or split at random")
     if data.parts is None:
         for seed in range(comparison.seeds):
             split(data.codes, data.groups if by_group else None, seed, data.classes.tolist())
@@ -92,7 +95,7 @@ def plan_comparison(comparison: Comparison) -> Plan:
     fingerprint, training = data.fingerprint(), Training(comparison.encoders)
     every = [
         Run(comparison.data, data.name, fingerprint, by_group, *line, training, missing, rate, seed,
-            comparison.mechanism)
+            comparison.mechanism, form=comparison.form)
         for seed in range(comparison.seeds)
         for missing, rate in cells
         for line in lines
@@ -102,6 +105,7 @@ def plan_comparison(comparison: Comparison) -> Plan:
     if all(run.method == UPPER_BOUND for run in runs):
         raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
     settings = asdict(comparison) | {"data": data.name, "fingerprint": fingerprint}
+    del settings["form"]  # of no account beside the fingerprint of what was read
     about = {"name": data.name, "facts": _facts(comparison, data, by_group), "skipped": skipped}
     return Plan("comparison", settings, about, runs)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from elision.data.dataset import Dataset
+from elision.data.formats import TableFormat
 from elision.data.missing import LABELS
 from elision.data.partition import Partition
 from elision.ensemble import Specification, fit_members, log_posteriors
@@ -56,7 +57,7 @@ class Parts:
 
 def partition(run: Run) -> Parts:
     """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
-    data = _load_once(run.source, run.fingerprint, run.visual)
+    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
     return _parts(data, _divided(run, data))
 
 
@@ -123,7 +124,7 @@ def judged(
 
 
 def _fitted(run: Run, fit: Callable[[Parts], tuple[Predict, dict[str, Any]]]) -> Result:
-    data = _load_once(run.source, run.fingerprint, run.visual)
+    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
     divided = _divided(run, data)
     divided.check(validated=run.missing != LABELS)
     parts = _parts(data, divided)
@@ -193,7 +194,7 @@ def _divided(run: Run, data: Dataset) -> Partition:
 
 
 def _parts(data: Dataset, divided: Partition) -> Parts:
-    samples = Samples(data.arrays, divided.codes)
+    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
     shown = {m: divided.observed[m][divided.train] for m in data.arrays}
     hidden = {m: np.where(_like(shown[m], a), a, np.nan) for m, a in train.arrays.items()}
@@ -205,8 +206,8 @@ def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _load_once(source: str, fingerprint: str, visual: str) -> Dataset:
-    data, found = open_features(source)
+def _load_once(source: str, form: TableFormat, fingerprint: str, visual: str) -> Dataset:
+    data, found = open_features(source, form)
     if found != fingerprint:
         raise InputError(f"{source} changed while the study ran: start it again with another --out")
     if visual:

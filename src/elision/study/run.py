@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import NONE
 from elision.data.partition import Removal
 from elision.errors import InputError
@@ -92,6 +93,7 @@ class Run:
         visual: what the data calls the modality that the run calls "visual", of which and "audio" alone it learns;
             "" takes all modalities by their own names.
         folder: for checkpoints; not part of the run's identity.
+        form: how a table is read; not part of the run's identity, which has the fingerprint of what was read.
     """
 
     source: str
@@ -110,6 +112,7 @@ class Run:
     extractor: str = ""
     visual: str = ""
     folder: str = ""
+    form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", float(self.rate))  # 1 and 1.0 are one run
@@ -119,7 +122,7 @@ class Run:
     @property
     def key(self) -> str:
         """Return a name that is the same on every machine: a hash of all that decides the result."""
-        identity = {name: value for name, value in asdict(self).items() if name not in ("source", "folder")}
+        identity = {name: value for name, value in asdict(self).items() if name not in ("source", "folder", "form")}
         return sha256_of_json(identity)[:16]
 
     @property
