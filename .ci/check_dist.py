@@ -1,4 +1,4 @@
-"""Check what is published: the wheel is the package and nothing else, the sdist has all that its tests need."""
+"""Check what is published: the wheel is the package and nothing else, the sdist is the repository."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LISTED = ["src", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"]
+LEFT_OUT = {".gitignore"}
 MADE = {"PKG-INFO", "setup.cfg"}
 NEEDED = {"elision/py.typed", "elision/pages/study.html", "elision/pages/page.css"}
 
@@ -49,7 +49,7 @@ def main() -> None:
     with tarfile.open(sdist) as opened:
         names = {member.name.partition("/")[2] for member in opened if member.isfile()}
     names = {name for name in names if not name.startswith("src/elision.egg-info/")}
-    compare(sdist, names, tracked(*LISTED), MADE | tracked())
+    compare(sdist, names, tracked() - LEFT_OUT, MADE)
 
 
 main()

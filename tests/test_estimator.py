@@ -52,6 +52,22 @@ def changed(X: dict[str, np.ndarray], m: str, where, value: float) -> dict[str, 
 X = world()
 
 
+# What a notebook shows.
+
+
+def test_a_notebook_shows_what_a_fit_came_to(tmp_path):
+    assert "rows seen" not in quick()._repr_html_()
+    y = np.where(np.arange(90) < 6, None, Y)
+    model = quick(refit=False).fit(X | {"<b>": X["a"]}, y)
+    model.save(tmp_path / "model")
+    for shown in (model, MultimodalClassifier.load(tmp_path / "model")):
+        html = shown._repr_mimebundle_()["text/html"]
+        assert "90 training samples, 6 of them without a label; 3 classes" in html
+        assert "<td>b</td><td>3</td><td>60</td><td>30</td>" in html, "60 rows show b, validation rows among them"
+        assert "<td>&lt;b&gt;</td>" in html and "<td><b></td>" not in html
+        assert html.count("<td>linear</td>") == len(model.members_) == 2
+
+
 # scikit-learn's contract.
 
 

@@ -1,5 +1,7 @@
 """What the command says of itself, and what that costs."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -111,3 +113,23 @@ def test_a_reader_that_leaves_early_is_no_error():
         process.stdout.close()  # as head does, once it has seen enough
         told = process.stderr.read()
     assert (process.returncode, told) == (141, "")
+
+
+def test_the_shell_can_learn_the_verbs(tmp_path):
+    """In a home of its own: completion is written where the shell looks, and names verbs and their options."""
+    environment = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"}
+    command = [sys.executable, "-m", "elision", "--install-completion", "--shell", "bash"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    written = "".join(path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file())
+    assert set(VERBS) <= set(re.findall(r"[a-z]+", written)) and "--rates" in written
+
+
+def test_no_colour_where_none_is_wanted():
+    said = {}
+    for wanted in ({}, {"NO_COLOR": "1"}):
+        environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", **wanted}
+        command = [sys.executable, "-m", "elision", "compare", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        said["NO_COLOR" in wanted] = re.findall("\x1b" + r"\[(?:\d+;)*(?:3[0-8]|9[0-7])[;m]", done.stdout)
+    assert said[False] and not said[True]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from elision.encoders import UnitRowLinear, kernel
 from elision.estimator import MultimodalClassifier
 from elision.rates import FAN_IN, fan_in, parameter_groups
 
@@ -15,6 +16,7 @@ LAYERS = [
     (nn.Conv1d(40, 4, 5), 200),
     (nn.ConvTranspose2d(32, 4, 2), 32 * 4),
     (nn.Embedding(7, 20), 20),
+    (UnitRowLinear(900, 2), 30),
 ]
 
 
@@ -36,6 +38,15 @@ def test_a_step_of_adam_moves_activations_alike_at_any_width(width):
     layer(x).sum().backward()
     optimizer.step()
     torch.testing.assert_close(before - layer(x).detach(), torch.full((1, 4), 1e-3 * min(width, FAN_IN)).double())
+
+
+def test_a_row_of_a_kernel_adds_up_to_the_fan_in_of_its_layer_at_most():
+    encoder = kernel((5,), 400, 4)
+    rows = torch.randn(500, 5)
+    encoder.frozen.fit(rows[:400], 0)
+    features = encoder.frozen(rows)
+    assert features.square().sum(1).max() < 1 + 1e-4  # new rows are projected: shorter
+    assert features.abs().sum(1).max() <= fan_in(encoder.trained, encoder.trained.weight) == 20
 
 
 def test_every_parameter_is_in_one_group_and_vectors_keep_the_base_rate():

@@ -60,6 +60,11 @@ class Batch(Generic[R]):
         return len(self.labels)
 
     @property
+    def size(self) -> int:
+        """Return how many samples there are; unlike `len` it may stay a symbol, where the model is exported."""
+        return self.labels.shape[0]
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Their names, in order."""
         return tuple(self.inputs)
@@ -67,10 +72,9 @@ class Batch(Generic[R]):
     @cached_property
     def positions(self) -> Mapping[str, Tensor]:
         """modality -> for each sample its row in ``inputs``, -1 where the modality is missing; shape (n,)."""
-        absent = torch.full((len(self),), -1, device=self.labels.device)
-        return {
-            m: absent.index_copy(0, rows, torch.arange(len(rows), device=rows.device)) for m, rows in self.rows.items()
-        }
+        absent = torch.full((self.size,), -1, device=self.labels.device)
+        places = {m: torch.arange(rows.shape[0], device=rows.device) for m, rows in self.rows.items()}
+        return {m: absent.index_copy(0, rows, places[m]) for m, rows in self.rows.items()}
 
     @cached_property
     def observed(self) -> Tensor:
@@ -116,7 +120,7 @@ class Batch(Generic[R]):
     def fill(self: "Batch[Tensor]", values: Mapping[str, Tensor]) -> "Batch[Tensor]":
         """Return the same samples made complete: ``values[m]``, shape (n, ...), where modality m is missing."""
         inputs = {m: values[m].index_copy(0, rows, self.inputs[m]) for m, rows in self.rows.items()}
-        everything = dict.fromkeys(inputs, torch.arange(len(self), device=self.labels.device))
+        everything = dict.fromkeys(inputs, torch.arange(self.size, device=self.labels.device))
         return replace(self, inputs=inputs, rows=everything, source=everything)
 
     def map(self, functions: Mapping[str, "torch.nn.Module"]) -> "Batch[Tensor]":

@@ -31,7 +31,7 @@ class Config:
         missing: modality to remove from training samples, "any" (from each a random part), or "none".
         rate: share of the training samples that lose it, in [0, 1].
         mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
-            observed, "mnar" on what goes missing.
+            observed, "mnar" on what goes missing, "mnar-label" on the class.
         by_group: whether groups are kept together when splitting; used only where the data does not come split.
         seed: seed of the split, of what goes missing, of the model, and of every draw in training.
     """
@@ -100,11 +100,14 @@ class TableConfig(Config):
         rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
         bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
             remembered from earlier batches), or "batch" (those of the batch alone).
-        max_steps: largest number of optimiser steps; None is 300, or 20 passes over the samples if that is more.
+        max_steps: largest number of optimiser steps; None is 200, or 20 passes over the samples if that is more.
         batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
         learning_rate: Adam's learning rate at its peak.
         weight_decay: L2 regularisation.
         patience: validations (30 in all) without improvement after which a stage stops.
+        class_weight: "balanced" makes all classes as heavy, however common; None counts samples.
+        informative_missingness: whether the modalities that a sample shows tell of its class too, as far as validation
+            bears that out. Only for samples that lose modalities in prediction as those in training did.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
     """
 
@@ -117,6 +120,8 @@ class TableConfig(Config):
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     patience: int = 8
+    class_weight: str | None = None
+    informative_missingness: bool = False
     device: str = "auto"
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)

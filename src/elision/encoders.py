@@ -4,10 +4,10 @@ An encoder is a pair of modules: a `Frozen` part that looks at the training rows
 to all of them, and a trained part behind it. Splitting them is what makes kernels cheap to train on.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import torch
@@ -89,8 +89,12 @@ class NystroemFeatures(Frozen):
         return (self._kernel(x.flatten(1).double()) @ self.normalization.double().T).to(x.dtype)
 
     def _kernel(self, x: Tensor) -> Tensor:
-        distances = torch.cdist(x, self.landmarks.double())
-        return torch.exp(-self.gamma.double() * distances.square())
+        landmarks = self.landmarks.double()
+        if torch.compiler.is_compiling():  # an exported graph: cdist's own depends on how many rows there are
+            squares = x.square().sum(1, keepdim=True) + landmarks.square().sum(1) - 2 * x @ landmarks.T
+        else:
+            squares = torch.cdist(x, landmarks).square()
+        return torch.exp(-self.gamma.double() * squares)
 
 
 class ByteDropout(nn.Module):
@@ -119,22 +123,31 @@ class ByteDropout(nn.Module):
         return x * kept.to(x.dtype).mul_(256 / (256 - self.below))
 
 
+class UnitRowLinear(nn.Linear):
+    """A linear layer for rows of length 1, such as Nystroem features: k(x, x) = 1."""
+
+    @property
+    def fan_in(self) -> float:
+        """Return how much the numbers of a row add up to at most, for `elision.rates`: the square root of d."""
+        return math.sqrt(self.in_features)
+
+
 def kernel(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """Return Nystroem features of an RBF kernel with up to 1000 of the rows as landmarks, then one linear layer."""
     n_landmarks = min(LANDMARKS, n_rows)
-    trained = nn.Linear(n_landmarks, n_features)
-    return Encoder(NystroemFeatures(prod(shape), n_landmarks), trained, (n_landmarks,))
+    trained = UnitRowLinear(n_landmarks, n_features)
+    return Encoder(NystroemFeatures(math.prod(shape), n_landmarks), trained, (n_landmarks,))
 
 
 def linear(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """Return one linear layer on the flattened row."""
-    return Encoder(Unchanged(), nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), n_features)), tuple(shape))
+    return Encoder(Unchanged(), nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), n_features)), tuple(shape))
 
 
 def mlp(shape: Sequence[int], n_rows: int, n_features: int) -> Encoder:
     """Return two hidden layers of 128 rectified units with dropout 0.3, on the flattened row."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for width in (prod(shape), 128):
+    for width in (math.prod(shape), 128):
         layers += [nn.Linear(width, 128), nn.ReLU(), ByteDropout(0.3)]
     return Encoder(Unchanged(), nn.Sequential(*layers, nn.Linear(128, n_features)), tuple(shape))
 

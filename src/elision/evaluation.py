@@ -244,7 +244,7 @@ def assess_posteriors(
     codes: np.ndarray,
     classes: Sequence[str],
     observed: Mapping[str, np.ndarray],
-    without: Callable[[str, np.ndarray], np.ndarray],
+    without: Callable[[str, np.ndarray], np.ndarray] | None = None,
 ) -> Assessment:
     """Judge labelled samples as they are, for each pattern of modalities among them, and with each one taken away.
 
@@ -253,11 +253,12 @@ def assess_posteriors(
         codes: class indices, shape (n,).
         classes: names of the class indices.
         observed: modality -> which samples show it, shape (n,).
-        without: (modality, indices of the samples that show another) -> their log-probabilities without it.
+        without: (modality, indices of the samples that show another) -> their log-probabilities without it; None takes
+            nothing away.
     """
     patterns = _samples_by_pattern(observed)
     removed, rises = {}, {}
-    for m in observed if len(observed) > 1 else ():
+    for m in observed if without and len(observed) > 1 else ():
         rest = np.flatnonzero(np.logical_or.reduce([mask for other, mask in observed.items() if other != m]))
         if len(rest):
             less = without(m, rest)

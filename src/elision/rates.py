@@ -2,7 +2,8 @@
 
 Adam moves every weight by about its rate, so one step moves an activation of d inputs by up to d times the rate. At
 5e-3 and d in the thousands that is tens; log mean exp over a bank is then ruled by a few of its rows. A rate in
-inverse proportion to the fan-in moves activations alike at any width.
+inverse proportion to the fan-in moves activations alike at any width. What moves them is the sum of the inputs'
+magnitudes: about d for standardised inputs, and at most its square root for rows of length 1, such as a kernel's.
 """
 
 import math
@@ -18,16 +19,19 @@ FAN_IN = 128
 """Inputs up to which a weight matrix keeps the base rate: the width of the layers that this rate was chosen on."""
 
 
-def fan_in(module: nn.Module, parameter: nn.Parameter) -> int:
+def fan_in(module: nn.Module, parameter: nn.Parameter) -> float:
     """Return how many inputs each output of a parameter sums over; 1 for vectors, such as biases and norms' scales.
 
     Args:
-        module: that holds the parameter itself.
+        module: that holds the parameter itself; its attribute ``fan_in``, if it has one, says how many standardised
+            inputs its own are worth.
         parameter: of a convolution, channels of its group times kernel area count; of anything else the last
             dimension, so that a stack of matrices such as the label embeddings (M, K, k) has k inputs.
     """
     if parameter.dim() < 2:
         return 1
+    if isinstance(given := getattr(module, "fan_in", None), float):
+        return given
     if isinstance(module, _ConvNd):
         return module.in_channels // module.groups * math.prod(module.kernel_size)
     return parameter.shape[-1]

@@ -1,5 +1,6 @@
 """Averages of models: weights and temperatures by a validation set, for each pattern of modalities on its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,8 +139,15 @@ class PatternWeights:
         temperatures = torch.cat([self.temperatures, self.general_temperatures[None]])[self._which(observed)].T
         return mixture(tempered(log_posteriors, log_prior, temperatures.to(observed.device)), self.of(observed))
 
+    def only(self, pattern: Sequence[bool]) -> "PatternWeights":
+        """Return the weights and temperatures of one pattern alone, as those of every sample."""
+        row = self._which(torch.tensor([pattern], device=self.patterns.device))
+        weights = torch.cat([self.weights, self.general[None]])[row].squeeze(0)
+        temperatures = torch.cat([self.temperatures, self.general_temperatures[None]])[row].squeeze(0)
+        return PatternWeights(self.patterns[:0], self.weights[:0], weights, self.temperatures[:0], temperatures)
+
     def _which(self, observed: Tensor) -> Tensor:
-        chosen = torch.full((len(observed),), len(self.patterns), device=observed.device)
+        chosen = torch.full((observed.shape[0],), len(self.patterns), device=observed.device)
         for i, pattern in enumerate(self.patterns.to(observed.device)):
             chosen[(observed == pattern).all(1)] = i
         return chosen.cpu()

@@ -22,14 +22,19 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report")
+VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve", "export")
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
+app.register_install_completion_command()
 for _verb in VERBS:
     app.command(f"elision.cli.{_verb}:{_verb}", name=_verb)
 
 SOME_FAILED, TRAINING_FAILED = 3, 4
 """Exit codes; 2 means that something given cannot be used."""
-EXTRAS = {"av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray"}
+EXTRAS = {
+    "av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray",
+    "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "python_multipart": "serve",
+    "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx",
+}  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 
 _NAMED = {
@@ -61,6 +66,20 @@ Many = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")
 """An option that takes several words."""
 Numbers = Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")]
 """An option that takes several numbers."""
+
+
+def read_costs(pairs: list[str] | None) -> dict[str, float] | None:
+    """Return MODALITY=COST, as often as given, as a mapping; None where there is none."""
+    costs = {}
+    for pair in pairs or ():
+        modality, equals, cost = pair.rpartition("=")
+        try:
+            costs[modality] = float(cost)
+        except ValueError:
+            equals = ""
+        if not (modality and equals):
+            raise InputError(f"--costs {pair}: expected MODALITY=COST, such as audio=2.5")
+    return costs or None
 
 
 def main() -> None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers, naming_choices
+from elision.cli.app import Many, Numbers, naming_choices, read_costs
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
 from elision.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from elision.study.folders import FailedRun
     from elision.study.plan import Outcome
+    from elision.study.results import Result
 
 
 @naming_choices
@@ -30,6 +34,9 @@ def compare(  # noqa: PLR0913
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
+    save: Annotated[bool, Parameter(negative="--no-save")] = True,
+    acquire: Annotated[bool, Parameter(negative="")] = False,
+    costs: Many = None,
     workers: int = 2,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -37,7 +44,9 @@ def compare(  # noqa: PLR0913
     """Compare methods on your data: which one to use, and how well it will do.
 
     Trains every method x fusion x missing modality x rate x seed, and writes results.csv, table.md, curves.png,
-    confusion.png and report.html. Started again after an interruption, it does only what is left.
+    confusion.png and report.html. Then fits the method that ranks first to the data as they are: model/, which
+    `elision predict` and elision.load take, and predictions.csv, what is said of each sample by a model that has not
+    seen it. Started again after an interruption, it does only what is left.
 
     Parameters
     ----------
@@ -70,28 +79,47 @@ def compare(  # noqa: PLR0913
         group.
     mechanism
         Which training samples lose a modality: `MECHANISMS`. mcar is at random, mar depends on what remains observed,
-        mnar on what goes missing.
+        mnar on what goes missing, mnar-label on the class. The report says what the likelihood makes of it.
+    save
+        Whether the winner is fitted and saved.
+    acquire
+        Whether the report shows how good its predictions become as samples are measured piece by piece: in the order of
+        greatest value per cost, in one fixed order, and in a random one. Winners with a joint objective only.
+    costs
+        MODALITY=COST of measuring it, one for each: for --acquire, and for what predictions.csv says to measure next.
     workers
         Number of runs at once, each in a process of one thread.
     """
     from elision.study.compare import Comparison, plan_comparison
     from elision.study.plan import carry_out_plan
     from elision.study.watch import watching
+    from elision.study.winner import check_use, save_winner
 
     chosen = {
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
     }  # fmt: skip
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given)
+    prices = read_costs(costs)
+    if (acquire or prices) and not save:
+        raise InputError("--acquire and --costs are about the winner that is saved: leave --no-save out")
     if workers < 1:
         raise InputError(f"workers is {workers}: expected at least 1")
+    check_use(data, acquire, prices)
     plan = plan_comparison(comparison)
     out = out or Path(f"elision-{plan.about['name']}")
     for what, why in plan.about["skipped"]:
         print(f"skipped: {what}: {why}", file=sys.stderr)
     command = shlex.join(["elision", *sys.argv[1:]])
+
+    def finish(results: "Sequence[Result]") -> "list[FailedRun]":
+        with watching(what="fits of the winner", quiet=quiet) as watch:
+            return save_winner(results, out, watch, workers, acquire, prices)
+
     with watching(len(plan.runs), quiet=quiet) as watch:
-        outcome = carry_out_plan(plan, out, watch, workers=workers, retry_failed=True, command=command)
+        outcome = carry_out_plan(
+            plan, out, watch, workers=workers, retry_failed=True, command=command, finish=finish if save else None
+        )
     if not outcome.results:
         raise InputError("no run succeeded: " + "; ".join(dict.fromkeys(f.error for f in outcome.failures)))
     tell_failures(outcome.failures)
@@ -102,7 +130,9 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from elision.run_folder import MODEL
     from elision.study.tables import ranking
+    from elision.study.winner import PREDICTIONS, lines_of_use, read_winner
 
     table = Table(box=SIMPLE_HEAD)
     for heading in ("method", "fusion", "objective"):
@@ -113,6 +143,11 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     for r in ranks:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")
     screen.show(table)
+    winner = read_winner(out)
+    if winner:
+        screen.say(f"Model of {winner.line[0]}, the first: {out / MODEL}, to be used so:\n")
+        screen.say("".join(f"    {line}\n" for line in lines_of_use(winner)))
+        screen.say(f"Predictions of samples held out: {out / PREDICTIONS}")
     for page in outcome.pages:
         screen.say(f"Report: {page}")
     told = {"ranking": ranks, "runs": outcome.results, "failures": outcome.failures}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Partition:
         if removal.missing != NONE:
             shown = {m: mask[train] for m, mask in observed.items()}
             looked_at = {} if removal.mechanism == "mcar" else {m: a[train] for m, a in data.features().items()}
-            drive = MECHANISMS[removal.mechanism](looked_at, removal.missing, seed)
+            drive = MECHANISMS[removal.mechanism](looked_at, codes[train], removal.missing, seed)
             for m, mask in remove(shown, removal.missing, removal.rate, seed, drive).items():
                 observed[m][train] = mask
         return cls(codes, data.classes, train, validation, test, observed)
@@ -120,6 +120,16 @@ class Partition:
         """Return how many samples are in each part, and how many training samples are complete."""
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: len(samples) for name, samples in sizes.items()} | {"complete": int(self.complete.sum())}
+
+    def training_counts(self) -> dict[str, Any]:
+        """Return of the training part: "classes" and "modalities", each name -> samples; "unlabelled" samples."""
+        codes = self.codes[self.train]
+        numbers = np.bincount(codes[codes != UNLABELLED], minlength=len(self.classes)).tolist()
+        return {
+            "classes": dict(zip(map(str, self.classes), numbers, strict=True)),
+            "modalities": {m: int(mask[self.train].sum()) for m, mask in self.observed.items()},
+            "unlabelled": int((codes == UNLABELLED).sum()),
+        }
 
     def check(self) -> None:
         """Raise `InputError` unless a classifier of all classes and modalities can be trained and judged on it."""

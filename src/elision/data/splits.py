@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from elision.errors import InputError
 
@@ -44,6 +43,35 @@ def stratified_part(
     return np.sort(np.concatenate(chosen))
 
 
+def folds(codes: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np.ndarray:
+    """Return which of n folds each sample is held out in, stratified by class, groups whole; -1 without a label.
+
+    Args:
+        codes: class of each sample, -1 where there is no label; shape (n_samples,).
+        groups: samples of one group stay together; None deals sample by sample. Shape (n_samples,).
+        n: folds, at least 2.
+        seed: decides who is in which.
+
+    Raises:
+        InputError: there are fewer labelled samples, or groups, than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labelled = np.flatnonzero(codes >= 0)
+    owners = None if groups is None else np.asarray(groups)[labelled]
+    units = len(labelled) if owners is None else len(np.unique(owners))
+    if not isinstance(n, int) or isinstance(n, bool) or not 2 <= n <= units:
+        what = "labelled samples" if owners is None else "groups"
+        raise InputError(f"folds is {n!r}: expected a whole number from 2 to {units}, the number of {what}")
+    dealer = (StratifiedKFold if owners is None else StratifiedGroupKFold)(n, shuffle=True, random_state=seed)
+    fold = np.full(len(codes), -1)
+    with warnings.catch_warnings():  # a class of fewer samples than folds is in some of them only
+        warnings.simplefilter("ignore", UserWarning)
+        for i, (_, held) in enumerate(dealer.split(labelled, codes[labelled], owners)):
+            fold[labelled[held]] = i
+    return fold
+
+
 def grouped_part(
     codes: np.ndarray, groups: np.ndarray, fraction: float, rng: np.random.Generator, needed: np.ndarray
 ) -> np.ndarray:
@@ -62,17 +90,16 @@ def grouped_part(
     Raises:
         InputError: no groups can be drawn without which the others have all that is needed.
     """
-    n_groups = len(np.unique(groups))
-    folds = min(max(round(1 / fraction), 2), n_groups, int(np.bincount(codes + 1).max()))
-    if folds > 1:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of classes in fewer groups than folds, which is checked here
-            for rest, chosen in splitter.split(codes, codes, groups):
-                if (codes[chosen] >= 0).any() and (needed[rest].any(0) | ~needed.any(0)).all():
-                    return np.sort(chosen)
+    known = codes >= 0
+    units = min(len(np.unique(groups[known])), int(np.bincount(codes[known]).max()))
+    n = min(max(round(1 / fraction), 2), units)
+    fold = folds(codes, groups, n, int(rng.integers(2**31))) if n > 1 else np.full(len(codes), -1)
+    for i in range(n):
+        chosen = np.isin(groups, groups[fold == i])
+        if chosen.any() and (needed[~chosen].any(0) | ~needed.any(0)).all():
+            return np.flatnonzero(chosen)
     raise InputError(
-        f"{n_groups} group(s) cannot be parted so that the larger part shows every class and modality: "
+        f"{len(np.unique(groups))} group(s) cannot be parted so that the larger part shows every class and modality: "
         "give more groups, or a validation set of your own"
     )
 

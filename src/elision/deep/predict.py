@@ -96,17 +96,39 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
     try:
         if wanted:
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
-        found = tuple(m for m in model.modalities if m in values)
-        used = tuple(m for m in found if m not in without)
+    except InputError as error:
+        return Prediction(recording.id, "", {}, (), (), str(error))
+    return predict_values(model, recording.id, values, without, average)
+
+
+def predict_values(
+    model: DeepModel,
+    id: str,
+    values: Mapping[str, Value],
+    without: Sequence[str] = (),
+    average: str = "posteriors",
+) -> Prediction:
+    """Return what the model says of what one sample shows; a problem is told in it.
+
+    Args:
+        model: from `load_model`.
+        id: of the sample.
+        values: as `elision.media.extract.Extracted` has them, and numbers; a missing modality is no key.
+        without: modalities to leave out.
+        average: of segments, "posteriors" or "logs".
+    """
+    found = tuple(m for m in model.modalities if m in values)
+    used = tuple(m for m in found if m not in without)
+    try:
         if not used:
             rest = f"; it shows {', '.join(found)}" if found else ""
             raise InputError(f"shows nothing that the model may use ({', '.join(model.modalities)}){rest}")
         batch = segments({m: values[m] for m in used}, model.modalities)
     except InputError as error:
-        return Prediction(recording.id, "", {}, (), (), str(error))
+        return Prediction(id, "", {}, (), (), str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
-    return Prediction(recording.id, model.classes[int(logs.argmax())], probabilities, found, used)
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:

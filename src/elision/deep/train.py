@@ -128,6 +128,7 @@ def _finish(loop: DeepLoop) -> dict[str, Any]:
         "epochs": loop.progress.epoch,
         "seconds": loop.progress.seconds,
         "samples": partition.counts(),
+        "training": partition.training_counts(),
         "config": asdict(loop.config),
     }
     if processes.rank() == 0:

@@ -73,7 +73,7 @@ class ImputeThenClassify(nn.Module):
         zeros = self.model.log_prior.new_zeros
         return torch.cat(
             [
-                zeros(len(batch), size).index_copy(0, batch.rows[m], batch.inputs[m].flatten(1))
+                zeros(batch.size, size).index_copy(0, batch.rows[m], batch.inputs[m].flatten(1))
                 for m, size in self.imputer.sizes.items()
             ],
             dim=1,

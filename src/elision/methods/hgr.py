@@ -91,7 +91,7 @@ class HGR(Method):
             return self.model.log_posterior(batch)
         embedding = self.label_features - self.model.log_prior.exp() @ self.label_features
         features = self.model.encode(batch.inputs)
-        correlation = torch.zeros(len(batch), len(embedding)).to(embedding)
+        correlation = torch.zeros(batch.size, len(embedding)).to(embedding)
         for m, mean in zip(self.model.modalities, self.means, strict=True):
             correlation = correlation.index_add(0, batch.rows[m], (features[m] - mean) @ embedding.T)
         ratio = (1 + correlation).clamp(min=_FLOOR)

@@ -48,7 +48,7 @@ class MeanImputation(Method):
 
     def _scores(self, batch: Batch) -> Tensor:
         means = {m: getattr(self, f"mean_{i}") for i, m in enumerate(self.model.modalities)}
-        return self.model.scores(batch.fill({m: mean.expand(len(batch), *mean.shape) for m, mean in means.items()}))
+        return self.model.scores(batch.fill({m: mean.expand(batch.size, *mean.shape) for m, mean in means.items()}))
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for i in range(len(self.model.modalities)):

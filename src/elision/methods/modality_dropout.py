@@ -52,7 +52,7 @@ class ModalityDropout(Method):
 
     def _scores(self, batch: Batch, shown: Tensor) -> Tensor:
         """Scores with tokens wherever a modality is not ``shown``, (n, M)."""
-        n = len(batch)
+        n = batch.size
         features = {}
         encoded = self.model.encode(batch.inputs)
         for i, (m, token) in enumerate(zip(self.model.modalities, self.tokens, strict=True)):

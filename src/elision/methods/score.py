@@ -51,7 +51,7 @@ class ScoreModel(nn.Module):
         """Features of packed rows, (n_m, ...) to (n_m, k); an encoder is not run on no rows."""
         none = self.log_prior.new_zeros(0, self.fusion.n_features)
         return {
-            m: f(inputs[m]) if len(inputs[m]) else none for m, f in zip(self.modalities, self.encoders, strict=True)
+            m: f(inputs[m]) if inputs[m].shape[0] else none for m, f in zip(self.modalities, self.encoders, strict=True)
         }
 
     def encode_all(self, inputs: Mapping[str, Rows]) -> dict[str, Tensor]:
@@ -83,7 +83,7 @@ class ScoreModel(nn.Module):
 
     def scores(self, batch: Batch) -> Tensor:
         """s_S(z) with the stored marginals, shape (n, K)."""
-        return self.fusion.scores(self.encode(batch.inputs), batch.rows, len(batch), self.marginals)
+        return self.fusion.scores(self.encode(batch.inputs), batch.rows, batch.size, self.marginals)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """log Q(z | x_S) with the stored marginals, shape (n, K)."""

@@ -20,7 +20,7 @@ _STARTS = 3  # workers that end before they begin, in a row, until this is given
 def locally(tasks: deque, function: Callable, placing: Placing, tell: Callable) -> Iterator[Done]:
     """Do tasks in processes of this machine; see `work_through`."""
     staff = _Staff(tasks, function, placing)
-    ending = weakref.finalize(staff, _end, staff.workers)  # also at the interpreter's end
+    ending = weakref.finalize(staff, end_workers, staff.workers)  # also at the interpreter's end
     try:
         while staff.assign():
             tell(staff.running)
@@ -36,7 +36,7 @@ class _Staff:
     def __init__(self, tasks: deque, function: Callable, placing: Placing) -> None:
         self.tasks, self.function, self.placing = tasks, function, placing
         self.suspects: deque = deque()  # their worker died: they are tried again alone, when all others are done
-        self.workers: list[_Worker] = []
+        self.workers: list[Worker] = []
         self.failed_starts = 0
 
     @property
@@ -66,20 +66,20 @@ class _Staff:
             if done:
                 yield done
 
-    def _idle(self) -> "_Worker":
+    def _idle(self) -> "Worker":
         for worker in self.workers:
             if not worker.busy:
                 return worker
         devices = self.placing.devices
         taken = [worker.device for worker in self.workers]
         device = min(devices, key=taken.count) if devices else None
-        self.workers.append(_Worker(self.function, device))
+        self.workers.append(Worker(self.function, device))
         return self.workers[-1]
 
-    def _bury(self, worker: "_Worker") -> Done | None:
+    def _bury(self, worker: "Worker") -> Done | None:
         """Remove a worker that died; return its task as failed, or put it back to be tried again."""
         self.workers.remove(worker)
-        _end([worker])
+        end_workers([worker])
         if not worker.ready:
             self.failed_starts += 1
             if self.failed_starts >= _STARTS:
@@ -98,7 +98,7 @@ class _Staff:
         return None
 
 
-class _Worker:
+class Worker:
     """Keep a process that waits for tasks."""
 
     def __init__(self, function: Callable, device: str | None) -> None:
@@ -111,6 +111,7 @@ class _Worker:
         theirs.close()
 
     def give(self, task: Any, retried: bool = False) -> None:
+        """Send it a task, once it has started."""
         self.task, self.busy, self.retried = task, True, retried
         if self.ready:
             self._send()
@@ -169,7 +170,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _end(workers: list[_Worker]) -> None:
+def end_workers(workers: list[Worker]) -> None:
+    """End their processes, whatever they do."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:

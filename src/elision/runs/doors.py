@@ -33,7 +33,7 @@ def train(
     resume: bool = False,
     **options: Any,
 ) -> "RunResult":
-    """Train a method on a table or on a store of recordings, into the folder of a run, and write its report.html.
+    """Train a method on a table or on a store of recordings, into a run's folder; report.html and MODEL.md tell of it.
 
     Args:
         data: a .csv or .parquet file, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
@@ -66,9 +66,11 @@ def train(
         result = train_recordings(data, out, config, resume, **options)
         first = processes.rank() == 0
     if result.test and first:
+        from elision.runs.card import write_card
         from elision.runs.report import REPORT, write_run_page
 
         write_run_page(result.folder, result.folder / REPORT, result.test)
+        write_card(result.folder, result.test)
     return result
 
 
@@ -123,14 +125,15 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         run: folder of a run, or of a model.
         files: tables for a run of a table; videos, sounds, images or lists of them for one of recordings.
         tell: told once of modalities and columns that are not there, or not used.
-        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets tables alone.
+        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets and
+            ``costs`` of measuring each modality tables alone.
     """
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
-        coverage = options.get("coverage", 0.9)
-        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), coverage)
-    options.pop("coverage", None)
+        given = options.get("coverage", 0.9), options.get("costs")
+        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
+    options = {name: value for name, value in options.items() if name not in ("coverage", "costs")}
     for file in files:
         if Path(file).is_dir():
             raise InputError(f"{file} is a folder: expected videos, sounds, images, or a list of them (.csv, .parquet)")

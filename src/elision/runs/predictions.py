@@ -1,17 +1,46 @@
 """What a classifier says of each sample of a data set, in a table to be written beside a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import entr
 
+from elision.decisions.acquisition import check_costs
 from elision.estimator import MultimodalClassifier
 
 
+def best_measurements(
+    model: MultimodalClassifier, X: Any, costs: Mapping[str, float] | None = None, without: Sequence[str] = ()
+) -> dict[int, tuple[str, float]]:
+    """Return which missing modality is most worth measuring for each sample: by value, or by value per cost.
+
+    Args:
+        model: fitted on other samples.
+        X: as the model takes it.
+        costs: modality -> cost, for each of the model's.
+        without: modalities that are not to be measured.
+
+    Returns:
+        Position -> (modality, its value in nats), for each sample that lacks something; empty where the model cannot
+        say, since no member has the joint objective.
+    """
+    check_costs(costs, model.modalities_)
+    if model.shown(X).all() or not any(m["objective"] == "joint" for m in model.members_):
+        return {}
+    values = model.value_of(X, costs)
+    best = values[~values["modality"].isin(without)].drop_duplicates("sample")
+    return {s: (m, v) for s, m, v in zip(best["sample"], best["modality"], best["nats"], strict=True)}
+
+
 def prediction_table(
-    model: MultimodalClassifier, X: Any, ids: Sequence[str], truth: Sequence[Any] | None = None, coverage: float = 0.9
+    model: MultimodalClassifier,
+    X: Any,
+    ids: Sequence[str],
+    truth: Sequence[Any] | None = None,
+    coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return a row per sample; those of several folds can be put below each other, and written as predictions.csv.
 
@@ -21,6 +50,7 @@ def prediction_table(
         ids: of the samples, shape (n,).
         truth: their labels, shape (n,), if they are known.
         coverage: of the sets, in (0, 1).
+        costs: of measuring each modality; see `best_measurements`.
 
     Returns:
         Columns: id, truth if given, class (the most probable), p.CLASS for each, entropy (nats), set ("a; b", the most
@@ -39,10 +69,10 @@ def prediction_table(
     observed = model.shown(X)
     table["shown"] = [" + ".join(np.array(model.modalities_)[row]) for row in observed]
     frame = pd.DataFrame(table)
-    if not observed.all() and any(m["objective"] == "joint" for m in model.members_):
-        best = model.value_of(X).groupby("sample").first()
-        frame["measure_next"] = best["modality"].reindex(frame.index, fill_value="")
-        frame["nats"] = best["nats"].reindex(frame.index)
+    best = best_measurements(model, X, costs)
+    if best:
+        frame["measure_next"] = [best.get(i, ("", np.nan))[0] for i in range(len(frame))]
+        frame["nats"] = [best.get(i, ("", np.nan))[1] for i in range(len(frame))]
     return frame
 
 

@@ -17,6 +17,7 @@ from elision.data.dataset import Dataset
 from elision.data.partition import Partition, Removal
 from elision.data.samples import read_new_rows
 from elision.data.sources import load
+from elision.decisions.acquisition import check_costs
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import Assessment, assess_posteriors
@@ -24,6 +25,7 @@ from elision.models import model_folder
 from elision.prediction import Prediction
 from elision.registries import DATASETS
 from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
+from elision.runs.predictions import best_measurements
 
 _ROWS = 4096
 
@@ -106,7 +108,12 @@ def evaluate_table(run: Path, address: str | None) -> Assessment:
 
 
 def predict_table(
-    run: Path, files: Sequence[Path], tell: Callable[[str], None], without: Sequence[str], coverage: float = 0.9
+    run: Path,
+    files: Sequence[Path],
+    tell: Callable[[str], None],
+    without: Sequence[str],
+    coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
 ) -> Iterator[Prediction]:
     """Yield what a run's classifier says of each row of some tables, in their order.
 
@@ -136,12 +143,17 @@ def predict_table(
         if rows.ignored:
             tell(f"{file}: columns that the model does not use: {', '.join(rows.ignored)}")
         tables.append(rows)
-    model.is_calibrated(coverage)  # a coverage that is none is told at once
-    return _predictions(model, tables, without, coverage)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once, and so are costs
+    check_costs(costs, model.modalities_)
+    return _predictions(model, tables, without, coverage, costs)
 
 
 def _predictions(
-    model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str], coverage: float
+    model: MultimodalClassifier,
+    tables: Sequence[Any],
+    without: Sequence[str],
+    coverage: float,
+    costs: Mapping[str, float] | None,
 ) -> Iterator[Prediction]:
     classes = [str(c) for c in model.classes_]
     columns = _columns(model)
@@ -154,6 +166,7 @@ def _predictions(
             part = frame.iloc[start : start + _ROWS]
             probabilities = model.predict_proba(part)
             sets = model.predict_set(part, coverage)["classes"].tolist() if model.is_calibrated(coverage) else None
+            next_best = best_measurements(model, part, costs, without)
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
@@ -167,7 +180,8 @@ def _predictions(
                 told = dict(zip(classes, shares.tolist(), strict=True))
                 held = tuple(map(str, sets[position - start])) if sets else ()
                 best = classes[int(shares.argmax())]
-                yield Prediction(rows.ids[position], best, told, shows, used, classes=held)
+                after = next_best.get(position - start, ("", 0.0))
+                yield Prediction(rows.ids[position], best, told, shows, used, "", held, *after)
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
@@ -181,6 +195,8 @@ def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
         rank=config.rank,
         bank=config.bank,
         method_options=dict(config.options) or None,
+        class_weight=config.class_weight,
+        informative_missingness=config.informative_missingness,
         max_steps=config.max_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -208,6 +224,7 @@ def _fit(
         "members": model.members_,
         "seconds": seconds,
         "samples": parts.counts(),
+        "training": parts.training_counts(),
         "config": asdict(config),
     }
     # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test

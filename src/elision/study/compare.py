@@ -37,7 +37,7 @@ class Comparison:
         seeds: repetitions, each with its own split, missing samples and model.
         by_group: keep groups together when splitting; default: if the table has a column ``group``.
         mechanism: which samples lose it: "mcar" (at random), "mar" (depending on what remains observed), "mnar"
-            (depending on what goes missing).
+            (depending on what goes missing), "mnar-label" (depending on the class).
     """
 
     data: str

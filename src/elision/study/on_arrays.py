@@ -20,6 +20,7 @@ from elision.evaluation import assess_posteriors, average_segments
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
 from elision.study.features import open_features
+from elision.study.protocol import LEAST_STEPS
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run
 from elision.training import Schedule
@@ -133,6 +134,8 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     steps, size = defaults.steps(len(train.codes))
     if training.max_epochs is not None:
         steps = training.max_epochs * math.ceil(len(train.codes) / size)
+    else:
+        steps = max(steps, LEAST_STEPS)
     schedule = replace(
         defaults,
         max_steps=steps,

@@ -1,8 +1,8 @@
 """A study: a list of runs in a folder, and one report of what is finished there."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from elision import __version__
 from elision.errors import InputError
 from elision.files import write_atomically
 from elision.parallel import Watcher
-from elision.registries import Registry
+from elision.registries import METHODS, Registry
 from elision.study.execution import execute
 from elision.study.folders import FailedRun, read_outcome
 from elision.study.plain import revived
@@ -88,6 +88,7 @@ def carry_out_plan(  # noqa: PLR0913
     gpus: float = 0.0,
     retry_failed: bool = False,
     command: str = "",
+    finish: Callable[[Sequence[Result]], Sequence[FailedRun]] | None = None,
 ) -> Outcome:
     """Carry out what is left of a plan, and write the report of all that is finished in its folder.
 
@@ -98,12 +99,15 @@ def carry_out_plan(  # noqa: PLR0913
         workers, engine, devices, gpus, retry_failed: see `elision.study.runner.run_grid`; the engine "list"
             writes ``out/commands.txt`` and trains nothing.
         command: to be shown in the report.
+        finish: what is done with the results before the report is written; it returns what of that failed.
     """
     prepare_folder(plan, out)
     results, failures = run_grid(
         plan.runs, out, workers, watch, execute,
         engine=engine, devices=devices, gpus=gpus, retry_failed=retry_failed, revive=Result.read,
     )  # fmt: skip
+    if finish and any(result.run.method in METHODS for result in results):
+        failures = [*failures, *finish(results)]
     return Outcome(results, failures, write_report(out, command) if results else [])
 
 
@@ -187,7 +191,7 @@ def read_study(out: Path) -> Study:
         raise InputError(f"{path} is not what {verbs} wrote: choose another --out") from error
     if study.kind not in REPORTS:
         raise InputError(f"{path} is of a {study.kind!r}: this version of Elision knows {', '.join(REPORTS)}")
-    return study
+    return replace(study, folder=str(out))
 
 
 def _differences(theirs: Any, ours: Any, name: str = "") -> list[str]:

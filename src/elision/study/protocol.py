@@ -14,6 +14,10 @@ _KEPT = {
 }
 
 
+LEAST_STEPS = 300
+"""Of a training on features that counts no epochs."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Decide how all settings are carried out.
@@ -119,7 +123,11 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
             ("bank", f"{values['bank']}: last features of all training segments"),
         ]  # fmt: skip
     extractors = "; ".join(f"{name}: {e.summary}" for name, e in protocol.extractors.items())
-    epochs = f"{training.max_epochs} epochs" if training.max_epochs else "300 steps, or 20 epochs if that is more,"
+    epochs = (
+        f"{training.max_epochs} epochs"
+        if training.max_epochs
+        else f"{LEAST_STEPS} steps, or 20 epochs if that is more,"
+    )
     return [
         ("fusion", "addition: the paper does not say which"),
         ("extractors", extractors),

@@ -22,12 +22,14 @@ class Study:
         settings: what decides with the runs what the results mean; no folder mixes results of different ones.
         about: what the report tells that no result does.
         runs: key -> title of every run that was ever planned for the folder.
+        folder: where it lies; "" of one that lies nowhere.
     """
 
     kind: str
     settings: dict[str, Any]
     about: dict[str, Any]
     runs: dict[str, str]
+    folder: str = ""
 
 
 @dataclass(frozen=True)

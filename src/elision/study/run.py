@@ -69,7 +69,7 @@ class Run:
         rate: share of the training samples to remove it from, in [0, 1].
         seed: of the split, of what goes missing, and of the model.
         mechanism: which samples lose it, a name in `MECHANISMS`: "mcar" (at random), "mar" (depending on what remains
-            observed), "mnar" (depending on what goes missing).
+            observed), "mnar" (depending on what goes missing), "mnar-label" (depending on the class).
         table: the table of the paper that it belongs to; "" is none.
         extractor: whose features it is trained on there, or "end-to-end".
         visual: what the data calls the modality that the run calls "visual", of which and "audio" alone it learns;

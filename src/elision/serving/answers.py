@@ -1,0 +1,312 @@
+"""What a model answers: one object for models of tables, one for models of recordings, and what both say."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from elision.errors import InputError
+from elision.models import CLASSIFIER, kind_of, model_folder, read_model
+from elision.serving.requests import NewSample, Question, read_value
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COVERAGE = 0.9
+"""Of the sets that are given where nobody asks for another one."""
+RECORDING = "recording"
+"""The name of a file that shows every modality which a video has."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Say what measuring a missing modality is expected to bring.
+
+    Args:
+        modality: that is missing.
+        nats: by which the label's entropy is expected to fall.
+        accuracy: by which the probability of the most probable class is expected to rise.
+    """
+
+    modality: str
+    nats: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Say what the model makes of one sample.
+
+    Args:
+        id: of the sample.
+        label: the most probable class.
+        probabilities: class -> probability.
+        set: classes that hold the truth with probability ``coverage``, the most probable first; none where the model is
+            not calibrated for that.
+        coverage: of the set; none without one.
+        used: modalities that the sample shows.
+        missing: those that it does not, which were averaged out.
+        measure_next: what is missing, the most valuable first; none where the model cannot say: it takes the joint
+            objective, and a table.
+        notes: modality -> in what its recording was not taken as usual.
+    """
+
+    id: str
+    label: str
+    probabilities: dict[str, float]
+    set: list[str] | None
+    coverage: float | None
+    used: list[str]
+    missing: list[str]
+    measure_next: list[Measurement] | None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Say what a modality is sent as.
+
+    Args:
+        takes: "numbers" or "recording".
+        shape: of a sample's numbers.
+        columns: their names, where they have names.
+        typical: the training samples' mean of each column, where it is known.
+    """
+
+    takes: str
+    shape: list[int] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    typical: list[float] = field(default_factory=list)
+
+
+class Respondent(ABC):
+    """A model that answers questions.
+
+    Args:
+        name: of the model, for people.
+        classes: names of the classes.
+        modalities: name -> what is sent of it.
+        limits: what is not to be had of this model, for people; "" where everything is.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    modalities: Mapping[str, Taken]
+    limits: str = ""
+
+    @abstractmethod
+    def answer(self, question: Question, seconds: float) -> list[Answer]:
+        """Answer about each sample.
+
+        Args:
+            question: of samples whose modalities may be anything.
+            seconds: that it may take where recordings are to be decoded.
+
+        Raises:
+            InputError: a sample cannot be used as it is; which and why.
+            TimeoutError: decoding took too long.
+        """
+
+    def close(self) -> None:  # noqa: B027  # most keep nothing
+        """End what the model keeps running."""
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Return the modalities that are sent as files."""
+        return tuple(m for m, taken in self.modalities.items() if taken.takes == RECORDING)
+
+    def _numbers(self, sample: NewSample) -> dict[str, np.ndarray]:
+        """Return the numbers that were sent of a sample, checked."""
+        values = {}
+        for m, value in sample.numbers.items():
+            where = f"modality {m!r} of sample {sample.id!r}"
+            taken = self.modalities.get(m)
+            if taken is None:
+                raise InputError(f"{where} is unknown: the model takes {', '.join(self.modalities)}")
+            if taken.takes == RECORDING:
+                raise InputError(f"{where} was sent as numbers: expected a recording, as a file of a multipart form")
+            if value is not None:
+                values[m] = read_value(value, taken.columns, taken.shape, where)
+        return values
+
+
+class TableRespondent(Respondent):
+    """Answers for a `MultimodalClassifier`.
+
+    Args:
+        folder: of the model.
+        name: for people.
+        device: where it computes.
+        modules: modality -> module of the user's own.
+    """
+
+    def __init__(self, folder: Path, name: str, device: str, modules: "Mapping[str, nn.Module]") -> None:
+        from elision.estimator import MultimodalClassifier
+        from elision.inputs import resolve_columns
+
+        self.name, self.model = name, MultimodalClassifier.load(folder, modules, device)
+        saved = read_model(folder)
+        self.classes = tuple(str(c) for c in self.model.classes_)
+        self._table: list[Any] | None = None
+        shapes, columns = saved.description["shapes"], saved.description["columns"]
+        self._places: dict[str, Any] = {}
+        if hasattr(self.model, "n_features_in_"):
+            self._table = list(getattr(self.model, "feature_names_in_", range(self.model.n_features_in_)))
+            modalities = self.model.modalities
+            if modalities is not None and columns:
+                modalities = {m: [str(c) for c in names] for m, names in columns.items()}
+            self._places = resolve_columns(modalities, self._table)
+            named = hasattr(self.model, "feature_names_in_")
+            columns = {m: [self._table[i] for i in place] if named else [] for m, place in self._places.items()}
+        self._columns = columns
+        self.modalities = {
+            m: Taken("numbers", list(shape), [str(c) for c in columns.get(m, [])], _plain(saved.tensors, m, shape))
+            for m, shape in shapes.items()
+        }
+        self._says_value = any(member["objective"] == "joint" for member in self.model.members_)
+        told = [] if self._says_value else ["it cannot say what to measure next, since it lacks the joint objective"]
+        if not self.model.is_calibrated(COVERAGE):
+            told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")
+        self.limits = "; ".join(told)
+
+    def answer(self, question: Question, seconds: float) -> list[Answer]:
+        """Answer about each sample, all at once."""
+        for sample in question.samples:
+            for m in sample.recordings:
+                raise InputError(f"modality {m!r} of sample {sample.id!r} was sent as a file: expected numbers as JSON")
+        X, model = self.inputs([self._numbers(sample) for sample in question.samples]), self.model
+        coverage = question.coverage
+        if coverage is None and model.is_calibrated(COVERAGE):
+            coverage = COVERAGE
+        sets = None if coverage is None else model.predict_set(X, coverage)["classes"].tolist()
+        shown, probabilities = model.shown(X), model.predict_proba(X)
+        worth: dict[int, list[Measurement]] = {}
+        if self._says_value and not shown.all():
+            for row in model.value_of(X).to_dict("records"):
+                found = Measurement(row["modality"], row["nats"], row["accuracy"])
+                worth.setdefault(row["sample"], []).append(found)
+        return [
+            Answer(
+                sample.id,
+                self.classes[int(probabilities[i].argmax())],
+                dict(zip(self.classes, probabilities[i].tolist(), strict=True)),
+                None if sets is None else [str(c) for c in sets[i]],
+                coverage,
+                [m for m, seen in zip(self.modalities, shown[i], strict=True) if seen],
+                [m for m, seen in zip(self.modalities, shown[i], strict=True) if not seen],
+                worth.get(i, []) if self._says_value else None,
+            )
+            for i, sample in enumerate(question.samples)
+        ]
+
+    def inputs(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
+        """Return the samples as the model was given its training samples."""
+        if self._table is not None:
+            table = np.full((len(samples), len(self._table)), np.nan)
+            for row, values in zip(table, samples, strict=True):
+                for m, cells in values.items():
+                    row[self._places[m]] = cells
+            return pd.DataFrame(table, columns=self._table) if any(self._columns.values()) else table
+        arrays = {
+            m: np.stack([values.get(m, np.full(taken.shape, np.nan)) for values in samples])
+            for m, taken in self.modalities.items()
+        }
+        return {m: pd.DataFrame(a, columns=self._columns[m]) if self._columns.get(m) else a for m, a in arrays.items()}
+
+
+class RecordingRespondent(Respondent):
+    """Answers for a `DeepModel`, which decodes recordings as its training data was prepared.
+
+    Args:
+        folder: of the model.
+        name: for people.
+        device: where it computes.
+        modules: modality -> module of the user's own.
+    """
+
+    limits = "a model of recordings has no calibrated sets, and does not say what to measure next"
+
+    def __init__(self, folder: Path, name: str, device: str, modules: "Mapping[str, nn.Module]") -> None:
+        from elision.deep.model import load_model
+        from elision.deep.predict import media_settings
+        from elision.serving.decoding import Decoder
+
+        self.name, self.model = name, load_model(folder, device, modules)
+        self.classes = self.model.classes
+        self._settings, self._decoder = media_settings(self.model), Decoder()
+        self.modalities = {
+            m: Taken("numbers", list(modality.shape)) if modality.kind == "features" else Taken(RECORDING)
+            for m, modality in self.model.modalities.items()
+        }
+
+    def answer(self, question: Question, seconds: float) -> list[Answer]:
+        """Answer about one sample after the other."""
+        from elision.deep.predict import predict_values
+        from elision.serving.decoding import Recordings
+
+        if question.coverage is not None:
+            raise InputError("a coverage is asked for, and a model of recordings has no calibrated sets: leave it out")
+        until, answers = time.monotonic() + seconds, []
+        for sample in question.samples:
+            numbers, sources = self._numbers(sample), self._sources(sample)
+            values: dict[str, Any] = {m: v.astype(np.float32) for m, v in numbers.items() if not np.isnan(v).all()}
+            notes: dict[str, str] = {}
+            if sources:
+                try:
+                    found = self._decoder(Recordings(sources, self._settings, sample.id), until - time.monotonic())
+                except InputError as error:
+                    raise InputError(f"sample {sample.id!r}: {error}") from error
+                values |= found.values
+                notes = {**found.notes, **found.missing}
+            told = predict_values(self.model, sample.id, values)
+            if told.problem:
+                raise InputError(f"sample {sample.id!r} {told.problem}")
+            missing = [m for m in self.modalities if m not in told.used]
+            shares, used = dict(told.probabilities), list(told.used)
+            answers.append(Answer(sample.id, told.label, shares, None, None, used, missing, None, notes))
+        return answers
+
+    def close(self) -> None:
+        """End the process that decodes."""
+        self._decoder.close()
+
+    def _sources(self, sample: NewSample) -> dict[str, Path]:
+        """Return modality -> file; "recording" stands for picture and sound."""
+        sources: dict[str, Path] = {}
+        for name, path in sample.recordings.items():
+            chosen = [m for m in self.recordings if m in ("visual", "audio")] if name == RECORDING else [name]
+            for m in chosen or [name]:
+                if m not in self.recordings:
+                    known = m in self.modalities
+                    expected = "expected numbers as JSON" if known else f"the model takes {', '.join(self.modalities)}"
+                    raise InputError(f"modality {m!r} of sample {sample.id!r} was sent as a file: {expected}")
+                if m in sources:
+                    raise InputError(f"modality {m!r} of sample {sample.id!r} is given twice, alone and in a recording")
+                sources[m] = path
+        return sources
+
+
+def respondent(run: str | Path, device: str = "cpu", modules: "Mapping[str, nn.Module] | None" = None) -> Respondent:
+    """Open a trained run or a saved model, of a table or of recordings, to ask it.
+
+    Args:
+        run: its folder.
+        device: where it computes.
+        modules: modality -> module of the user's own, where the model was trained with some.
+
+    Raises:
+        InputError: there is none, or it is not what was written.
+    """
+    folder = model_folder(Path(run))
+    kind = TableRespondent if kind_of(folder) == CLASSIFIER else RecordingRespondent
+    return kind(folder, Path(run).absolute().name, device, modules or {})
+
+
+def _plain(tensors: Mapping[str, Any], m: str, shape: Sequence[int]) -> list[float]:
+    mean = tensors.get(f"mean/{m}")
+    return mean.tolist() if mean is not None and mean.ndim == len(shape) == 1 else []

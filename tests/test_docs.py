@@ -1,0 +1,59 @@
+"""What the documentation shows is run: the Python of its pages and of the README, and its notebooks."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+"""Blocks to be run; what needs data or a cluster is marked ``py``."""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search(page.read_text("utf-8"))], ids=lambda p: p.stem)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for number, block in enumerate(CODE.findall(page.read_text("utf-8")), 1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_runs_from_a_fresh_install(path, tmp_path, monkeypatch):
+    """In a kernel of its own, with nothing but what it imports; it carries no outputs of another day."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), f"{path.name} has outputs: clear them"
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def test_an_address_makes_every_link_of_the_readme_whole(tmp_path):
+    """A package index shows no relative picture and follows no relative link."""
+    for name in ("README.md", "pyproject.toml", "CITATION.cff"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, ROOT / ".ci" / "address.py", "https://example.org/someone/elision", tmp_path]
+    for _ in range(2):  # the second time changes nothing
+        subprocess.run(command, check=True)
+    readme = (tmp_path / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert links and all(link.startswith(("https://", "#")) for link in links), links
+    assert "![" not in readme or re.search(r"!\[[^]]*\]\(https://example.org/someone/elision/raw/main/docs/", readme)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["urls"]["Repository"] == "https://example.org/someone/elision"
+    assert project["optional-dependencies"] and "Typing :: Typed" in project["classifiers"]
+    assert (tmp_path / "CITATION.cff").read_text("utf-8").count("repository-code: https://example.org") == 1
+    assert subprocess.run([*command[:2], "nowhere"], capture_output=True).returncode
+
+
+def test_relative_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert links and not [link for link in links if not (ROOT / link).exists()]

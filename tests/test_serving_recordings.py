@@ -1,0 +1,146 @@
+"""A served model of recordings: uploads are decoded apart, named nowhere, and none of them ends the server."""
+
+import os
+import signal
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from clips import MP4, Take, write_clip
+from elision import InputError, TrainConfig
+from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
+from elision.data.shards import write_shard
+from elision.deep.model import load_model
+from elision.deep.predict import predict
+from elision.deep.train import train
+from elision.kinds import Modality
+from elision.media.extract import MediaSettings, Mel, extract_media
+from elision.serving.answers import respondent
+from elision.serving.application import Limits, application
+from elision.serving.decoding import Decoder, Recordings
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from starlette.testclient import TestClient
+
+SETTINGS = MediaSettings(windows=2, seconds=0.5, size=32, mel=Mel(bands=16))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Pictures, sound and a number of ten clips; the run of a small model, and the clips' folder."""
+    folder, out = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("store")
+    rows = []
+    for i in range(10):
+        take = Take(seconds=1.2, tone=lambda segment, i=i: 400.0 if i % 2 else 2000.0)
+        path = write_clip(folder / f"c{i}.mp4", take, MP4)
+        values = dict(extract_media({"visual": path, "audio": path}, None, None, SETTINGS, str(i)).values)
+        rows.append(Row(f"c{i}", "lh"[i % 2], values=values | {"pulse": np.array([60.0 + i, 1.0], np.float32)}))
+    modalities = {
+        "visual": Modality("frames", (3, 32, 32), 2),
+        "audio": Modality("spectrogram", rows[0].values["audio"].shape[1:], 2),
+        "pulse": Modality("features", (2,)),
+    }
+    shard = write_shard(out / shard_name(0), rows, modalities)
+    write_manifest(out, StoreInfo(modalities, (shard,), {"settings": asdict(SETTINGS)}, {}))
+    train(out, folder / "run", TrainConfig(epochs=1, batch_size=8, n_features=8))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def client(run):
+    with TestClient(application(respondent(run), Limits(megabytes=4))) as client:
+        yield client
+
+
+def clip(run, number=0):
+    return (run.parent / f"c{number}.mp4").read_bytes()
+
+
+def test_a_recording_is_answered_as_its_file_is(client, run):
+    (expected,) = predict(load_model(run), [run.parent / "c0.mp4"])
+    told = client.post("/predict", files={"recording": ("../../etc/passwd", clip(run))}).json()["predictions"][0]
+    np.testing.assert_allclose(list(told["probabilities"].values()), list(expected.probabilities.values()), atol=1e-6)
+    assert (told["used"], told["missing"]) == (["visual", "audio"], ["pulse"])
+    assert (told["set"], told["measure_next"]) == (None, None)
+
+
+def test_numbers_go_beside_recordings_and_samples_beside_each_other(client, run):
+    sent = {"a/audio": ("x.wav", clip(run)), "a/pulse": (None, "[61, null]"), "b/pulse": (None, "[70, 1]")}
+    told = client.post("/predict", files=sent).json()["predictions"]
+    assert [(t["id"], t["used"]) for t in told] == [("a", ["audio", "pulse"]), ("b", ["pulse"])]
+    alone = client.post("/predict", json={"modalities": {"pulse": [70, 1]}}).json()["predictions"][0]
+    assert alone["probabilities"] == pytest.approx(told[1]["probabilities"], abs=1e-6)
+
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
+REFUSED = {
+    "no recording": ({"audio": ("a.wav", b"\x00\x01" * 999)}, "the recording of 'audio' is not a recording"),
+    "an empty file": ({"audio": ("a.wav", b"")}, "the recording of 'audio' has zero bytes"),
+    "a playlist": ({"recording": ("a.m3u8", PLAYLIST)}, "the recording of 'visual' and 'audio' is a text file"),
+    "an unknown modality": ({"smell": ("a.wav", b"x")}, "'smell' of sample '0' was sent as a file: the model takes"),
+    "a file of numbers": ({"pulse": ("a.csv", b"1,2")}, "'pulse' of sample '0' was sent as a file: expected numbers"),
+    "numbers of a recording": ({"audio": (None, "[1]")}, "was sent as numbers: expected a recording"),
+    "nothing": ({"pulse": (None, "[null, null]")}, "shows nothing that the model may use"),
+    "a coverage": ({"pulse": (None, "[1, 2]"), "coverage": (None, "0.9")}, "has no calibrated sets"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_refused_with_a_sentence(client, name):
+    sent, sentence = REFUSED[name]
+    told = client.post("/predict", files=sent)
+    assert told.status_code == 422 and sentence in told.json()["detail"]
+    assert "/tmp" not in told.json()["detail"] and "elision-" not in told.json()["detail"]
+
+
+def test_a_truncated_clip_and_a_modality_twice_are_refused(client, run):
+    told = client.post("/predict", files={"visual": ("a.mp4", clip(run)[:3000])})
+    assert told.status_code == 422 and "'visual' is a truncated or damaged mp4" in told.json()["detail"]
+    both = {"recording": ("a.mp4", clip(run)), "audio": ("a.mp4", clip(run))}
+    told = client.post("/predict", files=both)
+    assert told.status_code == 422 and "'audio' of sample '0' is given twice" in told.json()["detail"]
+    assert client.post("/predict", files={"audio": ("a.mp4", clip(run))}).status_code == 200
+
+
+def test_the_schema_and_the_page_offer_files(client):
+    assert {m: t["takes"] for m, t in client.get("/schema").json()["modalities"].items()} == {
+        "visual": "recording", "audio": "recording", "pulse": "numbers",
+    }  # fmt: skip
+    assert client.get("/").text.count('type="file"') == 3, "of each, and of both together"
+
+
+def test_a_decoder_that_ends_or_hangs_is_started_again(run):
+    decoder = Decoder()
+    asked = Recordings({"audio": run.parent / "c0.mp4"}, SETTINGS, "0")
+    try:
+        assert set(decoder(asked, 60).values) == {"audio"}
+        (worker,) = decoder._workers
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.join()
+        assert set(decoder(asked, 60).values) == {"audio"}, "it ended while it waited"
+        os.kill(decoder._workers[0].process.pid, signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            decoder(asked, 0.3)
+        assert not decoder._workers, "it is ended, not waited for"
+        stopped = Decoder()
+        stopped(asked, 60)
+        worker = stopped._workers[0]
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        worker.give, given = lambda task: (given(task), os.kill(worker.process.pid, signal.SIGKILL)), worker.give
+        with pytest.raises(InputError, match="decoding them ended the process"):
+            stopped(asked, 60)
+    finally:
+        decoder.close()
+        stopped.close()
+
+
+def test_a_model_of_recordings_is_exported(run, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    from elision.serving.export import export_onnx
+
+    assert export_onnx(run, tmp_path / "m.onnx", ["visual", "pulse"]) <= 1e-5
+    session = runtime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert {i.name: i.type for i in session.get_inputs()} == {"visual": "tensor(uint8)", "pulse": "tensor(float)"}
