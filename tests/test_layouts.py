@@ -367,8 +367,8 @@ def test_a_folder_needs_one_manifest(tmp_path, names):
         found("manifest", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "words"), [("nowhere.csv", "does not exist"), ("a.xlsx", "'.xlsx'")])
+@pytest.mark.parametrize(("name", "words"), [("nowhere.csv", "does not exist"), ("a.xls", "'.xls'")])
 def test_a_path_that_is_no_table_is_refused(tmp_path, name, words):
-    placed(tmp_path, "a.xlsx")
+    placed(tmp_path, "a.xls")
     with pytest.raises(InputError, match=words):
         found("manifest", tmp_path / name)

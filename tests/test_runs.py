@@ -250,7 +250,7 @@ def test_columns_are_taken_by_name(run, table, tmp_path):
     without = list(elision.predict(run, [table], told.append, without=("gait",)))
     assert [p.probabilities for p in absent] == [p.probabilities for p in without]
     assert told == [f"{whole} has no column of gait: missing in every row"]
-    with pytest.raises(InputError, match=r"lacks columns that the model was trained on: gait\.b;"):
+    with pytest.raises(InputError, match=r"lacks columns that the model was trained on: 'gait\.b';"):
         list(elision.predict(run, [changed(table, tmp_path, lambda f: f.drop(columns="gait.b"))]))
 
 

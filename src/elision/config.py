@@ -2,11 +2,13 @@
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import NONE
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
@@ -56,11 +58,11 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a JSON or YAML file, such as the config.json of a run."""
+        """Read a JSON, YAML or TOML file, such as the config.json of a run."""
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: expected a config file, JSON or YAML") from error
+            raise InputError(f"{path} does not exist: expected a config file, JSON, YAML or TOML") from error
         return cls.of(_parse(path, text), str(path))
 
     @classmethod
@@ -109,6 +111,7 @@ class TableConfig(Config):
         informative_missingness: whether the modalities that a sample shows tell of its class too, as far as validation
             bears that out. Only for samples that lose modalities in prediction as those in training did.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
+        data: which column of the table is what, and how it is written; predictions from new tables go by it too.
     """
 
     objective: str = "all"
@@ -123,8 +126,14 @@ class TableConfig(Config):
     class_weight: str | None = None
     informative_missingness: bool = False
     device: str = "auto"
+    data: TableFormat = DETECTED
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the values, with data as `TableFormat`."""
+        return {**values, "data": TableFormat.of(values.get("data", {}), where)}
 
 
 @dataclass(frozen=True)
@@ -278,9 +287,9 @@ def _parse(path: Path, text: str) -> Any:
             import yaml
 
             return yaml.safe_load(text) or {}
-        return json.loads(text)
+        return tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except Exception as error:  # each parser has its own
-        raise InputError(f"{path} is neither JSON nor (.yaml) YAML: {error}") from error
+        raise InputError(f"{path} is neither JSON nor (.yaml) YAML nor (.toml) TOML: {error}") from error
 
 
 def _default(option: Field) -> Any:

@@ -127,9 +127,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         categories_: modality -> column -> the values that training showed, of columns of categories.
         unseen_modalities_: those that no training sample showed; they are ignored.
         partial_rows_: modality -> training rows that were partly NaN and took means.
-        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and took means.
         n_samples_: training samples that count, those of weight 0 left out.
         rows_seen_: modality -> training samples that show it.
+        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and took means.
         n_unlabelled_: training samples without a label.
 
     Example:

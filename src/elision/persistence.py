@@ -23,8 +23,8 @@ from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 LEARNT = (
-    "classes_", "class_prior_", "modalities_", "unseen_modalities_", "partial_rows_", "filled_shares_", "n_samples_",
-    "rows_seen_", "n_unlabelled_", "members_", "missingness_power_", "n_features_in_",
+    "classes_", "class_prior_", "modalities_", "unseen_modalities_", "partial_rows_", "filled_shares_",
+    "n_samples_", "rows_seen_", "n_unlabelled_", "members_", "missingness_power_", "n_features_in_",
     "feature_names_in_",
 )  # fmt: skip
 """Public attributes of a fitted classifier; the last three only where missingness is informative, or X was a table."""

@@ -4,9 +4,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from elision.cli.app import SOME_FAILED, Many, read_costs
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
@@ -20,6 +23,7 @@ def predict(  # noqa: PLR0913
     costs: Many = None,
     average: str = "posteriors",
     device: str = "cpu",
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,8 +37,9 @@ def predict(  # noqa: PLR0913
     run
         Folder of a run, or of a saved model.
     files
-        For a run on a table: tables (.csv, .parquet) with the columns that it was trained on, and optionally id. For a
-        run on recordings: videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
+        For a run on a table: tables with the columns that it was trained on, and optionally the one of ids; read as the
+        run's own table was. For a run on recordings: videos, sound files and images, one sample each, or lists of them
+        (tables).
     without
         Modalities that are not used, such as audio.
     out
@@ -64,7 +69,7 @@ def predict(  # noqa: PLR0913
         "device": device,
         "coverage": coverage,
     }
-    options["costs"] = read_costs(costs)
+    options["costs"], options["reading"] = read_costs(costs), table.reading
     predictions = list(
         _watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options), quiet)
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import pandas as pd
 from elision import choices
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
+from elision.data.formats import TABLE_ENDINGS, TableFormat
 from elision.data.partition import Partition, Removal
 from elision.data.samples import read_new_rows
-from elision.data.sources import load
+from elision.data.sources import load, load_again
 from elision.decisions.acquisition import check_costs
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
@@ -37,7 +39,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     average that is trained. With ``resume`` these are not trained again, and the model is the same, bit for bit.
 
     Args:
-        address: a .csv or .parquet file, or a name in `DATASETS`.
+        address: a table, or a name in `DATASETS`.
         out: folder of the run, not used before unless ``resume``.
         config: None is the default, or with ``resume`` that of the run.
         resume: go on with what was begun in ``out``.
@@ -50,7 +52,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     folder.check(resume)
     saved = TableConfig.read(out / CONFIG) if resume else None
     config = config or saved or TableConfig()
-    data = load(address)
+    data = load(address, config.data)
     parts = _partition(data, config)
     parts.check()
     model = _classifier(data, config)  # what cannot be meant is said before there is a folder
@@ -76,29 +78,34 @@ def _partition(data: Dataset, config: TableConfig) -> Partition:
     return Partition.of(data, config.seed, config.by_group, removal)
 
 
-def evaluate_table(run: Path, address: str | None) -> Assessment:
+def evaluate_table(run: Path, address: str | None, reading: Mapping[str, Any] = MappingProxyType({})) -> Assessment:
     """Judge a run's classifier on the test part of its own table, or on all labelled rows of another.
+
+    Args:
+        run: its folder.
+        address: of the other table.
+        reading: fields of `TableFormat` in which that one differs from the run's own.
 
     Raises:
         InputError: there is no table, it lacks columns, or a label is of no class that was trained.
     """
     model = MultimodalClassifier.load(model_folder(run), device="cpu")
-    own = RunFolder(run).data
+    own, form = RunFolder(run).data, _format(run)
     if address is None and not own:
         raise InputError(f"{run} is no run that knows its data: say which table to evaluate on")
-    if own and (address is None or _is_own(address, own)):
-        data = load(own["address"])
+    if own and (address is None or (not reading and _is_own(address, own, form))):
+        data = load(own["address"], form)
         if data.fingerprint() != own["fingerprint"]:
             raise InputError(f"{own['address']} is not what the run was trained on: name the table to evaluate on")
         parts = _partition(data, TableConfig.read(run / CONFIG))
         frame, codes, name = data.frame().iloc[parts.test], data.codes[parts.test], own["address"]
         what = "test part of the training data"
     else:
-        rows = read_new_rows(Path(address), _columns(model))
+        rows = read_new_rows(Path(address), _columns(model), _categories(model), form.changed(reading))
         if rows.problems:
             raise InputError(f"{address}, {next(iter(rows.problems.values()))}")
         if rows.labels is None or not (rows.labels != "").any():
-            raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
+            raise InputError(f"{address} has no labelled row to evaluate on: expected a column {form.label!r}")
         labelled = np.flatnonzero(rows.labels != "")
         frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
         if rows.absent:
@@ -114,11 +121,13 @@ def predict_table(
     without: Sequence[str],
     coverage: float = 0.9,
     costs: Mapping[str, float] | None = None,
+    reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Prediction]:
     """Yield what a run's classifier says of each row of some tables, in their order.
 
     A row with a cell that is no number is told in its own prediction, and the others are done. Sets of classes that
     hold the truth with probability ``coverage`` were calibrated on the run's test part; there are none if it was small.
+    The tables are read as the run's own was, but for the fields of `TableFormat` in ``reading``.
 
     Raises:
         InputError: at once, where a file is no table of the model's columns, or no modality is left.
@@ -131,13 +140,13 @@ def predict_table(
         raise InputError("every modality is left out: expected one to remain")
     tables = []
     for file in files:
-        if file.suffix.lower() not in (".csv", ".parquet"):
+        if file.suffix.lower() not in TABLE_ENDINGS:
             columns = [c for names in _columns(model).values() for c in names]
             raise InputError(
-                f"{file} is no table, and {run} was trained on one: expected .csv or .parquet, with columns such as "
-                f"{', '.join(columns[:3])}"
+                f"{file} is no table, and {run} was trained on one: expected {', '.join(TABLE_ENDINGS)}, with columns "
+                f"such as {', '.join(columns[:3])}"
             )
-        rows = read_new_rows(file, _columns(model))
+        rows = read_new_rows(file, _columns(model), _categories(model), _format(run).changed(reading))
         if rows.absent:
             tell(f"{file} has no column of {', '.join(rows.absent)}: missing in every row")
         if rows.ignored:
@@ -266,9 +275,19 @@ def _codes(labels: np.ndarray, model: MultimodalClassifier, address: str) -> np.
     return np.array([classes.index(label) for label in labels.tolist()], dtype=np.int64)
 
 
-def _is_own(address: str, own: Mapping[str, str]) -> bool:
+def _format(run: Path) -> TableFormat:
+    """Return how the run's table was read, or that of a comparison; the default of a model without either."""
+    folder = RunFolder(run)
+    return TableFormat.of(folder.config.get("data", folder.reading), str(run))
+
+
+def _categories(model: MultimodalClassifier) -> list[str]:
+    return [str(column) for held in model.categories_.values() for column in held]
+
+
+def _is_own(address: str, own: Mapping[str, str], form: TableFormat) -> bool:
     try:
-        return load(address).fingerprint() == own["fingerprint"]
+        return load_again(address, form).fingerprint() == own["fingerprint"]
     except InputError:  # a table that could not be trained on may still be judged
         return False
 
