@@ -23,7 +23,9 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve", "export")
+VERBS = (
+    "compare", "train", "evaluate", "predict", "prepare", "inspect", "relabel", "reproduce", "report", "serve", "export",
+)  # fmt: skip
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
 app.register_install_completion_command()
 for _verb in VERBS:
