@@ -453,11 +453,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         codes = read_labels(y, self.unlabelled, self.classes_).codes
         fold = division(codes, groups, n, int(check_random_state(self.random_state).randint(2**31 - 1)))
         logs = np.full((len(codes), len(self.classes_)), -np.inf)
+        X = Splittable(X) if isinstance(X, dict) else X
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
-            other = clone(self).fit(_rows(X, rest), _safe_indexing(y, rest))
+            other = clone(self).fit(_safe_indexing(X, rest), _safe_indexing(y, rest))
             columns = np.searchsorted(self.classes_, other.classes_)
-            logs[held[:, None], columns] = other.predict_log_proba(_rows(X, held))
+            logs[held[:, None], columns] = other.predict_log_proba(_safe_indexing(X, held))
         return logs[codes != UNLABELLED]
 
     def is_calibrated(self, coverage: float = 0.9) -> bool:
@@ -841,7 +842,3 @@ def _gap_table(samples: Samples, n_classes: int, power: float) -> GapTable:
     labelled = samples.take(np.flatnonzero(samples.codes != UNLABELLED))
     observed = np.stack([observed_rows(values) for values in labelled.arrays.values()], axis=1)
     return GapTable.of(observed, labelled.codes, n_classes, labelled.weights, power)
-
-
-def _rows(X: Any, rows: np.ndarray) -> Any:
-    return {m: _safe_indexing(v, rows) for m, v in X.items()} if isinstance(X, dict) else _safe_indexing(X, rows)

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from elision.errors import InputError
 
@@ -91,17 +90,16 @@ def grouped_part(
     Raises:
         InputError: no groups can be drawn without which the others have all that is needed.
     """
-    n_groups = len(np.unique(groups))
-    folds = min(max(round(1 / fraction), 2), n_groups, int(np.bincount(codes + 1).max()))
-    if folds > 1:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of classes in fewer groups than folds, which is checked here
-            for rest, chosen in splitter.split(codes, codes, groups):
-                if (codes[chosen] >= 0).any() and (needed[rest].any(0) | ~needed.any(0)).all():
-                    return np.sort(chosen)
+    known = codes >= 0
+    units = min(len(np.unique(groups[known])), int(np.bincount(codes[known]).max()))
+    n = min(max(round(1 / fraction), 2), units)
+    fold = folds(codes, groups, n, int(rng.integers(2**31))) if n > 1 else np.full(len(codes), -1)
+    for i in range(n):
+        chosen = np.isin(groups, groups[fold == i])
+        if chosen.any() and (needed[~chosen].any(0) | ~needed.any(0)).all():
+            return np.flatnonzero(chosen)
     raise InputError(
-        f"{n_groups} group(s) cannot be parted so that the larger part shows every class and modality: "
+        f"{len(np.unique(groups))} group(s) cannot be parted so that the larger part shows every class and modality: "
         "give more groups, or a validation set of your own"
     )
 
