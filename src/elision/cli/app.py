@@ -24,7 +24,8 @@ interrupted.""",
 )
 
 VERBS = (
-    "compare", "train", "evaluate", "predict", "prepare", "inspect", "relabel", "reproduce", "report", "serve", "export",
+    "compare", "train", "evaluate", "predict", "prepare", "inspect", "relabel", "reproduce", "report", "serve",
+    "export",
 )  # fmt: skip
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
 app.register_install_completion_command()
