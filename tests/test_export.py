@@ -56,7 +56,20 @@ def test_a_file_answers_as_the_model_does(tmp_path, data, options):
     session, found = asked(tmp_path / "b.onnx", {"b": rows})
     np.testing.assert_allclose(found, model.predict_proba({"b": rows}), atol=1e-5)
     described = json.loads(session.get_modelmeta().custom_metadata_map["elision"])
-    assert described == {"classes": ["blue", "green", "red"], "modalities": ["b"]}
+    assert described == {"classes": ["blue", "green", "red"], "modalities": {"b": {"columns": [], "categories": {}}}}
+
+
+def test_categories_are_given_by_their_places(tmp_path):
+    rng, y = np.random.default_rng(0), np.arange(60) % 2
+    frame = pd.DataFrame({"sex": np.array(["f", "m"])[(y + (rng.random(60) < 0.3)) % 2], "n": rng.normal(size=60)})
+    fitted(tmp_path, ({"m": frame, "o": rng.normal(size=(60, 1))}, y)).predict({"m": frame})
+    model = MultimodalClassifier.load(tmp_path / "model")
+    assert export_onnx(tmp_path / "model", tmp_path / "m.onnx", ["m"]) <= 1e-5
+    session, found = asked(tmp_path / "m.onnx", {"m": np.array([[1.0, 0.3], [np.nan, 0.3], [0.0, np.nan]])})
+    asked_of_us = pd.DataFrame({"sex": ["m", None, "f"], "n": [0.3, 0.3, np.nan]})
+    np.testing.assert_allclose(found, model.predict_proba({"m": asked_of_us}), atol=1e-9)
+    described = json.loads(session.get_modelmeta().custom_metadata_map["elision"])["modalities"]["m"]
+    assert described == {"columns": ["sex", "n"], "categories": {"0": ["f", "m"]}}
 
 
 def test_a_run_is_exported_by_the_command(tmp_path, here):

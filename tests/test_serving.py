@@ -13,11 +13,11 @@ import elision
 from elision import InputError, MultimodalClassifier
 from elision.serving.answers import respondent
 from elision.serving.application import Limits, application
-from elision.serving.requests import MOST_SAMPLES, read_json, read_value
+from elision.serving.requests import MOST_SAMPLES, Taken, read_json, read_value
 from served import patients, served
 
 pytest.importorskip("fastapi")
-httpx = pytest.importorskip("httpx")
+httpx = pytest.importorskip("httpx2")
 from starlette.testclient import TestClient  # noqa: E402
 
 SMALL = Limits(megabytes=0.25, seconds=20)
@@ -187,7 +187,11 @@ def test_a_saved_model_of_any_input_answers(tmp_path, kind):
     y = np.arange(60) % 2
     X = {"image": rng.normal(size=(60, 2, 2)) + y[:, None, None], "lab": rng.normal(size=(60, 3)) - y[:, None]}
     asked = {"image": np.array([[[1, 2], [np.nan, 4.0]]]), "lab": np.array([[1, 2, 3.0]])}
-    modalities = {"image": slice(0, 4), "lab": slice(4, 7)} if kind == "a table without names" else None
+    named = {
+        "a table without names": {"image": slice(0, 4), "lab": slice(4, 7)},
+        "a table of one modality": {"x": slice(None)},
+    }
+    modalities = named.get(kind)
     model = MultimodalClassifier(encoders="linear", max_steps=20, modalities=modalities, random_state=0)
     model.fit(make(X), y).save(tmp_path / "model")
     with TestClient(application(respondent(tmp_path / "model"))) as client:
@@ -197,6 +201,34 @@ def test_a_saved_model_of_any_input_answers(tmp_path, kind):
     expected = model.predict_proba(make(asked))[0]
     np.testing.assert_allclose(list(told["probabilities"].values()), expected, rtol=1e-9)
     np.testing.assert_allclose(list(empty["probabilities"].values()), model.class_prior_, atol=0.2)
+
+
+KINDS = {
+    "a table": lambda frame: frame,
+    "a dict of frames": lambda frame: {"m": frame[["n", "sex"]], "o": frame[["size"]]},
+    "a dict of arrays": lambda frame: {"m": frame[["n", "sex"]].to_numpy(dtype=object), "o": frame[["size"]]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_categories_are_sent_as_their_values(tmp_path, kind):
+    rng, n = np.random.default_rng(0), 60
+    y = np.arange(n) % 2
+    frame = pd.DataFrame({"n": rng.normal(size=n) + y, "sex": np.array(["f", "m"])[(y + (rng.random(n) < 0.3)) % 2]})
+    frame["size"] = pd.Categorical(np.array(["S", "M", "L"])[rng.integers(3, size=n)], ["S", "M", "L"], ordered=True)
+    modalities = {"m": ["n", "sex"], "o": ["size"]} if kind == "a table" else None
+    model = MultimodalClassifier(encoders="linear", max_steps=20, modalities=modalities, random_state=0)
+    model.fit(KINDS[kind](frame), y).save(tmp_path / "model")
+    with TestClient(application(respondent(tmp_path / "model"))) as client:
+        told = client.post("/predict", json={"modalities": {"m": [0.5, "m"], "o": ["L"]}}).json()["predictions"][0]
+        shown = frame.iloc[:1].assign(n=0.5, sex="m", size="L")
+        expected = model.predict_proba(KINDS[kind](shown))[0]
+        np.testing.assert_allclose(list(told["probabilities"].values()), expected, rtol=1e-9)
+        assert client.post("/predict", json={"modalities": {"m": [None, "f"]}}).status_code == 200
+        wrong = client.post("/predict", json={"modalities": {"m": [0.5, "x"]}})
+        assert (wrong.status_code, "holds 'x': training showed there 'f', 'm'" in wrong.json()["detail"]) == (422, True)
+        assert client.get("/schema").json()["modalities"]["m"]["categories"] == {"1": ["f", "m"]}
+        assert "<select" in client.get("/").text
 
 
 def test_a_model_without_the_joint_objective_says_what_it_lacks(tmp_path):
@@ -210,9 +242,9 @@ def test_a_model_without_the_joint_objective_says_what_it_lacks(tmp_path):
 
 
 def test_every_cell_of_a_value_is_checked():
-    assert np.isnan(read_value([1, None], [], (2,), "x")).tolist() == [False, True]
+    assert np.isnan(read_value([1, None], Taken("numbers", [2]), "x")).tolist() == [False, True]
     with pytest.raises(InputError, match="x is an object, and its columns have no names"):
-        read_value({"a": 1}, [], (1,), "x")
+        read_value({"a": 1}, Taken("numbers", [1]), "x")
     assert read_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
 
 

@@ -36,6 +36,7 @@ def compare(  # noqa: PLR0913
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
+    unlabelled: Numbers = None,
     save: Annotated[bool, Parameter(negative="--no-save")] = True,
     acquire: Annotated[bool, Parameter(negative="")] = False,
     costs: Many = None,
@@ -84,6 +85,10 @@ def compare(  # noqa: PLR0913
     mechanism
         Which training samples lose a modality: `MECHANISMS`. mcar is at random, mar depends on what remains observed,
         mnar on what goes missing, mnar-label on the class. The report says what the likelihood makes of it.
+    unlabelled
+        Shares of the training samples that lose their label, such as 0.5 0.9 0.98; the methods then stand beside mle on
+        the labelled samples alone, and scikit-learn's self-training and label spreading. No modality is removed unless
+        --missing says so.
     save
         Whether the winner is fitted and saved.
     acquire
@@ -101,6 +106,7 @@ def compare(  # noqa: PLR0913
 
     chosen = {
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
+        "unlabelled": unlabelled,
     }  # fmt: skip
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,

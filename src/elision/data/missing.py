@@ -15,6 +15,8 @@ from elision.errors import InputError
 ANY = "any"
 NONE = "none"
 """The modality to remove where nothing is to be removed."""
+LABELS = "labels"
+"""What is removed where samples are to lose their label, and no modality."""
 STRENGTH = 2.0
 """Log-odds of being hit, per standard deviation of what they depend on: a factor of 7.4 in the odds."""
 
@@ -69,6 +71,22 @@ def remove(
         else:
             table[row, names.index(missing)] = False
     return {m: table[:, i] for i, m in enumerate(names)}
+
+
+def hide_labels(codes: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    """Return class indices of which a share is hidden (-1): the same of every class, but two of each stay.
+
+    Args:
+        codes: class indices, -1 where there is no label; shape (n,).
+        rate: share of the labelled samples, in [0, 1].
+        seed: the same seed hides the same labels at every rate, the fewer among the more.
+    """
+    hidden, rng = np.full_like(codes, -1), np.random.default_rng([seed, 6])
+    for code in np.unique(codes[codes >= 0]):
+        members = rng.permutation(np.flatnonzero(codes == code))
+        kept = members[: max(round((1 - rate) * len(members)), 2)]
+        hidden[kept] = code
+    return hidden
 
 
 def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.ndarray:

@@ -12,10 +12,12 @@ import pandas as pd
 
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder, read_model
-from elision.serving.requests import NewSample, Question, read_value
+from elision.serving.requests import NewSample, Question, Taken, read_value
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from elision.categories import Categories, Levels
 
 COVERAGE = 0.9
 """Of the sets that are given where nobody asks for another one."""
@@ -67,23 +69,6 @@ class Answer:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Taken:
-    """Say what a modality is sent as.
-
-    Args:
-        takes: "numbers" or "recording".
-        shape: of a sample's numbers.
-        columns: their names, where they have names.
-        typical: the training samples' mean of each column, where it is known.
-    """
-
-    takes: str
-    shape: list[int] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
-    typical: list[float] = field(default_factory=list)
-
-
 class Respondent(ABC):
     """A model that answers questions.
 
@@ -131,7 +116,7 @@ class Respondent(ABC):
             if taken.takes == RECORDING:
                 raise InputError(f"{where} was sent as numbers: expected a recording, as a file of a multipart form")
             if value is not None:
-                values[m] = read_value(value, taken.columns, taken.shape, where)
+                values[m] = read_value(value, taken, where)
         return values
 
 
@@ -150,24 +135,25 @@ class TableRespondent(Respondent):
         from elision.inputs import resolve_columns
 
         self.name, self.model = name, MultimodalClassifier.load(folder, modules, device)
-        saved = read_model(folder)
-        self.classes = tuple(str(c) for c in self.model.classes_)
-        self._table: list[Any] | None = None
+        saved, model = read_model(folder), self.model
+        self.classes = tuple(str(c) for c in model.classes_)
         shapes, columns = saved.description["shapes"], saved.description["columns"]
+        self._table: list[Any] | None = None
         self._places: dict[str, Any] = {}
-        if hasattr(self.model, "n_features_in_"):
-            self._table = list(getattr(self.model, "feature_names_in_", range(self.model.n_features_in_)))
-            modalities = self.model.modalities
+        self._named = any(columns.values())
+        if hasattr(model, "n_features_in_"):
+            self._named = hasattr(model, "feature_names_in_")
+            self._table = list(getattr(model, "feature_names_in_", range(model.n_features_in_)))
+            modalities = model.modalities
             if modalities is not None and columns:
                 modalities = {m: [str(c) for c in names] for m, names in columns.items()}
             self._places = resolve_columns(modalities, self._table)
-            named = hasattr(self.model, "feature_names_in_")
-            columns = {m: [self._table[i] for i in place] if named else [] for m, place in self._places.items()}
-        self._columns = columns
-        self.modalities = {
-            m: Taken("numbers", list(shape), [str(c) for c in columns.get(m, [])], _plain(saved.tensors, m, shape))
-            for m, shape in shapes.items()
+            columns = {m: [self._table[i] for i in place] for m, place in self._places.items()}
+        self._columns = {m: columns.get(m) or _positions(shapes[m], model.categories_.get(m, {})) for m in shapes}
+        self.levels = {
+            m: [_by_text(model.categories_.get(m, {})).get(str(c)) for c in names] for m, names in self._columns.items()
         }
+        self.modalities = {m: self._taken(m, shape, saved.tensors.get(f"mean/{m}")) for m, shape in shapes.items()}
         self._says_value = any(member["objective"] == "joint" for member in self.model.members_)
         told = [] if self._says_value else ["it cannot say what to measure next, since it lacks the joint objective"]
         if not self.model.is_calibrated(COVERAGE):
@@ -205,18 +191,45 @@ class TableRespondent(Respondent):
         ]
 
     def inputs(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
-        """Return the samples as the model was given its training samples."""
+        """Return samples as the model was given its training samples; values as `read_value` gives them."""
         if self._table is not None:
             table = np.full((len(samples), len(self._table)), np.nan)
             for row, values in zip(table, samples, strict=True):
                 for m, cells in values.items():
                     row[self._places[m]] = cells
-            return pd.DataFrame(table, columns=self._table) if any(self._columns.values()) else table
+            levels = [None] * len(self._table)
+            for m, place in self._places.items():
+                for i, own in zip(place, self.levels[m], strict=True):
+                    levels[i] = own
+            return self._frame(table, self._table, levels)
         arrays = {
             m: np.stack([values.get(m, np.full(taken.shape, np.nan)) for values in samples])
             for m, taken in self.modalities.items()
         }
-        return {m: pd.DataFrame(a, columns=self._columns[m]) if self._columns.get(m) else a for m, a in arrays.items()}
+        return {m: self._frame(a, self._columns[m], self.levels[m]) if a.ndim == 2 else a for m, a in arrays.items()}
+
+    def _frame(self, table: np.ndarray, names: Sequence[Any], levels: Sequence[Any]) -> Any:
+        """Return a table with its columns' names, if any, and with categories in the place of their codes."""
+        if not (self._named or any(levels)):
+            return table
+        cells = dict(enumerate(table.T))
+        for i, own in enumerate(levels):
+            if own is not None:
+                values = np.append(np.array(own.values, dtype=object), None)
+                cells[i] = values[np.nan_to_num(table[:, i], nan=-1).astype(int)]
+        frame = pd.DataFrame(cells)
+        return frame.set_axis(list(names), axis=1) if self._named else frame.to_numpy(dtype=object)
+
+    def _taken(self, m: str, shape: Sequence[int], mean: Any) -> Taken:
+        names, levels = self._columns[m], self.levels[m]
+        if not names:
+            return Taken("numbers", list(shape))
+        means, typical = [] if mean is None or mean.ndim != 1 else mean.tolist(), []
+        for own in levels:
+            typical.append(None if own is not None or not means else means[0])
+            del means[: width(own)]
+        categories = {str(i): list(own.values) for i, own in enumerate(levels) if own is not None}
+        return Taken("numbers", [len(names)], [str(c) for c in names] if self._named else [], categories, typical)
 
 
 class RecordingRespondent(Respondent):
@@ -307,6 +320,15 @@ def respondent(run: str | Path, device: str = "cpu", modules: "Mapping[str, nn.M
     return kind(folder, Path(run).absolute().name, device, modules or {})
 
 
-def _plain(tensors: Mapping[str, Any], m: str, shape: Sequence[int]) -> list[float]:
-    mean = tensors.get(f"mean/{m}")
-    return mean.tolist() if mean is not None and mean.ndim == len(shape) == 1 else []
+def _positions(shape: Sequence[int], categories: "Categories") -> list[int]:
+    """Return the columns of a modality without names, of which each category became several; [] for other rows."""
+    return list(range(shape[0] - sum(width(own) - 1 for own in categories.values()))) if len(shape) == 1 else []
+
+
+def width(levels: "Levels | None") -> int:
+    """Return how many numbers a column becomes."""
+    return 1 if levels is None or levels.ordered else max(len(levels.values), 1)
+
+
+def _by_text(categories: "Categories") -> dict[str, "Levels"]:
+    return {str(name): own for name, own in categories.items()}

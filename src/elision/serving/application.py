@@ -178,9 +178,12 @@ def _request_body(model: Respondent) -> dict[str, Any]:
         if taken.takes == RECORDING:
             parts[m] = {"type": "string", "format": "binary"}
             continue
-        forms: list[dict[str, Any]] = [{"type": "array", "items": number if len(taken.shape) == 1 else {}}]
+        kinds = {i: {"enum": [*values, None]} for i, values in taken.categories.items()}
+        forms: list[dict[str, Any]] = [
+            {"type": "array", "items": number if len(taken.shape) == 1 and not kinds else {}}
+        ]
         if taken.columns:
-            columns = dict.fromkeys(taken.columns, number)
+            columns = {c: kinds.get(str(i), number) for i, c in enumerate(taken.columns)}
             forms.append({"type": "object", "properties": columns, "required": taken.columns})
         numbers[m] = {"oneOf": forms, "description": f"shape {tuple(taken.shape)}; null where a value is missing"}
         parts[m] = {"type": "string", "description": f"JSON of shape {tuple(taken.shape)}"}

@@ -25,7 +25,7 @@ from elision.likelihood import UNLABELLED
 from elision.methods import Method
 from elision.models import model_folder
 from elision.persistence import FittedClassifier, read_classifier
-from elision.serving.answers import TableRespondent, respondent
+from elision.serving.answers import TableRespondent, respondent, width
 
 if TYPE_CHECKING:
     from elision.deep.model import DeepModel
@@ -49,6 +49,10 @@ class Posterior(nn.Module):
     def rows(self, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Return n made-up rows of each modality, of the type and the range of real ones."""
         raise NotImplementedError
+
+    def described(self) -> dict[str, Any]:
+        """Return modality -> its columns and categories, where they have names."""
+        return {m: {} for m in self.modalities}
 
     def expected(self, rows: tuple[Tensor, ...]) -> np.ndarray:
         """Return what the model itself says of them, (n, K)."""
@@ -95,7 +99,8 @@ class TablePosterior(Posterior):
 
     def forward(self, *rows: Tensor) -> Tensor:
         """Return Q(z | x_S), float64 (n, K), of float64 rows (n, ...); NaN in a row counts as the training mean."""
-        standard = [(x - self.mean[m]) * self.scale[m] for m, x in zip(self.modalities, rows, strict=True)]
+        wide = [self._wide(x, self.model.levels[m]) for m, x in zip(self.modalities, rows, strict=True)]
+        standard = [(x - self.mean[m]) * self.scale[m] for m, x in zip(self.modalities, wide, strict=True)]
         batch = self._batch([torch.where(x.isnan(), 0.0, x).to(self.precision) for x in standard], self.shapes)
         logs = []
         for member in self.members:
@@ -106,21 +111,47 @@ class TablePosterior(Posterior):
         return torch.softmax(average + self.gap, dim=1)
 
     def rows(self, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Return rows spread as the training rows were, one number of them missing."""
+        """Return rows spread as the training rows were, one number of them missing, and categories drawn alike."""
         made = []
         for m in self.modalities:
             noise = torch.randn(n, *self.shapes[m], generator=generator, dtype=torch.float64)
             spread = torch.where(self.scale[m] > 0, 1 / self.scale[m].clamp(min=1e-300), 0.0)
             x = self.mean[m] + spread * noise
+            levels = self.model.levels[m]
+            if any(levels):
+                starts = np.cumsum([0, *map(width, levels)])[:-1]
+                x = x[:, torch.from_numpy(starts)]
+                for i, own in enumerate(levels):
+                    if own is not None:
+                        x[:, i] = torch.randint(0, max(len(own.values), 1), (n,), generator=generator).double()
             if x[0].numel() > 1:
                 x.view(-1)[0] = torch.nan
             made.append(x)
         return tuple(made)
 
+    @staticmethod
+    def _wide(rows: Tensor, levels: Sequence[Any]) -> Tensor:
+        """Return rows in which a column per value stands in the place of a category's code, as `one_hot` has it."""
+        if not any(levels):
+            return rows
+        blocks = []
+        for i, own in enumerate(levels):
+            column = rows[:, i : i + 1]
+            if width(own) > 1 or (own is not None and not own.ordered and own.values):
+                hot = (column == torch.arange(len(own.values))).double()
+                column = torch.where(column.isnan(), torch.nan, hot)
+            blocks.append(column)
+        return torch.cat(blocks, dim=1)
+
     def expected(self, rows: tuple[Tensor, ...]) -> np.ndarray:
         """Return the classifier's probabilities."""
         values = [dict(zip(self.modalities, (x.numpy() for x in row), strict=True)) for row in zip(*rows, strict=True)]
         return self.model.model.predict_proba(self.model.inputs(values))
+
+    def described(self) -> dict[str, Any]:
+        """Return modality -> its columns, and position of a category -> its values, whose places the rows hold."""
+        taken = self.model.modalities
+        return {m: {"columns": taken[m].columns, "categories": taken[m].categories} for m in self.modalities}
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the first member's encoders of the user's own, since every other is known to work."""
@@ -178,8 +209,9 @@ def export_onnx(
     """Write the posterior of a fixed set of modalities as an ONNX file, and return how far it is from the model's.
 
     Its inputs are the modalities, its output is "probabilities", (n, K) in the order of the classes, which stand in its
-    metadata under "elision". A table's rows are float64 as they were given to `fit`, NaN for a missing number. Of a
-    recording the rows are windows, as the model's store holds them, and so are the answers.
+    metadata under "elision". A table's rows are float64 as they were given to `fit`, NaN where one is missing, and of a
+    category its place among the values in the metadata. Of a recording the rows are windows, as the model's store holds
+    them, and so are the answers.
 
     Args:
         run: folder of a run, or of a saved model.
@@ -239,7 +271,7 @@ def _onnx(posterior: Posterior, rows: tuple[Tensor, ...]) -> bytes:
         program = _export(posterior, rows, list(posterior.modalities))
     except Exception as error:  # whatever torch raises; it has no type of its own for it
         raise InputError(_why_not(posterior, rows, error)) from error
-    described = {"classes": posterior.classes, "modalities": posterior.modalities}
+    described = {"classes": posterior.classes, "modalities": posterior.described()}
     program.model.metadata_props["elision"] = json.dumps(described)
     return program.model_proto.SerializeToString()
 

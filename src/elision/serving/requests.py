@@ -19,6 +19,25 @@ _MEMBERS = ("id", "modalities")
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Say what a modality is sent as.
+
+    Args:
+        takes: "numbers" or "recording".
+        shape: of a sample's cells.
+        columns: their names, where they have names.
+        categories: position of a column that holds no number -> the values that training showed.
+        typical: the training samples' mean of each column, where it is known and one.
+    """
+
+    takes: str
+    shape: list[int] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    categories: dict[str, list[str]] = field(default_factory=dict)
+    typical: list[float | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class NewSample:
     """Hold what somebody sent of a sample.
 
@@ -114,18 +133,20 @@ def read_parts(parts: Iterable[tuple[str, str | Path]], modalities: Sequence[str
     return _question([NewSample(name, *both) for name, both in given.items()], coverage)
 
 
-def read_value(value: Any, columns: Sequence[str], shape: Sequence[int], where: str) -> np.ndarray:
+def read_value(value: Any, taken: Taken, where: str) -> np.ndarray:
     """Return what was sent of a modality as numbers in the model's order, NaN for null, in the shape of a row.
 
+    A category is its place among those that training showed.
+
     Args:
-        value: as JSON has it: a list, or an object of columns, or a number where there is one only.
-        columns: their names; [] where they have none.
-        shape: of a row.
+        value: as JSON has it: a list, or an object of columns, or a cell where there is one only.
+        taken: what is expected of the modality.
         where: what it is, for errors.
 
     Raises:
         InputError: it has another shape, or a cell that cannot be one.
     """
+    columns, shape = taken.columns, taken.shape
     if isinstance(value, dict):
         if not columns:
             raise InputError(
@@ -143,7 +164,10 @@ def read_value(value: Any, columns: Sequence[str], shape: Sequence[int], where: 
     if cells.shape != tuple(shape):
         named = f" ({_listed(columns)})" if columns else ""
         raise InputError(f"{where} has shape {cells.shape}: expected {tuple(shape)}{named}")
-    return np.array([_number(cell, where) for cell in cells.ravel().tolist()]).reshape(cells.shape)
+    known = {int(place): values for place, values in taken.categories.items()}
+    flat = enumerate(cells.ravel().tolist())
+    read = [_place(c, known[i], where) if i in known else _number(c, where) for i, c in flat]
+    return np.array(read).reshape(cells.shape)
 
 
 def _sample(position: int, sample: Any) -> NewSample:
@@ -196,6 +220,13 @@ def _number(cell: Any, where: str) -> float:
     if not math.isfinite(number):
         raise InputError(f"{where} holds a number beyond 1.8e308: expected finite numbers, null where one is missing")
     return number
+
+
+def _place(cell: Any, values: Sequence[str], where: str) -> float:
+    text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    if cell is None or text in values:
+        return math.nan if cell is None else float(values.index(text))
+    raise InputError(f"{where} holds {cell!r}: training showed there {_listed(values)}; null where it is missing")
 
 
 def _of(sample: str, slash: str) -> str:

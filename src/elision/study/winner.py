@@ -128,7 +128,7 @@ def save_winner(
     Returns:
         The fits that failed; nothing was written if there are any.
     """
-    first = ranking(results)[0].line
+    first = next(rank.line for rank in ranking(results) if rank.line[0] in METHODS)
     run = next(r.run for r in results if line_of(r.run) == first)
     acquire = acquire and has_evidence(run)
     run, data = replace(run, missing=NONE, rate=0.0, seed=0, mechanism="mcar"), load_again(run.source, run.form)
