@@ -235,6 +235,7 @@ def _fit(
         "seconds": seconds,
         "samples": parts.counts(),
         "training": parts.training_counts(),
+        "filled": model.filled_shares_,
         "config": asdict(config),
     }
     # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
