@@ -147,3 +147,15 @@ def test_the_papers_value_stands_beside_ours_or_a_dash_and_the_difference_is_our
         "| ours | **70.2 ± 1.5** [68.00, +2.2] | 60.0 [-] | 1-2 |" in text and "| Kendall's tau | 1.00 |  |  |" in text
     )
     assert "[68.00]" in markdown(replace(grid, compared=False))
+
+
+@pytest.mark.parametrize(("mechanism", "told"), [
+    ("mcar", None), ("mar", "on what they still show"), ("mnar", "on the values that were lost"),
+    ("mnar-label", "depends on their class"),
+])  # fmt: skip
+def test_the_page_says_what_a_mechanism_does_to_the_likelihood(mechanism, told):
+    results = [result("mle", 0.1, 0.9), result("mle", 0.2, 0.8, seed=1)]
+    results = [replace(r, run=replace(r.run, mechanism=mechanism)) for r in results]
+    study = Study("comparison", {}, {"name": "d", "facts": {"Split": "at random"}, "skipped": []}, {})
+    page = report_comparison(study, results, [], "").files["report.html"]
+    assert ("Which training samples lost a modality" in page) == (told is not None) and (told or "") in page

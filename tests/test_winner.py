@@ -157,3 +157,5 @@ def test_folds_keep_groups_and_classes_together():
     assert not np.array_equal(fold, folds(codes, groups, 3, seed=2))
     with pytest.raises(InputError, match="folds is 13: expected a whole number from 2 to 12, the number of groups"):
         folds(codes, groups, 13, seed=1)
+    with pytest.raises(InputError, match="groups has 5 entries: expected one for each of 60"):
+        folds(codes, groups[:5], 3, seed=1)

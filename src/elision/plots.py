@@ -123,7 +123,8 @@ def reliability_diagram(bins: Sequence[Sequence[float]], axes: "Axes | None" = N
     drawn.vlines(
         confidence, np.minimum(confidence, accuracy), np.maximum(confidence, accuracy), color=_AGAINST, alpha=0.5
     )
-    drawn.scatter(confidence, accuracy, s=12 + 300 * n / n.sum(), color=_FOR, alpha=0.75, linewidth=0, zorder=3)
+    look = {"color": _FOR, "alpha": 0.75, "linewidth": 0, "zorder": 3, "clip_on": False}
+    drawn.scatter(confidence, accuracy, s=12 + 300 * n / n.sum(), **look)
     drawn.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
     return drawn
 

@@ -57,6 +57,8 @@ def folds(codes: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    if groups is not None and len(groups) != len(codes):
+        raise InputError(f"groups has {len(groups)} entries: expected one for each of {len(codes)} samples")
     labelled = np.flatnonzero(codes >= 0)
     owners = None if groups is None else np.asarray(groups)[labelled]
     units = len(labelled) if owners is None else len(np.unique(owners))

@@ -51,6 +51,7 @@ def report_comparison(
         "classes": first.test.classes,
         "confusions": figures.hardest_confusions(results),
         "most": figures.MATRICES,
+        "mechanism": max(result.run.mechanism for result in results),
         "hardest": max(result.run.rate for result in results),
         "methods": {m: CLAIMS[m] for m in dict.fromkeys(result.run.method for result in results)},
         "skipped": study.about["skipped"],

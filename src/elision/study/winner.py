@@ -33,7 +33,7 @@ from elision.study.tables import line_of, ranking
 
 FOLDS, FEWER, MANY = 5, 3, 1000
 """Parts of the data, each predicted by a model of the others; and how many where there are so many labelled samples."""
-COVERAGE = 0.9
+_COVERAGE = 0.9
 PREDICTIONS = "predictions.csv"
 FOLDER = "winner"
 """Of the fits and of what is told of them, in a comparison's folder."""
@@ -231,8 +231,8 @@ def _write(out: Path, run: Run, n_folds: int, data: Dataset, found: Sequence[Map
     model.set_calibration_ = Calibration.of(logs, codes, observed)
     model.save(out / MODEL)
     covered = None
-    if len(rows) >= needed(COVERAGE):
-        held = prediction_sets(logs, observed, model.set_calibration_, COVERAGE)
+    if len(rows) >= needed(_COVERAGE):
+        held = prediction_sets(logs, observed, model.set_calibration_, _COVERAGE)
         covered = float(held[np.arange(len(rows)), codes].mean())
         told_sets = ["; ".join(map(str, one)) for one in as_classes(held, logs, classes)]
         table.insert(list(table).index("shown"), "set", told_sets)
