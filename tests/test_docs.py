@@ -67,7 +67,6 @@ def test_the_picture_of_the_readme_is_drawn_from_the_league():
         for column in ("audio 50%", "audio 95%", "face 50%", "face 95%"):
             (accuracy, _), (nll, error), *_ = found[line][column]
             assert 0 < accuracy < 1 and nll > 0 and error > 0
-    with_two = (
-        "## S\n\n| method | n | a 5% | b 5% |\n| --- | --- | --- | --- |\n| x | 5 | 0.5 ± 0.1 / 1.0 ± 0.2 | - |\n"
-    )
+    rows = ["| method | n | a 5% | b 5% |", "| --- | --- | --- | --- |", "| x | 5 | 0.5 ± 0.1 / 1.0 ± 0.2 | - |"]
+    with_two = "## S\n\n" + "\n".join(rows) + "\n"
     assert cells(with_two, "## S") == {"x": {"a 5%": [(0.5, 0.1), (1.0, 0.2)], "b 5%": []}}
