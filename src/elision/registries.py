@@ -123,6 +123,7 @@ LAYOUTS: Registry["Layout"] = Registry(
     {
         "ravdess": "elision.data.layouts.ravdess:ravdess",
         "enterface05": "elision.data.layouts.enterface05:enterface05",
+        "folders": "elision.data.layouts.folders:folders",
         "manifest": "elision.data.layouts.listed:listed",
     }
 )

@@ -23,7 +23,10 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve", "export")
+VERBS = (
+    "compare", "train", "evaluate", "predict", "prepare", "inspect", "relabel", "reproduce", "report", "serve",
+    "export",
+)  # fmt: skip
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
 app.register_install_completion_command()
 for _verb in VERBS:
@@ -88,7 +91,7 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("default", category=UserWarning, module="elision")
-            warnings.showwarning = _say_warning
+            warnings.showwarning = _say_once(set())
             app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
@@ -112,8 +115,15 @@ def main() -> None:
         sys.exit(130)
 
 
-def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"elision: {message}", file=sys.stderr)
+def _say_once(said: set[str]) -> Callable[..., None]:
+    """Return what shows a warning, unless the same was shown before."""
+
+    def say(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            print(f"elision: {message}", file=sys.stderr)
+        said.add(str(message))
+
+    return say
 
 
 def _fail(message: str, code: int = 2) -> None:
