@@ -1,101 +1,60 @@
-"""The README's picture: accuracy and NLL against the share of incomplete training samples, ours and rivals.
+"""The README's picture: accuracy and NLL against the share of samples that lack a modality, ours and rivals.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.share_missing ../shared/data --out results/share_missing --draw
+    python -m benchmarks.share_missing
 
-Ten spoken digits, a mouth of 6,144 numbers and a noisy sound of 960, 700 training rows of which a growing share lacks
-one of the two, complete test data. Seeds are 200 and up, which no choice was made on. Finished runs are kept.
+Draws one data set of the league, from LEAGUE.md, into docs/_static/share-missing.png: run it when the league was.
 """
 
-import argparse
-import json
-import statistics
-import warnings
+import re
 from pathlib import Path
 
-from benchmarks.wide import WORDS, parts, run, words
-from elision.files import write_atomically
-
-RATES = (0.2, 0.5, 0.8, 0.95)
+HERE = Path(__file__).parent
+PICTURE = HERE.parent / "docs" / "_static" / "share-missing.png"
+SECTION = "## RAVDESS, test data complete: accuracy / NLL / ECE"
 LINES = {
     "mle": ("Elision (mle)", "#0b6e99", "o"),
     "late fusion of SVCs": ("late fusion of tuned SVCs", "#d1495b", "s"),
     "modality-dropout": ("modality dropout", "#b07d10", "D"),
-    "zero-padding": ("zero padding", "#3f7f5f", "^"),
+    "LightGBM": ("LightGBM, gaps as NaN", "#3f7f5f", "^"),
     "lower-bound": ("complete samples only", "#8a8f98", "v"),
 }
-"""Line -> its label, colour and marker."""
+"""Line of the league -> its label, colour and marker."""
 
 
-def results(folder: Path) -> dict[str, dict[float, list[dict]]]:
-    """Return line -> rate -> what its finished runs came to."""
-    found: dict[str, dict[float, list[dict]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        line, rate, _ = path.stem.split("~")
-        found.setdefault(line, {}).setdefault(float(rate), []).append(json.loads(path.read_text()))
+def cells(league: str, section: str) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Return line -> column, such as "audio 80%" -> (mean, standard error) of each measure."""
+    table = league.split(section)[1].strip().split("\n\n")[0].splitlines()
+    names = [name.strip() for name in table[0].strip("|").split("|")]
+    found = {}
+    for row in table[2:]:
+        line, _, *values = [cell.strip() for cell in row.strip("|").split("|")]
+        pairs = [[(float(a), float(b)) for a, b in re.findall(r"([\d.]+) ± ([\d.]+)", value)] for value in values]
+        found[line] = dict(zip(names[2:], pairs, strict=True))
     return found
 
 
-def table(found: dict[str, dict[float, list[dict]]]) -> str:
-    """Return accuracy / NLL with standard errors over seeds, a column for each rate."""
-    rows = ["| method | " + " | ".join(f"{r:.0%}" for r in RATES) + " |", "| --- " * (len(RATES) + 1) + "|"]
-    for line in (line for line in LINES if line in found):
-        cells = []
-        for runs in (found[line].get(rate, []) for rate in RATES):
-            shown = [_mean_and_error([r[key] for r in runs]) for key in ("accuracy", "nll")] if runs else []
-            cells.append(" / ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in shown) or "-")
-        rows.append(f"| {LINES[line][0]} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
-
-
-def draw(found: dict[str, dict[float, list[dict]]], path: Path) -> None:
-    """Draw both measures, means and standard errors over seeds."""
+def main() -> None:
+    """Draw."""
     from matplotlib import pyplot as plt
 
-    plt.rcParams["svg.fonttype"] = "none"
-    plt.rcParams["svg.hashsalt"] = "elision"
-    figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.4), layout="constrained")
-    for key, drawn in zip(("accuracy", "nll"), axes, strict=True):
-        for line, (label, colour, marker) in LINES.items():
-            rates = [rate for rate in RATES if rate in found.get(line, {})]
-            shown = [_mean_and_error([r[key] for r in found[line][rate]]) for rate in rates]
-            means, errors = zip(*shown, strict=True)
-            drawn.errorbar(rates, means, errors, color=colour, marker=marker, markersize=5, capsize=2, label=label)
-        drawn.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        drawn.set_xticks(RATES)
-        drawn.set_xlabel("training samples that lack mouth or sound")
-        drawn.spines[["top", "right"]].set_visible(False)
-    axes[0].set_title("accuracy, higher is better", loc="left", fontsize=11)
-    axes[1].set_title("negative log-likelihood (nats), lower is better", loc="left", fontsize=11)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def _mean_and_error(values: list[float]) -> tuple[float, float]:
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return statistics.mean(values), error
-
-
-def main() -> None:
-    """Run what is left, print the table, and draw."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--draw", action="store_true", help="into docs/_static/share-missing.png")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    warnings.filterwarnings("ignore", module="sklearn")
-    for seed in range(200, 200 + options.seeds):
-        for rate in RATES:
-            for line in LINES:
-                path = options.out / f"{line}~{rate}~{seed}.json"
-                if not path.exists():
-                    data = parts(*words(options.folder / "words" / WORDS["digits"]), seed, rate)
-                    write_atomically(path, json.dumps(run(line, data, seed)))
-    found = results(options.out)
-    print(table(found))
-    if options.draw:
-        draw(found, Path(__file__).parents[1] / "docs" / "_static" / "share-missing.png")
+    found = cells((HERE / "LEAGUE.md").read_text("utf-8"), SECTION)
+    figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.2), layout="constrained", sharex=True, sharey="row")
+    for column, modality in enumerate(("audio", "face")):
+        for row, measure in enumerate(("accuracy", "NLL, nats")):
+            drawn = axes[row, column]
+            for line, (label, colour, marker) in LINES.items():
+                own = {c.split()[1]: v[row] for c, v in found[line].items() if c.startswith(modality)}
+                shares = [float(c.rstrip("%")) for c in own]
+                means, errors = zip(*own.values(), strict=True)
+                drawn.errorbar(shares, means, errors, color=colour, marker=marker, ms=5, capsize=2, label=label)
+            drawn.spines[["top", "right"]].set_visible(False)
+            drawn.set_xticks(shares, [f"{share:.0f}%" for share in shares])
+            if column == 0:
+                drawn.set_ylabel(measure)
+        axes[0, column].set_title(f"{modality} missing in training", loc="left", fontsize=11)
+        axes[1, column].set_xlabel(f"training samples that lack the {modality}")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(PICTURE, dpi=140)
 
 
 if __name__ == "__main__":
