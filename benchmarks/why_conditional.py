@@ -155,8 +155,7 @@ def draw(out: Path) -> None:
 
     print(machine())
     found = frame("curves")
-    complete = found.groupby(["seed", "missing"])["title"].transform("nunique") == len(LINES)
-    found = found[complete]
+    titles = [title for title in LINES if title in set(found["title"])]
     print(f"{found['seed'].nunique()} seeds; {len(found)} trainings; test accuracy / NLL, and the best step")
     for missing, own in found.groupby("missing"):
         wide = own.pivot_table(index="seed", columns="title", values=["best ", "last "])
@@ -164,7 +163,7 @@ def draw(out: Path) -> None:
             f"\n| {missing} missing, n = {len(wide)} | best validation | last of {STEPS} | step | best - conditional |"
         )
         print("| --- | --- | --- | --- | --- |")
-        for title in LINES:
+        for title in titles:
             m = own[own["title"] == title].mean(numeric_only=True)
             d = wide["best "][title] - wide["best "]["conditional"]
             error = d.std() / len(d) ** 0.5
@@ -172,7 +171,7 @@ def draw(out: Path) -> None:
                   f"{m['last ']:.2f} | {m['stop']:.0f} | {d.mean():+.3f} ± {error:.3f} |")  # fmt: skip
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, layout="constrained")
     for axis, part in zip(axes, ("train", "validation", "test"), strict=True):
-        for title in ("joint", "composite", "conditional", "ae1", "zero padding"):
+        for title in [t for t in ("joint", "composite", "conditional", "ae1", "zero padding") if t in titles]:
             curves = [[r[part] for r in c] for c in found[found["title"] == title]["curve"]]
             axis.plot(np.arange(10, STEPS + 1, 10), np.mean(curves, axis=0), label=title)
         axis.set(title=part, xlabel="steps", ylim=(0, 3.5))
