@@ -1,4 +1,4 @@
-"""How the default fit and prediction grow with rows, columns, modalities and classes: seconds, memory, exponents.
+"""How the default fit and prediction grow with rows, columns, modalities and classes: CPU seconds, memory, exponents.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scaling --out results/scaling [--only rows columns] [--most 100000]
 
@@ -28,7 +28,12 @@ AXES = {
     "modalities": (2, 5, 10, 20, 30),
     "classes": (2, 10, 100, 1000),
 }
-MEASURES = {"fit": "fit, s", "predict": "predict, s", "megabytes": "memory beyond the data, MB"}
+MEASURES = {
+    "fit": "fit, CPU s",
+    "predict": "predict, CPU s",
+    "row": "predict one row, CPU s",
+    "megabytes": "memory beyond the data, MB",
+}
 
 
 def data(rows: int, columns: int, modalities: int, classes: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -51,13 +56,15 @@ def one(size: dict[str, int]) -> dict[str, float]:
 
     arrays, labels = data(**size)
     before = _megabytes()
-    started = time.perf_counter()
+    times = [time.process_time()]
     model = MultimodalClassifier(random_state=0).fit(arrays, labels)
-    fitted = time.perf_counter()
+    times.append(time.process_time())
     model.predict_proba(arrays)
+    times.append(time.process_time())
+    model.predict_proba({m: values[:1] for m, values in arrays.items()})
+    times.append(time.process_time())
     return {
-        "fit": fitted - started,
-        "predict": time.perf_counter() - fitted,
+        **dict(zip(MEASURES, np.diff(times).tolist(), strict=False)),
         "megabytes": _megabytes() - before,
         "data": sum(a.nbytes for a in arrays.values()) / 2**20,
     }
@@ -83,7 +90,7 @@ def report(folder: Path) -> str:
         sizes = sorted(size for size, values in found.items() if "fit" in values)
         if not sizes:
             continue
-        lines += [f"| {axis} | " + " | ".join(MEASURES.values()) + " |", "| ---: " * 4 + "|"]
+        lines += [f"| {axis} | " + " | ".join(MEASURES.values()) + " |", "| ---: " * (len(MEASURES) + 1) + "|"]
         lines += [f"| {s:,} | " + " | ".join(f"{found[s][k]:,.1f}" for k in MEASURES) + " |" for s in sizes]
         if len(sizes) > 2:
             slopes = [exponent(sizes, [found[s][k] for s in sizes]) for k in MEASURES]

@@ -24,7 +24,7 @@ LEVELS = {
     "persistence": 6,
     "estimator": 7,
     "deep": 8, "runs": 9,
-    "demo": 8, "study": 10, "serving": 10,
+    "demo": 8, "study": 10, "serving": 10, "adapters": 2,
     "cli": 11, "__main__": 12,
 }  # fmt: skip
 MODULES = {

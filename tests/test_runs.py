@@ -317,7 +317,13 @@ def test_the_doors_list_what_they_hold():
 
 
 def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table, tmp_path, here):
-    odd = changed(table, tmp_path, lambda f: f.assign(label=f["label"].where(f["label"] == "well", "<b>ill</b>")))
+    odd = changed(
+        table,
+        tmp_path,
+        lambda f: f.assign(
+            label=f["label"].where(f["label"] == "well", "<b>ill</b>"), **{"lab.b": f["lab.b"].where(f.index % 4 > 0)}
+        ),
+    )
     out = tmp_path / "run"
     code, said, err = here("train", str(odd), "--out", str(out), *FAST)
     assert (code, f"Report: {out}/report.html" in said) == (0, True), err
@@ -326,9 +332,13 @@ def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table
     assert "<b>ill</b>" not in page and "&lt;b&gt;ill&lt;/b&gt;" in page
     assert f"{100 * values['metrics']['accuracy']:.1f} %" in page and f"{values['metrics']['nll']:.3f}" in page
     assert all(f"<td>without {m}</td>" in page for m in values["removed"])
-    shown = [[int(n) for n in re.findall(r'<td class="n(?: hit)?">(\d+)</td>', row)] for row in page.split("<tr>")]
+    cell = r'<td[^>]* title="[\d.]+ %">(\d*)</td>'
+    shown = [[int(n or 0) for n in re.findall(cell, row)] for row in page.split("<tr>")]
     assert all(row in shown for row in values["confusion"])
     assert '"max_steps": 40' in page and str(odd) in page
+    filled = json.loads((out / "result.json").read_text())["filled"]
+    assert 0.05 < filled["lab"] < 0.2 and filled["gait"] == 0  # an eighth, of the rows that train
+    assert f"<dt>lab</dt><dd>{100 * filled['lab']:.1f} % of the numbers" in page and "<dt>gait</dt>" not in page
     few = changed(table, tmp_path, lambda f: f[f["label"] == "well"].head(6))
     assert here("evaluate", str(out), str(few), "--out", str(tmp_path / "judged"))[0] == 0
     page = (tmp_path / "judged" / "report.html").read_text(encoding="utf-8")

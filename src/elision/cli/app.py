@@ -91,7 +91,7 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("default", category=UserWarning, module="elision")
-            warnings.showwarning = _say_warning
+            warnings.showwarning = _say_once(set())
             app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
@@ -115,8 +115,15 @@ def main() -> None:
         sys.exit(130)
 
 
-def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"elision: {message}", file=sys.stderr)
+def _say_once(said: set[str]) -> Callable[..., None]:
+    """Return what shows a warning, unless the same was shown before."""
+
+    def say(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            print(f"elision: {message}", file=sys.stderr)
+        said.add(str(message))
+
+    return say
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -2,14 +2,15 @@
 
 import re
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from elision.categories import Levels, is_category, learn_categories, why_no_numbers
+from elision.categories import Levels, is_category, learn_categories, tell_unseen, why_no_numbers
 from elision.data.dataset import Dataset
 from elision.data.formats import DETECTED, ROLES, TableFormat, listed, matches
 from elision.data.splits import PARTS
@@ -83,7 +84,7 @@ class NewRows:
 def read_new_rows(
     path: Path,
     columns: Mapping[str, Sequence[str]],
-    categories: Collection[str] = (),
+    categories: Mapping[str, Levels] = MappingProxyType({}),
     form: TableFormat = DETECTED,
 ) -> NewRows:
     """Read a table of new samples: by the names of the columns, whatever their order.
@@ -91,7 +92,7 @@ def read_new_rows(
     Args:
         path: of the table.
         columns: modality -> its columns, as the model was trained on.
-        categories: those of them that hold categories.
+        categories: those of them that hold categories -> the ones that the model knows; others are said, and missing.
         form: which columns are label and id, and what is not to be detected.
 
     Raises:
@@ -112,12 +113,16 @@ def read_new_rows(
     values, problems = {}, {}
     for column in wanted:
         if column in categories:
-            values[column] = table[column].astype(object).to_numpy()
+            unknown = np.isnan(categories[column].codes(table[column]))
+            values[column] = table[column].astype(object).mask(unknown, np.nan).to_numpy()
             continue
         numbers, wrong = parse_numbers(path, table[column])
         values[column] = np.where(wrong, np.nan, numbers)
         for position in np.flatnonzero(wrong).tolist():
             problems.setdefault(position, f"{_cell(table[column], position)} {_NO_NUMBER}")
+    unseen = tell_unseen(table, {c: levels for c, levels in categories.items() if c in wanted}, str(path))
+    if unseen:
+        warnings.warn(unseen, stacklevel=2)
     text = {role: parse_text(table[name]) for role, name in form.roles.items() if name in table}
     ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
     first: dict[str, int] = {}

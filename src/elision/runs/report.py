@@ -38,6 +38,7 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
         "rises": assessed.rises,
         "members": result.get("members", ()),
         "counts": result.get("samples", {}),
+        "filled": {m: share for m, share in result.get("filled", {}).items() if share},
         "seconds": result.get("seconds"),
         "config": config,
         "versions": versions("torch", "numpy"),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from elision import choices
+from elision.categories import Levels
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
 from elision.data.formats import TABLE_ENDINGS, TableFormat
@@ -234,6 +235,7 @@ def _fit(
         "seconds": seconds,
         "samples": parts.counts(),
         "training": parts.training_counts(),
+        "filled": model.filled_shares_,
         "config": asdict(config),
     }
     # Validation samples decided when to stop and how to weigh: sets calibrated on them would be too small. The test
@@ -281,8 +283,8 @@ def _format(run: Path) -> TableFormat:
     return TableFormat.of(folder.config.get("data", folder.reading), str(run))
 
 
-def _categories(model: MultimodalClassifier) -> list[str]:
-    return [str(column) for held in model.categories_.values() for column in held]
+def _categories(model: MultimodalClassifier) -> dict[str, Levels]:
+    return {str(column): levels for held in model.categories_.values() for column, levels in held.items()}
 
 
 def _is_own(address: str, own: Mapping[str, str], form: TableFormat) -> bool:

@@ -165,12 +165,14 @@ class TableRespondent(Respondent):
         for sample in question.samples:
             for m in sample.recordings:
                 raise InputError(f"modality {m!r} of sample {sample.id!r} was sent as a file: expected numbers as JSON")
-        X, model = self.inputs([self._numbers(sample) for sample in question.samples]), self.model
+        values, model = [self._numbers(sample) for sample in question.samples], self.model
+        X = self.inputs(values)
+        shown = np.array([[m in v and not np.isnan(v[m]).all() for m in self.modalities] for v in values])
         coverage = question.coverage
         if coverage is None and model.is_calibrated(COVERAGE):
             coverage = COVERAGE
         sets = None if coverage is None else model.predict_set(X, coverage)["classes"].tolist()
-        shown, probabilities = model.shown(X), model.predict_proba(X)
+        probabilities = model.predict_proba(X)
         worth: dict[int, list[Measurement]] = {}
         if self._says_value and not shown.all():
             for row in model.value_of(X).to_dict("records"):

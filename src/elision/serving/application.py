@@ -222,9 +222,12 @@ def serve(model: Respondent, host: str, port: int, limits: Limits, tell: Any = p
     Raises:
         InputError: the address cannot be bound to.
     """
+    import logging
     import socket
 
     import uvicorn
+
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a sender's mistakes are told to the sender
 
     app = application(model, limits)
     try:
