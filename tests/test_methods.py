@@ -324,6 +324,35 @@ def test_the_training_loss_is_the_objective_in_loops(world, objective, bank):
     assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("bank", ["exact", "bank"])
+@pytest.mark.parametrize("objective", METHODS["mle"].claims.objectives)
+def test_a_bank_of_complete_samples_holds_no_others(world, objective, bank):
+    """In the training loss and in predictions, against loops over the complete training samples."""
+    whole = world.training[(world.training != MISSING).all(1)]
+    banks = [a[c] for a, c in zip(world.alphabets, whole.T, strict=True)]
+
+    def scores(samples):
+        return [reference.marginal_score(world.kind, world.label, f, banks) for f in world.features(samples)]
+
+    data = world.batch(world.training, world.labels)
+    method = world.method("mle", objective, bank, bank_of="complete")
+    stage = next(iter(method.stages(data)))
+    (empty,) = scores(np.full((1, len(banks)), MISSING))
+    expected = reference.objective(objective, scores(world.training), empty, world.prior, world.labels)
+    assert stage.loss(data).item() == pytest.approx(expected, rel=1e-12)
+    stage.settle()
+    ours = method.eval().log_posterior(world.batch(world.everything)).detach().numpy()
+    expected = np.log([reference.posterior(s, world.prior) for s in scores(world.everything)])
+    assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_a_bank_of_complete_samples_is_refused_where_it_may_be_empty():
+    with pytest.raises(InputError, match="no training sample shows every modality"):
+        next(iter(make_method("mle", "addition", "conditional", bank_of="complete").stages(packed("all"))))
+    with pytest.raises(InputError, match="a mini-batch may hold no complete sample"):
+        make_method("mle", "addition", "conditional", "batch", bank_of="complete")
+
+
 # Identity 5
 
 

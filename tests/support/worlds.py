@@ -133,9 +133,10 @@ class World:
             encoders[m].weight = nn.Parameter(torch.from_numpy(a.T.copy()))
         return encoders
 
-    def method(self, name="mle", objective="joint", bank="exact"):
+    def method(self, name="mle", objective="joint", bank="exact", **options):
         shapes = {m: (len(a),) for m, a in zip(self.modalities, self.alphabets, strict=True)}
-        return METHODS[name](Ingredients(self.encoders, self.fusion, self.log_prior, objective, bank, shapes))
+        ingredients = Ingredients(self.encoders, self.fusion, self.log_prior, objective, bank, shapes)
+        return METHODS[name](ingredients, **options)
 
 
 def make_world(kind, n_modalities, rank=None, seed=0, n_features=4) -> World:

@@ -1,12 +1,13 @@
 """Maximum likelihood over everything that was observed: the method of the paper, and its joint extension."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from elision.bank import BANKS, Packed
 from elision.batch import Batch
+from elision.errors import InputError, check_choice
 from elision.likelihood import conditional_objective, joint_objective, log_evidence
 from elision.measuring import Outlook
 from elision.methods.base import Claims, Ingredients, Method, Stage
@@ -18,6 +19,9 @@ class MaximumLikelihood(Method):
 
     conditional, Eq. (2):  - mean over labelled samples of log Q(z | x_S)
     joint:                 the same - mean over all samples of the evidence of x_S
+
+    The bank of a modality is every training sample that shows it; with ``bank_of="complete"`` only those that show
+    all modalities, the narrower reading of the paper's "query all possible values of modality y on D_XYZ".
     """
 
     claims = Claims(
@@ -28,8 +32,14 @@ class MaximumLikelihood(Method):
         unweighted="",
     )
 
-    def __init__(self, ingredients: Ingredients) -> None:
+    def __init__(self, ingredients: Ingredients, bank_of: str = "all") -> None:
         super().__init__()
+        check_choice("bank_of of mle", bank_of, ("all", "complete"))
+        if bank_of == "complete" and ingredients.bank == "batch":
+            raise InputError(
+                "bank_of='complete' with bank='batch': a mini-batch may hold no complete sample; use 'exact'"
+            )
+        self.of_complete = bank_of == "complete"
         self.model = ScoreModel(ingredients)
         self.joint = ingredients.objective == "joint"
         self.bank = ingredients.bank
@@ -38,10 +48,11 @@ class MaximumLikelihood(Method):
         """Yield one stage. Samples without a label count in the joint objective, and keep a remembered bank fresh."""
         model, across = self.model, self.model.across
         estimate = BANKS[self.bank](model.encode_all, train.inputs, scaled=self.joint, total=across.total)
+        drawn_from = self._bank_of(train)
 
         def loss(batch: Batch) -> Tensor:
             features, bank, rows = estimate(model.encode, batch.inputs, batch.source)
-            marginals = across.marginals(model.fusion, train.weigh(bank, rows))
+            marginals = across.marginals(model.fusion, drawn_from(bank, rows))
             scores = model.fusion.scores(features, batch.rows, len(batch), marginals)
             if self.joint:
                 empty = model.fusion.empty_scores(marginals)
@@ -55,12 +66,28 @@ class MaximumLikelihood(Method):
 
         def settle(exact: bool = True) -> None:
             remembered = estimate.features and not exact
-            model.store_marginals(train.weigh(estimate.features if remembered else model.encode_all(train.inputs)))
+            model.store_marginals(drawn_from(estimate.features if remembered else model.encode_all(train.inputs), {}))
 
         yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
         if self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
             self.eval()
-            model.remember(train.weigh(model.encode_all(train.inputs)))
+            model.remember(drawn_from(model.encode_all(train.inputs), {}))
+
+    def _bank_of(self, train: Batch) -> Callable[[Packed, Packed], Packed]:
+        """Return what turns features of training rows, and which rows these are, into those of the bank."""
+        if not self.of_complete:
+            return train.weigh
+        if not len(train.complete):
+            raise InputError("bank_of='complete': no training sample shows every modality; use bank_of='all'")
+        whole = train.observed.all(1)
+        kept = {m: whole[rows] for m, rows in train.rows.items()}
+
+        def complete(bank: Packed, rows: Packed) -> Packed:
+            places = {m: rows.get(m, torch.arange(len(f), device=f.device)) for m, f in bank.items()}
+            chosen = {m: places[m][kept[m][places[m]]] for m in bank}
+            return train.weigh({m: f[kept[m][places[m]]] for m, f in bank.items()}, chosen)
+
+        return complete
 
     @property
     def remembered(self) -> dict[str, Tensor]:
