@@ -71,10 +71,12 @@ def test_every_encoder_comes_back_bit_for_bit(tmp_path, encoders):
 
 
 @pytest.mark.parametrize(("data", "modalities"), [
-    (TABLE, None), (TABLE, {"a": slice(0, 2), "b": slice(2, None)}), (TABLE, {"a": [0, 1], "b": np.arange(2, 5)}),
+    (TABLE, {"all": slice(None)}), (TABLE, {"a": slice(0, 2), "b": slice(2, None)}),
+    (TABLE, {"a": [0, 1], "b": np.arange(2, 5)}),
     (TABLE, {"a": slice(np.int64(0), np.int64(2)), "b": range(2, 5)}),
-    (FRAME, {"a": ["a1", "a2"], "b": "b1"}), (FRAME, {"a": FRAME.columns[:2], "b": FRAME.columns[2:]}),
-], ids=["none", "slices", "positions", "numpy slices", "names", "index"])  # fmt: skip
+    (FRAME[["a1", "a2", "b1"]], {"a": ["a1", "a2"], "b": "b1"}),
+    (FRAME, {"a": FRAME.columns[:2], "b": FRAME.columns[2:]}),
+], ids=["one", "slices", "positions", "numpy slices", "names", "index"])  # fmt: skip
 def test_columns_come_back(tmp_path, data, modalities):
     model = fitted(data, modalities=modalities)
     model.save(tmp_path / "model")
