@@ -37,7 +37,7 @@ lowest:
 	$(PYTHON) -m venv .venv-lowest
 	$(LOWEST)/pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --resolution lowest-direct -e . hypothesis==6.100 pytest==8.0
-	$(LOWEST)/python -m pytest -q $(SHORT)
+	$(LOWEST)/python -m pytest -q -o filterwarnings=default $(SHORT)
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -93,7 +93,10 @@ def _mathml(display: str):
     """Return how a formula is written: MathML, which browsers show without a script."""
 
     def visit(self, node):
-        self.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+        formula = re.sub(
+            r"\\log(?![a-z])", r"\\log\\,", node.astext()
+        )  # it sets none after a function
+        self.body.append(latex2mathml.converter.convert(formula, display=display))
         raise nodes.SkipNode
 
     return visit, None
@@ -137,6 +140,7 @@ LINKS = {
     "LEAGUE.md": "league.md",
     "RESULTS.md": "benchmarks.md",
     "league.png": "../benchmarks/league.png",
+    "docs/release.md": "release.md",
 }
 
 

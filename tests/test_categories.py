@@ -71,7 +71,7 @@ def test_a_table_without_names_may_hold_texts():
     plain = PLAIN | {"person": np.delete(ONE_HOT, [2, 3, 4], axis=1)}
     expected = quick().fit(plain, Y).predict_proba(plain)
     np.testing.assert_allclose(chosen.fit(table, Y).predict_proba(table), expected, atol=1e-6)
-    whole = quick().fit(table, Y)
+    whole = quick(modalities={"x": slice(None)}).fit(table, Y)
     np.testing.assert_array_equal(whole.predict_proba(pd.DataFrame(table)), whole.predict_proba(table))
 
 

@@ -6,7 +6,9 @@ import torch
 
 from elision.batch import Batch
 from elision.ensemble import Specification, fit_members, fit_weights, log_posteriors
+from elision.likelihood import log_label_prior
 from elision.registries import FUSIONS, METHODS
+from elision.stacking import tempered
 from elision.training import History, Schedule
 from worlds import make_samples
 
@@ -75,11 +77,14 @@ def test_many_rows_are_predicted_in_order_by_each_member_behind_its_own_frozen_m
 
 
 def test_other_patterns_get_weights_of_the_validation_set_as_it_is():
-    """Fitted by EM in numpy on each labelled sample's posterior at its label."""
+    """Fitted by EM in numpy on each labelled sample's tempered posterior at its label."""
     fitted, held = members()[0], samples(200, seed=7)
-    weights, likelihoods = fit_weights(fitted, samples().observed, held)
+    prior = log_label_prior(samples().labels, 3)
+    weights, likelihoods = fit_weights(fitted, samples().observed, held, prior)
     known = np.flatnonzero(held.labels >= 0)
-    expected = log_posteriors(fitted, held).numpy()[:, known, held.labels[known]]
+    temperatures = weights.general_temperatures[:, None].expand(-1, len(held))
+    assert abs(temperatures[:, 0] - 1).min() > 0.01
+    expected = tempered(log_posteriors(fitted, held), prior, temperatures).numpy()[:, known, held.labels[known]]
     np.testing.assert_allclose(likelihoods, expected, atol=1e-5)
     general = np.full(2, 0.5)
     for _ in range(500):

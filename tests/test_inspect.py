@@ -95,7 +95,8 @@ def test_the_page_shows_every_class_and_escapes_what_it_is_given(store):
     inspect_store(store)
     page = Page(store / "inspect.html")
     assert page.open == [] and page.scripts == 0
-    for told in (EVIL, "<b>numbers", "All hashes are right.", "has zero bytes", "no audio", "without a label", "0.25"):
+    for told in (EVIL, "<b>numbers", "All hashes are right.", "has zero bytes", "no audio", "without a label", "0.25",
+                 "in the highest bar", "settings mel"):  # fmt: skip
         assert told in page.text
     pictures = [decoded(source) for source in page.images]
     frames = [picture for picture in pictures if picture.shape == (32, 32, 3)]

@@ -144,9 +144,3 @@ def test_importing_elision_imports_nothing_heavy():
     script = "import sys, elision; print(*{'torch', 'sklearn', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
-def test_the_readme_lists_every_method_as_it_describes_itself():
-    readme = (SOURCE.parents[1] / "README.md").read_text(encoding="utf-8")
-    for name, method in elision.METHODS.items():
-        assert f"| `{name}` | {method.claims.summary} | {method.claims.source} |" in readme

@@ -37,16 +37,16 @@ def reasons(result: Found) -> dict[str, str]:
 def test_the_help_says_where_the_data_is_and_under_which_licence(layout):
     text = LAYOUTS[layout].__doc__
     assert "licence" in text or "free for research" in text
-    assert layout == "manifest" or "http" in text
+    assert layout in ("manifest", "folders") or "http" in text
 
 
-@pytest.mark.parametrize("layout", ["ravdess", "enterface05"])
+@pytest.mark.parametrize("layout", ["ravdess", "enterface05", "folders"])
 def test_a_folder_that_is_not_there_is_refused(tmp_path, layout):
     with pytest.raises(InputError, match="nowhere is no folder"):
         found(layout, tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("layout", ["ravdess", "enterface05"])
+@pytest.mark.parametrize("layout", ["ravdess", "enterface05", "folders"])
 def test_what_systems_leave_behind_is_passed_over(tmp_path, layout):
     result = found(layout, placed(tmp_path, ".DS_Store", "a/Thumbs.db", ".git/config", "a/desktop.ini"))
     assert result == Found(())
@@ -171,11 +171,38 @@ def test_two_films_of_one_sentence_set_it_aside(tmp_path):
     assert [problem.id for problem in result.problems] == ["02-anger-1"]
 
 
-# Both, on what a disk may hold.
+# A folder per class.
+
+
+def test_the_folder_is_the_class_and_files_that_differ_in_their_ending_are_one_sample(tmp_path):
+    root = placed(tmp_path, "angry/a1.mp4", "angry/a1.wav", "calm/b.JPG", "calm/c.flac", "calm/notes.txt", "stray.mp4")
+    result = found("folders", root)
+    assert {r.id: (r.label, r.group, sorted(r.sources)) for r in result.recordings} == {
+        "angry/a1": ("angry", "", ["audio", "visual"]), "calm/b": ("calm", "", ["image"]),
+        "calm/c": ("calm", "", ["audio"]),
+    }  # fmt: skip
+    assert result.recordings[0].sources["audio"].name == "a1.wav"
+    assert "no video, sound or picture" in reasons(result)["calm/notes.txt"]
+    assert "no folder of a class" in reasons(result)["stray.mp4"]
+
+
+@pytest.mark.parametrize(("stray", "groups"), [((), ["ann", "ann/2"]), (("calm/b.mp4",), ["", "", ""])])
+def test_folders_below_the_class_are_groups_where_every_sample_has_some(tmp_path, stray, groups):
+    result = found("folders", placed(tmp_path, "angry/ann/a.mp4", "calm/ann/2/a.mp4", *stray))
+    assert sorted(r.group for r in result.recordings) == groups
+
+
+def test_two_videos_of_one_name_are_one_too_many(tmp_path):
+    result = found("folders", placed(tmp_path, "angry/a.mp4", "angry/a.mov", "calm/b.mp4"))
+    assert ids(result) == ["calm/b"] and "second file for this sample" in reasons(result)["angry/a.mp4"]
+
+
+# All of them, on what a disk may hold.
 
 GOOD = {
     "ravdess": ("Actor_02/01-01-03-01-01-01-02.mp4", "Actor_03/01-01-03-01-01-01-03.mp4"),
     "enterface05": ("subject 2/anger/sentence 1/a.avi", "subject 3/anger/sentence 1/a.avi"),
+    "folders": ("angry/a.mp4", "calm/b.mp4"),
 }
 
 
@@ -367,8 +394,8 @@ def test_a_folder_needs_one_manifest(tmp_path, names):
         found("manifest", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "words"), [("nowhere.csv", "does not exist"), ("a.xlsx", "'.xlsx'")])
+@pytest.mark.parametrize(("name", "words"), [("nowhere.csv", "does not exist"), ("a.xls", "'.xls'")])
 def test_a_path_that_is_no_table_is_refused(tmp_path, name, words):
-    placed(tmp_path, "a.xlsx")
+    placed(tmp_path, "a.xls")
     with pytest.raises(InputError, match=words):
         found("manifest", tmp_path / name)

@@ -8,6 +8,7 @@ from elision.errors import InputError
 from elision.registries import MECHANISMS
 
 N = 400
+CODES = np.arange(N) % 5 - 1  # one in five has no label
 
 
 def arrays(seed: int = 0, n: int = N) -> dict[str, np.ndarray]:
@@ -29,7 +30,7 @@ def shown(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def test_every_mechanism_hits_exactly_the_rate_and_leaves_what_lacks_by_itself(mechanism, missing, rate):
     values = arrays()
     observed = shown(values)
-    kept = remove(observed, missing, rate, 7, MECHANISMS[mechanism](values, missing, 7))
+    kept = remove(observed, missing, rate, 7, MECHANISMS[mechanism](values, CODES, missing, 7))
     can = observed[missing] & (sum(mask.astype(int) for mask in observed.values()) >= 2)
     lost = observed[missing] & ~kept[missing]
     assert lost.sum() == round(rate * can.sum()) and not (lost & ~can).any()
@@ -43,20 +44,20 @@ def test_every_mechanism_hits_exactly_the_rate_and_leaves_what_lacks_by_itself(m
 def test_a_mechanism_is_a_function_of_data_and_seed(mechanism):
     def kept(data: int, seed: int) -> list[bool]:
         values = arrays(data)
-        return remove(shown(values), "c", 0.5, seed, MECHANISMS[mechanism](values, "c", seed))["c"].tolist()
+        return remove(shown(values), "c", 0.5, seed, MECHANISMS[mechanism](values, CODES, "c", seed))["c"].tolist()
 
     np.random.seed(0)
     first = kept(0, 1)
     np.random.seed(1)
     assert kept(0, 1) == first
     assert kept(0, 2) != first
-    assert (kept(1, 1) == first) == (mechanism == "mcar")  # at random the values do not count
+    assert (kept(1, 1) == first) == (mechanism in ("mcar", "mnar-label"))  # the values do not count
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_higher_rate_hits_the_same_samples_and_more(mechanism):
     values = arrays()
-    drive = MECHANISMS[mechanism](values, "b", 3)
+    drive = MECHANISMS[mechanism](values, CODES, "b", 3)
     kept = [remove(shown(values), "b", rate, 3, drive)["b"] for rate in (0.1, 0.4, 0.8)]
     assert not (kept[1] & ~kept[0]).any() and not (kept[2] & ~kept[1]).any()
 
@@ -74,8 +75,9 @@ def test_who_is_hit_depends_on_what_the_mechanism_says_and_on_nothing_else(seed)
     values = arrays(seed, 5000)
     rows = shown(values)["a"] & shown(values)["b"]
     values = {m: a[rows] for m, a in values.items()}  # 4000, complete
+    codes = np.random.default_rng(seed).integers(-1, 4, len(values["c"]))
     hit = {
-        name: ~remove(shown(values), "c", 0.5, seed, mechanism(values, "c", seed))["c"]
+        name: ~remove(shown(values), "c", 0.5, seed, mechanism(values, codes, "c", seed))["c"]
         for name, mechanism in MECHANISMS.items()
     }
     c = values["c"][:, 0]
@@ -84,6 +86,11 @@ def test_who_is_hit_depends_on_what_the_mechanism_says_and_on_nothing_else(seed)
     assert abs(table["mcar"][0]) < 0.063 and abs(table["mcar"][1]) < 0.063
     assert abs(table["mar"][0]) < 0.063 and table["mar"][1] > 0.4
     assert table["mnar"][0] > 0.4 and abs(table["mnar"][1]) < 0.063
+    assert abs(table["mnar-label"][0]) < 0.063 and abs(table["mnar-label"][1]) < 0.063
+    # classes are hit by their draws, and samples without a label, 800 of the 4000, as on average
+    rates = {name: [h[codes == code].mean() for code in range(-1, 4)] for name, h in hit.items()}
+    assert np.ptp(rates["mnar-label"][1:]) > 0.3 and abs(rates["mnar-label"][0] - 0.5) < 0.15
+    assert all(np.ptp(rates[name]) < 0.12 for name in ("mcar", "mar", "mnar"))
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.9])
@@ -128,14 +135,14 @@ def test_what_does_not_vary_drives_nothing(values):
     assert depends_on(values, 0).tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("mechanism", ["mar", "mnar"])
+@pytest.mark.parametrize("mechanism", ["mar", "mnar", "mnar-label"])
 def test_a_mechanism_that_depends_on_values_needs_one_modality_by_name(mechanism):
     with pytest.raises(InputError, match="unknown modality 'any': the data has a, b, c; which one"):
-        MECHANISMS[mechanism](arrays(), "any", 0)
+        MECHANISMS[mechanism](arrays(), CODES, "any", 0)
     with pytest.raises(InputError, match="unknown modality 'smell'"):
-        MECHANISMS[mechanism](arrays(), "smell", 0)
+        MECHANISMS[mechanism](arrays(), CODES, "smell", 0)
     with pytest.raises(InputError, match="'a' is the only modality"):
-        MECHANISMS[mechanism]({"a": np.ones((3, 1))}, "a", 0)
+        MECHANISMS[mechanism]({"a": np.ones((3, 1))}, CODES[:3], "a", 0)
 
 
 @pytest.mark.parametrize("drive", [np.zeros(3), np.zeros((4, 1)), np.array([0, 1, np.nan, 2])], ids=str)

@@ -90,6 +90,13 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
     held = model.predict_set(frame[model.feature_names_in_], 0.9)["classes"]
     assert told["set"].tolist() == ["; ".join(classes) for classes in held]
     assert told["set_size"].tolist() == held.str.len().tolist()
+    best = model.value_of(frame[model.feature_names_in_]).set_index("sample")
+    assert best["modality"].tolist() == ["gait"] * 3 and told["measure_next"].notna().tolist() == [
+        i % 3 == 0 for i in range(7)
+    ]
+    np.testing.assert_allclose(told["nats"].dropna(), best["nats"])
+    code, said, err = here("predict", out, str(new), "--costs", "lab=3")
+    assert (code, "one for each of lab, gait" in err) == (2, True)
     code, said, err = here("predict", out, str(new), "--coverage", "9")
     assert (code, "coverage is 9.0" in err) == (2, True)
     code, _, err = here("predict", out, str(new), "--coverage", "0.99", "--out", str(tmp_path / "q.csv"))
@@ -243,7 +250,7 @@ def test_columns_are_taken_by_name(run, table, tmp_path):
     without = list(elision.predict(run, [table], told.append, without=("gait",)))
     assert [p.probabilities for p in absent] == [p.probabilities for p in without]
     assert told == [f"{whole} has no column of gait: missing in every row"]
-    with pytest.raises(InputError, match=r"lacks columns that the model was trained on: gait\.b;"):
+    with pytest.raises(InputError, match=r"lacks columns that the model was trained on: 'gait\.b';"):
         list(elision.predict(run, [changed(table, tmp_path, lambda f: f.drop(columns="gait.b"))]))
 
 
@@ -389,3 +396,42 @@ def test_a_run_whose_files_are_lost_or_damaged_says_so(run, table, tmp_path, nam
     file.write_text(content) if content else file.unlink()
     with pytest.raises(InputError, match=words):
         elision.train(table, tmp_path / "run", resume=True)
+
+
+def test_what_to_measure_next_goes_by_value_per_cost_and_never_to_what_is_left_out(tmp_path):
+    """Of a sample that shows c, a says more than b; at ten times the cost b comes first."""
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % 2
+    columns = {f"{m}.x": rng.normal(size=160) + s * y for m, s in (("a", 3.0), ("b", 1.5), ("c", 0.5))}
+    pd.DataFrame({"label": np.where(y, "p", "q"), **columns}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"c.x": columns["c.x"][:9]}).to_csv(tmp_path / "new.csv", index=False)
+    elision.train(tmp_path / "t.csv", tmp_path / "run", TableConfig(encoders="linear", max_steps=60))
+
+    def said(**options):
+        told = elision.predict(tmp_path / "run", [tmp_path / "new.csv"], lambda text: None, **options)
+        return {(p.measure_next, p.nats > 0) for p in told}
+
+    assert said() == said(costs={"a": 1, "b": 1, "c": 1}) == {("a", True)}
+    assert said(costs={"a": 50, "b": 1, "c": 1}) == said(without=["a"]) == {("b", True)}
+    assert said(without=["a", "b"]) == {("", False)}
+
+
+def test_weights_of_classes_and_gaps_that_speak_are_options_of_a_training(table, tmp_path, here):
+    rare = changed(table, tmp_path, lambda f: f[(f["label"] == "well") | (f.index < 40)])
+    code, _, err = here(
+        "train",
+        str(rare),
+        "--out",
+        str(tmp_path / "run"),
+        *FAST,
+        "--class-weight",
+        "balanced",
+        "--informative-missingness",
+    )
+    assert code == 0, err
+    model = elision.load(tmp_path / "run")
+    assert model.class_prior_ == pytest.approx(0.5) and 0 <= model.missingness_power_ <= 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["class_weight"], config["informative_missingness"]) == ("balanced", True)
+    code, _, err = here("train", str(rare), "--out", str(tmp_path / "b"), *FAST, "--class-weight", "even")
+    assert (code, "class_weight" in err) == (2, True)

@@ -17,7 +17,7 @@ from elision.serving.requests import MOST_SAMPLES, Taken, read_json, read_value
 from served import patients, served
 
 pytest.importorskip("fastapi")
-httpx = pytest.importorskip("httpx")
+httpx = pytest.importorskip("httpx2")
 from starlette.testclient import TestClient  # noqa: E402
 
 SMALL = Limits(megabytes=0.25, seconds=20)
@@ -187,7 +187,11 @@ def test_a_saved_model_of_any_input_answers(tmp_path, kind):
     y = np.arange(60) % 2
     X = {"image": rng.normal(size=(60, 2, 2)) + y[:, None, None], "lab": rng.normal(size=(60, 3)) - y[:, None]}
     asked = {"image": np.array([[[1, 2], [np.nan, 4.0]]]), "lab": np.array([[1, 2, 3.0]])}
-    modalities = {"image": slice(0, 4), "lab": slice(4, 7)} if kind == "a table without names" else None
+    named = {
+        "a table without names": {"image": slice(0, 4), "lab": slice(4, 7)},
+        "a table of one modality": {"x": slice(None)},
+    }
+    modalities = named.get(kind)
     model = MultimodalClassifier(encoders="linear", max_steps=20, modalities=modalities, random_state=0)
     model.fit(make(X), y).save(tmp_path / "model")
     with TestClient(application(respondent(tmp_path / "model"))) as client:

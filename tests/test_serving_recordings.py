@@ -21,7 +21,7 @@ from elision.serving.application import Limits, application
 from elision.serving.decoding import Decoder, Recordings
 
 pytest.importorskip("fastapi")
-pytest.importorskip("httpx")
+pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 SETTINGS = MediaSettings(windows=2, seconds=0.5, size=32, mel=Mel(bands=16))

@@ -113,7 +113,7 @@ def test_the_matrices_are_of_the_highest_rate_all_seeds_together(monkeypatch):
     assert drawn == {"mle": [[4]]}
 
 
-def test_curves_have_the_mean_and_the_standard_error_at_each_rate(monkeypatch):
+def test_curves_have_the_mean_and_the_standard_deviation_at_each_rate_as_the_tables_do(monkeypatch):
     drawn = []
 
     def spy(axis, values, errors, **look):
@@ -122,8 +122,8 @@ def test_curves_have_the_mean_and_the_standard_error_at_each_rate(monkeypatch):
     monkeypatch.setattr(figures, "draw_line", spy)
     figures.curves([result("mle", nll, accuracy=nll, seed=seed) for seed, nll in enumerate((0.2, 0.3, 0.7))])
     (label, values, (error,)), other = drawn
-    assert (label, values) == ("mle", {0.5: [0.2, 0.3, 0.7]}) and other[1] == values
-    assert error == pytest.approx(np.std([0.2, 0.3, 0.7], ddof=1) / np.sqrt(3))
+    assert (label, values) == ("mle", {0.5: [20.0, 30.0, 70.0]}) and other[1] == {0.5: [0.2, 0.3, 0.7]}
+    assert error == pytest.approx(100 * np.std([0.2, 0.3, 0.7], ddof=1))
 
 
 def test_what_a_removed_modality_costs_is_averaged_over_all_cells_and_seeds():

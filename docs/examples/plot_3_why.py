@@ -7,7 +7,7 @@ each subset of the modalities has one, so that nothing is imputed to explain.
 """
 
 # %%
-# Wines of three growers, in three modalities, of which half the samples lack each.
+# Wines of three growers, in four modalities, each of which half the wines lack.
 
 import matplotlib.pyplot as plt
 import numpy as np

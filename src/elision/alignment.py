@@ -8,6 +8,8 @@ import narwhals
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from elision.categories import Categories, why_no_numbers
 from elision.errors import InputError
@@ -65,6 +67,9 @@ def as_frame(values: Any, where: str) -> Any:
         known = narwhals.from_native(values, eager_only=True, allow_series=True, pass_through=True)
         if isinstance(known, (narwhals.DataFrame, narwhals.Series)):
             values = known.to_pandas()
+            for name, column in values.items() if isinstance(values, pd.DataFrame) else ():
+                if isinstance(column.dtype, pd.CategoricalDtype):  # polars calls all of them ordered
+                    values[name] = column.cat.as_unordered()
     if isinstance(values, pd.Series) and values.name not in (None, ""):
         values = values.to_frame()
     if isinstance(values, pd.DataFrame) and isinstance(values.columns, pd.MultiIndex):
@@ -153,9 +158,48 @@ def check_rows(named: Mapping[str, Any]) -> None:
         )
 
 
-def check_pairs(X: Any, y: Any) -> None:
-    """Raise `InputError` unless the rows of labels are those of a table, or of each modality of a dict."""
-    check_rows(({f"modality {m!r}": values for m, values in X.items()} if isinstance(X, dict) else {"X": X}) | {"y": y})
+def check_pairs(X: Any, y: Any, name: str = "y") -> None:
+    """Raise `InputError` unless the rows of labels are those of a table, or of each modality of a dict.
+
+    Args:
+        X: a table, a dict, or a `Splittable`.
+        y: labels, or whatever else each sample has one of.
+        name: what they are called.
+    """
+    X = X.arrays if isinstance(X, Splittable) else X
+    parts = {f"modality {m!r}": values for m, values in X.items()} if isinstance(X, dict) else {"X": X}
+    check_rows(parts | {name: y})
+
+
+class Splittable:
+    """Let scikit-learn take samples of a dict of arrays: `cross_val_score(model, Splittable(X), y)`.
+
+    To scikit-learn a dict has as many samples as modalities. It may stand wherever X may be a dict.
+
+    Args:
+        arrays: modality -> array, frame, list or sparse matrix with a row per sample.
+
+    Example:
+        >>> X = Splittable({"a": np.arange(6).reshape(3, 2), "b": ["u", "v", "w"]})
+        >>> len(X), X[[2, 0]].arrays["b"]
+        (3, ['w', 'u'])
+    """
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        self.arrays = dict(arrays)
+        lengths = {m: _num_samples(values) for m, values in self.arrays.items()}
+        if len(set(lengths.values())) != 1:
+            listed = ", ".join(f"{m!r} has {n}" for m, n in lengths.items()) or "there is none"
+            raise InputError(f"modalities of unequal length: {listed}; expected one row per sample in each")
+        self.shape = (next(iter(lengths.values())), len(lengths))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> "Splittable":
+        """Return the given samples; ``rows``: positions or a mask, alone or before an ellipsis."""
+        rows = rows[0] if isinstance(rows, tuple) else rows
+        return Splittable({m: _safe_indexing(values, rows) for m, values in self.arrays.items()})
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

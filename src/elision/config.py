@@ -2,11 +2,13 @@
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import NONE
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
@@ -31,7 +33,7 @@ class Config:
         missing: modality to remove from training samples, "any" (from each a random part), or "none".
         rate: share of the training samples that lose it, in [0, 1].
         mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
-            observed, "mnar" on what goes missing.
+            observed, "mnar" on what goes missing, "mnar-label" on the class.
         by_group: whether groups are kept together when splitting; used only where the data does not come split.
         seed: seed of the split, of what goes missing, of the model, and of every draw in training.
     """
@@ -56,11 +58,11 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a JSON or YAML file, such as the config.json of a run."""
+        """Read a JSON, YAML or TOML file, such as the config.json of a run."""
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: expected a config file, JSON or YAML") from error
+            raise InputError(f"{path} does not exist: expected a config file, JSON, YAML or TOML") from error
         return cls.of(_parse(path, text), str(path))
 
     @classmethod
@@ -105,7 +107,11 @@ class TableConfig(Config):
         learning_rate: Adam's learning rate at its peak.
         weight_decay: L2 regularisation.
         patience: validations (30 in all) without improvement after which a stage stops.
+        class_weight: "balanced" makes all classes as heavy, however common; None counts samples.
+        informative_missingness: whether the modalities that a sample shows tell of its class too, as far as validation
+            bears that out. Only for samples that lose modalities in prediction as those in training did.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
+        data: which column of the table is what, and how it is written; predictions from new tables go by it too.
     """
 
     objective: str = "all"
@@ -117,9 +123,17 @@ class TableConfig(Config):
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     patience: int = 8
+    class_weight: str | None = None
+    informative_missingness: bool = False
     device: str = "auto"
+    data: TableFormat = DETECTED
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ("device",)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the values, with data as `TableFormat`."""
+        return {**values, "data": TableFormat.of(values.get("data", {}), where)}
 
 
 @dataclass(frozen=True)
@@ -273,9 +287,9 @@ def _parse(path: Path, text: str) -> Any:
             import yaml
 
             return yaml.safe_load(text) or {}
-        return json.loads(text)
+        return tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except Exception as error:  # each parser has its own
-        raise InputError(f"{path} is neither JSON nor (.yaml) YAML: {error}") from error
+        raise InputError(f"{path} is neither JSON nor (.yaml) YAML nor (.toml) TOML: {error}") from error
 
 
 def _default(option: Field) -> Any:

@@ -1,7 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import nn
 
 from elision import choices, persistence
 from elision.alignment import (
+    Splittable,
     as_frame,
     by_name,
     check_pairs,
@@ -28,7 +29,7 @@ from elision.alignment import (
 from elision.batch import Batch
 from elision.categories import Categories, learn_categories, one_hot, tell_unseen
 from elision.data.splits import folds as division
-from elision.data.splits import stratified_part
+from elision.data.splits import grouped_part, stratified_part
 from elision.decisions import acquisition, priors, sets
 from elision.decisions import contributions as explaining
 from elision.decisions.gaps import GapTable, best_power
@@ -48,12 +49,15 @@ from elision.inputs import (
     Samples,
     Standardizer,
     check_finite,
+    filled_share,
     observed_rows,
     partial_rows,
     read_arrays,
+    read_groups,
     read_labels,
     read_weights,
     resolve_columns,
+    share_right,
 )
 from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
@@ -68,8 +72,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """A classifier for samples of several modalities, of which each may lack some, in training and in prediction.
 
     X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
-    or DataFrame) with ``modalities={"audio": columns, ...}``. A modality that the dict lacks in prediction is missing
-    everywhere. A row partly NaN takes the training means there. Labels are of any type; None and NaN mean no label.
+    or DataFrame) with ``modalities={"audio": columns, ...}``; for scikit-learn to split it a dict is `Splittable`. A
+    modality that the dict lacks in prediction is missing everywhere. A row partly NaN takes the training means there.
+    Labels are of any type; None and NaN mean no label.
 
     Columns hold numbers, booleans or categories: texts that repeat and categories of pandas become one column per value
     that training showed, ordered categories of pandas one number. A value that training did not show is missing.
@@ -107,7 +112,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.
         patience: validations (30 in all) without improvement before a stage stops.
-        unlabelled: a further value of y that means no label, such as scikit-learn's -1.
+        unlabelled: a further value of y that means no label, such as scikit-learn's -1. `cross_val_score` sorts labels
+            for its stratified folds, and cannot sort None: give it such a value.
         device: "cpu", "cuda", ..., or "auto": a GPU if there is one.
         random_state: seed; the same seed gives the same model, bit for bit, on one machine.
         verbose: 1 prints a line per trained model.
@@ -119,9 +125,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
             validation NLL for the validation samples as they are.
         categories_: modality -> column -> the values that training showed, of columns of categories.
+        unseen_modalities_: those that no training sample showed; they are ignored.
         partial_rows_: modality -> training rows that were partly NaN and took means.
         n_samples_: training samples that count, those of weight 0 left out.
         rows_seen_: modality -> training samples that show it.
+        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and took means.
         n_unlabelled_: training samples without a label.
 
     Example:
@@ -210,6 +218,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         validation: tuple[Any, ...] | None = None,
         checkpoints: str | Path | None = None,
         sample_weight: Any = None,
+        groups: Any = None,
     ) -> "MultimodalClassifier":
         """Learn from samples of which each shows some modalities.
 
@@ -223,6 +232,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             sample_weight: 0 or more for each sample, shape (n,). A weight of w is w copies of the sample, in both sums
                 of the likelihood, the class prior R_Z, the banks R_m, means and deviations of the inputs, and the
                 members' weights; 0 leaves it out. Only a kernel encoder's landmarks are drawn without it.
+            groups: of each sample, such as its speaker, shape (n,): the part that is set aside for validation takes
+                whole groups, so that it tells how well others are recognised.
 
         Raises:
             InputError: the data or a choice cannot be used; the message says which, where, and what to do.
@@ -236,23 +247,37 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         check_pairs(X, y)
         labels = read_labels(y, self.unlabelled)
         weights = read_weights(sample_weight, self.class_weight, labels)
+        if groups is not None:
+            check_pairs(X, groups, "groups")
+            groups = read_groups(groups, len(labels.codes))
         if weights is not None and not weights.all():
             kept_rows = np.flatnonzero(weights)
             labels, weights = labels.take(kept_rows), weights[kept_rows]
             arrays = {m: a[kept_rows] for m, a in arrays.items()}
+            groups = None if groups is None else groups[kept_rows]
         self.classes_ = labels.classes
+        empty = [c for c in labels.classes.tolist() if isinstance(c, str) and not c.strip()]
+        if empty:
+            warnings.warn(
+                f"the label {empty[0]!r} is an empty text and counts as a class: unlabelled={empty[0]!r} makes it mean "
+                "that there is no label",
+                stacklevel=2,
+            )
+        arrays = self._without_unseen(arrays)
         samples = Samples(arrays, labels.codes, weights)
         self.n_samples_ = len(labels.codes)
         self.rows_seen_ = {m: int(observed_rows(values).sum()) for m, values in arrays.items()}
-        for m, seen in self.rows_seen_.items():
-            if not seen:
-                raise InputError(f"no training sample shows modality {m!r}: give some, or leave it out")
         self.partial_rows_ = {m: partial_rows(a) for m, a in arrays.items()}
+        self.filled_shares_ = {m: filled_share(a) for m, a in arrays.items()}
         shares = None if weights is None else torch.from_numpy(weights)
         prior = log_label_prior(torch.from_numpy(labels.codes), len(labels.classes), shares)
         self.class_prior_ = prior.exp().numpy()
         self.n_unlabelled_ = int((labels.codes == UNLABELLED).sum())
-        specifications = choices.specifications(self.get_params(deep=False), self.modalities_)
+        parameters = self.get_params(deep=False)
+        if isinstance(self.encoders, Mapping):
+            own = {m: e for m, e in self.encoders.items() if m not in self.unseen_modalities_}
+            parameters["encoders"] = own
+        specifications = choices.specifications(parameters, self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
             warnings.warn(
                 f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
@@ -260,7 +285,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=2,
             )
         kept = None if checkpoints is None else Path(checkpoints)
-        self._fit(samples, self._held_out(validation), specifications, kept)
+        self._fit(samples, self._held_out(validation), groups, specifications, kept)
         return self
 
     def predict_proba(self, X: Any, class_prior: Any = None) -> np.ndarray:
@@ -288,7 +313,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on labelled samples, in [0, 1]; ``sample_weight`` as scikit-learn's, shape (n,)."""
         check_pairs(X, y)
-        return float(super().score(X, y, sample_weight))
+        return share_right(self.predict(X), y, self.unlabelled, sample_weight)
 
     def evidence(self, X: Any) -> np.ndarray:
         """log Q(x_S) / prod R_m(x_m) of every sample, in nats; shape (n,).
@@ -428,11 +453,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         codes = read_labels(y, self.unlabelled, self.classes_).codes
         fold = division(codes, groups, n, int(check_random_state(self.random_state).randint(2**31 - 1)))
         logs = np.full((len(codes), len(self.classes_)), -np.inf)
+        X = Splittable(X) if isinstance(X, dict) else X
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
-            other = clone(self).fit(_rows(X, rest), _safe_indexing(y, rest))
+            other = clone(self).fit(_safe_indexing(X, rest), _safe_indexing(y, rest))
             columns = np.searchsorted(self.classes_, other.classes_)
-            logs[held[:, None], columns] = other.predict_log_proba(_rows(X, held))
+            logs[held[:, None], columns] = other.predict_log_proba(_safe_indexing(X, held))
         return logs[codes != UNLABELLED]
 
     def is_calibrated(self, coverage: float = 0.9) -> bool:
@@ -547,24 +573,53 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             raise InputError("no sample has a label: expected some")
         return batch.select(torch.from_numpy(labelled).to(batch.labels.device)), codes[labelled]
 
+    def _without_unseen(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The modalities that some training sample shows; the others are said, and ignored from now on."""
+        unseen = [m for m, values in arrays.items() if not observed_rows(values).any()]
+        if len(unseen) == len(arrays):
+            raise InputError(f"no training sample shows any modality ({', '.join(arrays)}): expected some that do")
+        if unseen:
+            warnings.warn(
+                f"no training sample shows {_modalities(unseen)}: the model learns from the others, and ignores it",
+                stacklevel=3,
+            )
+        self.unseen_modalities_ = tuple(unseen)
+        self.modalities_ = tuple(m for m in arrays if m not in unseen)
+        self._shapes = {m: self._shapes[m] for m in self.modalities_}
+        return {m: arrays[m] for m in self.modalities_}
+
+    def _set_aside(self, samples: Samples, seed: int, groups: np.ndarray | None) -> np.ndarray:
+        """Which samples validate: a share of each class, or whole groups; no modality is taken as a whole."""
+        rng = np.random.default_rng(seed)
+        fraction = min(self.validation_fraction, _VALIDATION_ROWS / max((samples.codes >= 0).sum(), 1))
+        observed = np.stack([observed_rows(values) for values in samples.arrays.values()], axis=1)
+        if groups is not None:
+            needed = np.hstack([observed, samples.codes[:, None] == np.arange(len(self.classes_))])
+            return grouped_part(samples.codes, groups, fraction, rng, needed)
+        chosen = stratified_part(samples.codes, fraction, rng, self.classes_.tolist())
+        lost = ~np.delete(observed, chosen, axis=0).any(0)
+        kept = chosen[~observed[chosen][:, lost].any(1)]
+        if not len(kept):
+            raise InputError(
+                f"{_modalities(np.array(self.modalities_)[lost].tolist())} is observed in {len(chosen)} training "
+                "sample(s), all of which the inner validation split took: give more, or a validation set of your own"
+            )
+        return kept
+
     def _fit(
-        self, samples: Samples, held_out: Samples | None, specifications: list[Specification], kept: Path | None
+        self,
+        samples: Samples,
+        held_out: Samples | None,
+        groups: np.ndarray | None,
+        specifications: list[Specification],
+        kept: Path | None,
     ) -> None:
         """Train with a validation set, weigh the members by it, and train once more on everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
         if validation is None:
-            rng = np.random.default_rng(seed)
-            fraction = min(self.validation_fraction, _VALIDATION_ROWS / max((samples.codes >= 0).sum(), 1))
-            chosen = stratified_part(samples.codes, fraction, rng, self.classes_.tolist())
+            chosen = self._set_aside(samples, seed, groups)
             training, validation = samples.without(chosen), samples.take(chosen)
-            for m, values in training.arrays.items():
-                if not observed_rows(values).any():
-                    n = int(observed_rows(samples.arrays[m]).sum())
-                    raise InputError(
-                        f"modality {m!r} is observed in {n} training sample(s), which the inner validation split took: "
-                        "give more, another random_state, or a validation set of your own"
-                    )
         standardizer, members, histories = self._train(
             training, validation, specifications, seed, kept and KeptMembers(kept)
         )
@@ -631,7 +686,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
-        X = as_frame(X, "X")
+        X = X.arrays if isinstance(X, Splittable) else as_frame(X, "X")
         if not isinstance(X, dict):
             return self._read_table(X, reset)
         if self.modalities is not None:
@@ -701,10 +756,25 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         else:
             columns = resolve_columns(self.modalities, names)
         own_names = {m: np.array(names, dtype=object)[c].tolist() for m, c in columns.items()}
+        if reset:
+            used = set().union(*(self._columns or columns).values())
+            self._tell_unused([c for c in (X.columns if self._columns else range(len(names))) if c not in used], names)
         arrays = {m: one_hot(table[:, c], [known.get(name) for name in own_names[m]]) for m, c in columns.items()}
         if reset:
             self.categories_ = {m: {c: known[c] for c in own if c in known} for m, own in own_names.items()}
         return self._complete(arrays, reset)
+
+    def _tell_unused(self, unused: Sequence[Hashable], names: Sequence[Any]) -> None:
+        """Say what may be a mistake in ``modalities``: columns that it does not name, or that it was forgotten."""
+        if self.modalities is None and len(names) > 1:
+            warnings.warn(
+                f"modalities is not given, so that the {len(names)} columns of X are one modality: say which belong "
+                "together, modalities={name: columns}; {'x': slice(None)} if they all do",
+                stacklevel=4,
+            )
+        elif unused:
+            listed = ", ".join(map(repr, unused[:8])) + (f", ... ({len(unused)} in all)" if len(unused) > 8 else "")
+            warnings.warn(f"X has columns that modalities does not name, left out: {listed}", stacklevel=4)
 
     def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
         """Return the columns of a frame that the modalities name, in the order of the training table, names as text.
@@ -730,7 +800,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.modalities_ = tuple(arrays)
             self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
         n_samples = len(next(iter(arrays.values())))
-        for m, values in arrays.items():
+        unseen = () if reset else self.unseen_modalities_
+        shown = [m for m in unseen if m in arrays and observed_rows(arrays[m]).any()]
+        if shown:
+            warnings.warn(f"no training sample showed {_modalities(shown)}: it is ignored", stacklevel=2)
+        for m, values in ((m, values) for m, values in arrays.items() if m not in unseen):
             check_choice("modality", m, self.modalities_)
             if values.shape[1:] != self._shapes[m]:
                 raise InputError(
@@ -760,11 +834,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return samples
 
 
+def _modalities(names: Sequence[str]) -> str:
+    return f"modalit{'ies' if len(names) > 1 else 'y'} {', '.join(map(repr, names))}"
+
+
 def _gap_table(samples: Samples, n_classes: int, power: float) -> GapTable:
     labelled = samples.take(np.flatnonzero(samples.codes != UNLABELLED))
     observed = np.stack([observed_rows(values) for values in labelled.arrays.values()], axis=1)
     return GapTable.of(observed, labelled.codes, n_classes, labelled.weights, power)
-
-
-def _rows(X: Any, rows: np.ndarray) -> Any:
-    return {m: _safe_indexing(v, rows) for m, v in X.items()} if isinstance(X, dict) else _safe_indexing(X, rows)

@@ -62,6 +62,19 @@ def write_atomically(address: Address, content: str | bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def remove(address: Address) -> None:
+    """Remove a file; one that is not there is no error."""
+    path = local(address)
+    if path:
+        path.unlink(missing_ok=True)
+        return
+    import fsspec
+
+    system, name = fsspec.core.url_to_fs(str(address))
+    if system.exists(name):
+        system.rm(name)
+
+
 def sha256(address: Address) -> str:
     """Return the SHA-256 of a file's content, read in pieces: 64 hexadecimal digits. Raises what `read_file` does."""
     with _open(address, "rb") as file:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from elision.alignment import frame_numbers
+from elision.alignment import flat_name, frame_numbers
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
@@ -93,16 +93,17 @@ def resolve_columns(
         if isinstance(columns, slice):
             resolved[m] = np.arange(len(names))[columns]
         else:
-            wanted = [columns] if np.ndim(columns) == 0 else list(columns)
+            wanted = [flat_name(c) for c in ([columns] if np.ndim(columns) == 0 else columns)]
             if wanted and all(isinstance(c, (bool, np.bool_)) for c in wanted):
                 if len(wanted) != len(names):
                     raise InputError(f"modality {m!r} has a mask of {len(wanted)}: X has n_features = {len(names)}")
                 wanted = np.flatnonzero(wanted).tolist()
             unknown = [c for c in wanted if c not in positions and not (unnamed and _is_position(c, len(names)))]
             if unknown:
+                lost = "; X has no names: in a Pipeline, set_output(transform='pandas') on the steps before keeps them"
                 raise InputError(
                     f"modality {m!r} names column {unknown[0]!r}, which X does not have: n_features = {len(names)}, "
-                    f"columns {_shorten(names)}"
+                    f"columns {_shorten(names)}{lost if unnamed and isinstance(unknown[0], str) else ''}"
                 )
             resolved[m] = np.array([positions[c] if c in positions else int(c) for c in wanted], dtype=int)
         if not len(resolved[m]):
@@ -140,18 +141,7 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
         unlabelled: a further value that means no label.
         classes: the known classes; a label beyond them is refused. None takes them from ``y``.
     """
-    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
-        y = np.array(y, dtype=object)  # numpy would make strings of them all
-    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and not isinstance(y.dtype, np.dtype):
-        y = y.astype(object)  # numpy would make floats of nullable booleans and whole numbers
-    y = column_or_1d(y, warn=True)
-    if y.dtype.kind in "mM":
-        raise InputError("the labels are dates: expected classes; make them text with .astype(str), or bins")
-    if y.dtype.kind == "f" and np.isinf(y).any():
-        raise InputError(f"Input y contains infinity at row {np.isinf(y).argmax()}: expected class labels")
-    absent = np.asarray(pd.isna(y))
-    if unlabelled is not None:
-        absent = absent | np.asarray(y == unlabelled)
+    y, absent = _read_column(y, unlabelled)
     known = y[~absent]
     if classes is None:
         if not len(known):
@@ -170,6 +160,55 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
             raise InputError(f"label {label!r} at row {row} is no class of the training data: {_shorten(classes)}")
         codes[row] = lookup[y[row]]
     return Labels(codes, classes)
+
+
+def share_right(predicted: np.ndarray, y: Any, unlabelled: Any = None, sample_weight: Any = None) -> float:
+    """Return the share of labelled samples whose label was predicted, in [0, 1].
+
+    Args:
+        predicted: shape (n,).
+        y: labels, shape (n,); those that `read_labels` reads as none are left out. Others than training showed count
+            as wrong.
+        unlabelled: a further value that means no label.
+        sample_weight: how much each sample counts, shape (n,); None counts each as one.
+    """
+    y, absent = _read_column(y, unlabelled)
+    check_consistent_length(predicted, y, sample_weight)
+    weights = np.where(absent, 0.0, 1.0 if sample_weight is None else sample_weight)
+    if not weights.any():
+        raise InputError("no sample has a label: expected some to judge by")
+    return float(np.average(np.asarray(predicted == y.astype(object), dtype=bool), weights=weights))
+
+
+def read_groups(groups: Any, n: int) -> np.ndarray:
+    """Return which group each sample is of, as a number from 0 on; shape (n,).
+
+    Raises:
+        InputError: there are more or fewer than samples, or one is missing.
+    """
+    codes, _ = pd.factorize(column_or_1d(groups))
+    if len(codes) != n:
+        raise InputError(f"groups has {len(codes)} entries: expected one for each of {n} samples")
+    if (codes < 0).any():
+        raise InputError(f"groups is missing at row {(codes < 0).argmax()}: give every sample one")
+    return codes
+
+
+def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as one array of their own type, and which of them are none."""
+    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
+        y = np.array(y, dtype=object)  # numpy would make strings of them all
+    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and not isinstance(y.dtype, np.dtype):
+        y = y.astype(object)  # numpy would make floats of nullable booleans and whole numbers
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind in "mM":
+        raise InputError("the labels are dates: expected classes; make them text with .astype(str), or bins")
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise InputError(f"Input y contains infinity at row {np.isinf(y).argmax()}: expected class labels")
+    absent = np.asarray(pd.isna(y))
+    if unlabelled is not None:
+        absent = absent | np.asarray(y == unlabelled)
+    return y, absent
 
 
 def read_weights(sample_weight: Any, class_weight: Any, labels: Labels) -> np.ndarray | None:
@@ -325,6 +364,14 @@ def observed_rows(values: np.ndarray) -> np.ndarray:
 def partial_rows(values: np.ndarray) -> int:
     """Return how many observed rows hold some NaN."""
     return int((np.isnan(values.reshape(len(values), -1)).any(1) & observed_rows(values)).sum())
+
+
+def filled_share(values: np.ndarray) -> float:
+    """Return which share of the numbers in observed rows is NaN, and is filled with means."""
+    if not len(observed := np.flatnonzero(observed_rows(values))):
+        return 0.0
+    blanks = sum(int(np.isnan(values[block]).sum()) for block in _blocks(observed, values[:1].size))
+    return blanks / (len(observed) * values[:1].size)
 
 
 def _of_one_type(labels: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from elision import choices
+from elision.alignment import flat_name
 from elision.categories import Categories, Levels
 from elision.decisions.gaps import GapTable
 from elision.decisions.sets import Calibration
@@ -22,8 +23,8 @@ from elision.registries import FUSIONS, METHODS
 from elision.stacking import PatternWeights
 
 LEARNT = (
-    "classes_", "class_prior_", "modalities_", "partial_rows_", "n_samples_", "rows_seen_", "n_unlabelled_",
-    "members_", "missingness_power_", "n_features_in_",
+    "classes_", "class_prior_", "modalities_", "unseen_modalities_", "partial_rows_", "filled_shares_",
+    "n_samples_", "rows_seen_", "n_unlabelled_", "members_", "missingness_power_", "n_features_in_",
     "feature_names_in_",
 )  # fmt: skip
 """Public attributes of a fitted classifier; the last three only where missingness is informative, or X was a table."""
@@ -124,7 +125,7 @@ def _plain(value: Any) -> Any:
 def _plain_columns(columns: Any) -> Any:
     if isinstance(columns, slice):
         return {"slice": [columns.start, columns.stop, columns.step]}
-    return [columns] if np.ndim(columns) == 0 else list(columns)
+    return [columns] if np.ndim(columns) == 0 else [flat_name(c) for c in columns]
 
 
 def _name_of(part: Any, registry: Mapping[str, Any]) -> str:
@@ -180,7 +181,8 @@ def _restore(description, tensors, modules) -> FittedClassifier:
     learnt = dict(description["learnt"])
     learnt["classes_"] = np.array(learnt["classes_"]["values"], dtype=np.dtype(learnt["classes_"]["dtype"]))
     learnt["class_prior_"] = np.array(learnt["class_prior_"])
-    learnt["modalities_"] = tuple(learnt["modalities_"])
+    for name in ("modalities_", "unseen_modalities_"):
+        learnt[name] = tuple(learnt.get(name, ()))
     if "feature_names_in_" in learnt:
         learnt["feature_names_in_"] = np.array(learnt["feature_names_in_"], dtype=object)
     given = description["weights"]

@@ -1,5 +1,6 @@
 """Pictures of what a model answers. Each function draws on given axes, or new ones, and returns them."""
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,41 @@ from elision.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-_FOR, _AGAINST, _GREY = "#0b6e99", "#d1495b", "#8a8f98"
-_LINES = ("#0b6e99", "#d1495b", "#edae49", "#66a182")
+COLOURS = (
+    "#0b6e99", "#d1495b", "#edae49", "#66a182", "#6b4c9a", "#8d6a4f", "#3d405b", "#e07a5f", "#2a9d8f",
+)  # fmt: skip
+"""Of lines and bars; a page has a lighter one of each for the dark (``--c0`` and on in page.css)."""
+_FOR, _AGAINST, _GREY = *COLOURS[:2], "#8a8f98"
+_INK, _SOFT, _RULE = "#1c2530", "#5d6875", "#e3e7ec"
+ON_PAGES: dict[Any, Any] = {
+    "axes.edgecolor": _SOFT,
+    "axes.facecolor": "none",
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
+    "figure.facecolor": "none",
+    "grid.color": _RULE,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "elision",
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+}
+"""matplotlib's settings for figures that `inline_svg` puts into a page."""
+
+
+def inline_svg(figure: "Figure") -> str:
+    """Return a figure drawn with `ON_PAGES` as SVG for a page, in the page's font and its light or dark colours."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()[text.getvalue().index("<svg") :]
+    names = {_INK: "--ink", _SOFT: "--soft", _RULE: "--line"} | {c: f"--c{i}" for i, c in enumerate(COLOURS)}
+    for colour, name in names.items():
+        svg = svg.replace(colour, f"var({name})")
+    return svg.replace("'DejaVu Sans'", "system-ui")
 
 
 def waterfall(table: pd.DataFrame, sample: int, label: Any = None, axes: "Axes | None" = None) -> "Axes":
@@ -48,7 +80,7 @@ def waterfall(table: pd.DataFrame, sample: int, label: Any = None, axes: "Axes |
     drawn.annotate(f"{ends[-1]:+.2f}", (max(ends[-1], 0), len(own)), (4, 0), textcoords="offset points", va="center",
                   fontsize=9)  # fmt: skip
     drawn.vlines(ends, places, places + 1, color=_GREY, linewidth=0.8)
-    drawn.axvline(0, color="black", linewidth=0.8)
+    drawn.axvline(0, color=_SOFT, linewidth=0.8)
     drawn.set_yticks(np.arange(len(own) + 1), [*own["modality"].astype(str), "all together"], parse_math=False)
     drawn.invert_yaxis()
     drawn.use_sticky_edges = False
@@ -69,9 +101,9 @@ def importance_bars(table: pd.DataFrame, axes: "Axes | None" = None) -> "Axes":
     drawn = _axes(axes, height=1.6 + 0.4 * len(table))
     places = np.arange(len(table))
     drawn.barh(places, table["shapley_nll"], height=0.6, color=_FOR, label="its share of all")
-    drawn.plot(table["alone_nll"], places, "o", color=_LINES[2], label="it alone, against nothing")
+    drawn.plot(table["alone_nll"], places, "o", color=COLOURS[2], label="it alone, against nothing")
     drawn.plot(table["without_nll"], places, "D", color=_AGAINST, label="lost without it")
-    drawn.axvline(0, color="black", linewidth=0.8)
+    drawn.axvline(0, color=_SOFT, linewidth=0.8)
     drawn.set_yticks(places, table.index.astype(str), parse_math=False)
     drawn.set_xlabel("nats of NLL per sample")
     drawn.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)
@@ -107,7 +139,7 @@ def acquisition_lines(table: pd.DataFrame, metric: str = "accuracy", axes: "Axes
     drawn = _axes(axes, height=3.4)
     x = "cost" if not np.allclose(table["cost"], table["measured"]) else "measured"
     whole = table["order"] == "all"
-    for colour, marker, (order, line) in zip(_LINES, "osD^", table[~whole].groupby("order", sort=False), strict=False):
+    for colour, marker, (order, line) in zip(COLOURS, "osD^", table[~whole].groupby("order", sort=False), strict=False):
         drawn.plot(line[x], line[metric], color=colour, marker=marker, markersize=4, label=order)
     drawn.axhline(table.loc[whole, metric].iloc[0], color=_GREY, linewidth=0.8, linestyle="--", label="everything")
     drawn.set_xlabel("cost per sample" if x == "cost" else "modalities measured per sample")

@@ -17,6 +17,8 @@ class Prediction:
         problem: why nothing could be said; "" otherwise.
         classes: the set that holds the truth with the asked probability, the most probable first; empty where the model
             is not calibrated for that.
+        measure_next: the missing modality that is most worth measuring; "" where none is, or the model cannot say.
+        nats: by how much measuring it is expected to lower the entropy of the label.
     """
 
     id: str
@@ -26,3 +28,5 @@ class Prediction:
     used: tuple[str, ...]
     problem: str = ""
     classes: tuple[str, ...] = ()
+    measure_next: str = ""
+    nats: float = 0.0

@@ -1,7 +1,7 @@
 """The parts that are chosen by name. An entry is imported when it is used: names alone cost no torch.
 
 A new part takes one line here. The command's help, the checks of a choice, the contract tests and the tables of the
-README and the reports come from these mappings.
+documentation and the reports come from these mappings.
 """
 
 import ast
@@ -123,6 +123,7 @@ LAYOUTS: Registry["Layout"] = Registry(
     {
         "ravdess": "elision.data.layouts.ravdess:ravdess",
         "enterface05": "elision.data.layouts.enterface05:enterface05",
+        "folders": "elision.data.layouts.folders:folders",
         "manifest": "elision.data.layouts.listed:listed",
     }
 )
@@ -134,6 +135,7 @@ MECHANISMS: Registry["Mechanism"] = Registry(
         "mcar": "elision.data.missing:at_random",
         "mar": "elision.data.missing:on_the_others",
         "mnar": "elision.data.missing:on_itself",
+        "mnar-label": "elision.data.missing:on_the_label",
     }
 )
 """Which training samples lose a modality: name -> a function that says how readily each sample loses it."""

@@ -18,6 +18,7 @@ from elision.evaluation import Assessment
 from elision.files import write_atomically
 
 CONFIG, DATA, LOG, RESULT, MODEL = "config.json", "data.json", "log.csv", "result.json", "model"
+READING = "reading.json"
 LOG_COLUMNS = (
     "epoch", "step", "loss", "learning_rate", "samples_per_second", "validation_nll", "validation_accuracy", "seconds",
 )  # fmt: skip
@@ -100,6 +101,11 @@ class RunFolder:
     def result(self) -> dict[str, Any]:
         """Return what result.json holds; {} where there is none."""
         return self._read(RESULT)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return what reading.json holds, how a table is read that a model without a config was fitted to; or {}."""
+        return self._read(READING)
 
     def begin(self, config: Config, address: str, fingerprint: str) -> None:
         """Write what the run learns from and how; config.json comes last: with it the run has begun."""

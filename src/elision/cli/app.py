@@ -3,6 +3,7 @@
 import inspect
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -22,7 +23,10 @@ interrupted.""",
     suppress_keyboard_interrupt=False,
 )
 
-VERBS = ("compare", "train", "evaluate", "predict", "prepare", "inspect", "reproduce", "report", "serve", "export")
+VERBS = (
+    "compare", "train", "evaluate", "predict", "prepare", "inspect", "relabel", "reproduce", "report", "serve",
+    "export",
+)  # fmt: skip
 """Each is the function of that name, in the module of that name in this room, which is imported when it is used."""
 app.register_install_completion_command()
 for _verb in VERBS:
@@ -33,7 +37,7 @@ SOME_FAILED, TRAINING_FAILED = 3, 4
 EXTRAS = {
     "av": "video", "lightning": "video", "torchvision": "video", "fsspec": "video", "PIL": "video", "ray": "ray",
     "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "python_multipart": "serve",
-    "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx",
+    "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx", "openpyxl": "excel",
 }  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 
@@ -85,7 +89,10 @@ def read_costs(pairs: list[str] | None) -> dict[str, float] | None:
 def main() -> None:
     """Run the command: one message and an exit code of its own for whatever goes wrong."""
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("default", category=UserWarning, module="elision")
+            warnings.showwarning = _say_warning
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error))
     except InputError as error:
@@ -106,6 +113,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished runs are kept: start the same command again to go on.", file=sys.stderr)
         sys.exit(130)
+
+
+def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"elision: {message}", file=sys.stderr)
 
 
 def _fail(message: str, code: int = 2) -> None:

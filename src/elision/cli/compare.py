@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, naming_choices, read_costs
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
+from elision.data.formats import TableFormat
 from elision.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,10 +36,12 @@ def compare(  # noqa: PLR0913
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
+    unlabelled: Numbers = None,
     save: Annotated[bool, Parameter(negative="--no-save")] = True,
     acquire: Annotated[bool, Parameter(negative="")] = False,
     costs: Many = None,
     workers: int = 2,
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,8 +55,9 @@ def compare(  # noqa: PLR0913
     Parameters
     ----------
     data
-        A table (CSV or Parquet) with a row per sample: a column label, a column modality.feature for each number, and
-        optionally id, group and split. Or a store that `elision prepare` made, of which pooled features are compared.
+        A table (.csv, .tsv, .parquet, .feather, .xlsx) with a row per sample: a column label, a column modality.feature
+        for each number or category, and optionally id, group and split; other names are told with --label, --modality
+        and so on. Or a store that `elision prepare` made, of which pooled features are compared.
         Or a data set that comes with Elision, by name: `DATASETS` (digits: the left and right halves of handwritten
         digits).
     out
@@ -79,7 +84,11 @@ def compare(  # noqa: PLR0913
         group.
     mechanism
         Which training samples lose a modality: `MECHANISMS`. mcar is at random, mar depends on what remains observed,
-        mnar on what goes missing.
+        mnar on what goes missing, mnar-label on the class. The report says what the likelihood makes of it.
+    unlabelled
+        Shares of the training samples that lose their label, such as 0.5 0.9 0.98; the methods then stand beside mle on
+        the labelled samples alone, and scikit-learn's self-training and label spreading. No modality is removed unless
+        --missing says so.
     save
         Whether the winner is fitted and saved.
     acquire
@@ -97,15 +106,17 @@ def compare(  # noqa: PLR0913
 
     chosen = {
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
+        "unlabelled": unlabelled,
     }  # fmt: skip
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
-    comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism, **given)
+    comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
+                            form=TableFormat.of(table.reading), **given)  # fmt: skip
     prices = read_costs(costs)
     if (acquire or prices) and not save:
         raise InputError("--acquire and --costs are about the winner that is saved: leave --no-save out")
     if workers < 1:
         raise InputError(f"workers is {workers}: expected at least 1")
-    check_use(data, acquire, prices)
+    check_use(data, comparison.form, acquire, prices)
     plan = plan_comparison(comparison)
     out = out or Path(f"elision-{plan.about['name']}")
     for what, why in plan.about["skipped"]:

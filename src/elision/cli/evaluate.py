@@ -3,7 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 
 
@@ -15,6 +19,7 @@ def evaluate(  # noqa: PLR0913
     average: str = "posteriors",
     device: str = "cpu",
     workers: int = 0,
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,7 +50,7 @@ def evaluate(  # noqa: PLR0913
     from elision.runs.report import REPORT, write_run_page
     from elision.study.figures import confusion_of
 
-    judged = judge(run, data, average=average, device=device, workers=workers)
+    judged = judge(run, data, average=average, device=device, workers=workers, reading=table.reading)
     values = asdict(judged)
     out = out or run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)

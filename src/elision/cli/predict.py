@@ -4,8 +4,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any
 
-from elision.cli.app import SOME_FAILED, Many
+from cyclopts import Parameter
+
+from elision.cli.app import SOME_FAILED, Many, read_costs
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
@@ -16,8 +20,10 @@ def predict(  # noqa: PLR0913
     without: Many = None,
     out: Path | None = None,
     coverage: float = 0.9,
+    costs: Many = None,
     average: str = "posteriors",
     device: str = "cpu",
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -31,8 +37,9 @@ def predict(  # noqa: PLR0913
     run
         Folder of a run, or of a saved model.
     files
-        For a run on a table: tables (.csv, .parquet) with the columns that it was trained on, and optionally id. For a
-        run on recordings: videos, sound files and images, one sample each, or lists of them (.csv, .parquet).
+        For a run on a table: tables with the columns that it was trained on, and optionally the one of ids; read as the
+        run's own table was. For a run on recordings: videos, sound files and images, one sample each, or lists of them
+        (tables).
     without
         Modalities that are not used, such as audio.
     out
@@ -40,6 +47,10 @@ def predict(  # noqa: PLR0913
     coverage
         With which probability a sample's set of classes is to hold the true one, whatever modalities it shows; sets are
         calibrated on the test part of the run. Tables only.
+    costs
+        MODALITY=COST of measuring it, one for each. The table says which missing modality of a sample is most worth
+        measuring, by how much it is expected to lower the entropy of its class: with costs, by value per cost. Tables
+        only.
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
@@ -52,7 +63,13 @@ def predict(  # noqa: PLR0913
         raise InputError("expected files to predict: a table, or videos, sounds, images")
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"--out {out} ends in {out.suffix!r}: expected .csv or .parquet")
-    options = {"without": tuple(without or ()), "average": average, "device": device, "coverage": coverage}
+    options: dict[str, Any] = {
+        "without": tuple(without or ()),
+        "average": average,
+        "device": device,
+        "coverage": coverage,
+    }
+    options["costs"], options["reading"] = read_costs(costs), table.reading
     predictions = list(
         _watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options), quiet)
     )
@@ -102,11 +119,12 @@ def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> str:
 
     from elision.files import write_atomically
 
-    with_sets = any(p.classes for p in predictions)
+    with_sets, with_next = any(p.classes for p in predictions), any(p.measure_next for p in predictions)
     frame = pd.DataFrame(
         [
             {"id": p.id, "class": p.label, **{f"p.{c}": p.probabilities.get(c) for c in classes},
              **({"set": "; ".join(p.classes), "set_size": len(p.classes)} if with_sets else {}),
+             **({"measure_next": p.measure_next, "nats": p.nats if p.measure_next else None} if with_next else {}),
              "found": " ".join(p.found), "used": " ".join(p.used), "problem": p.problem}
             for p in predictions
         ]

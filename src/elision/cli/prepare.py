@@ -5,6 +5,7 @@ from pathlib import Path
 
 from elision.cli.app import naming_choices
 from elision.cli.tables import Quiet, Screen
+from elision.data.formats import TABLE_ENDINGS
 from elision.errors import InputError
 
 
@@ -81,8 +82,10 @@ def prepare(  # noqa: PLR0913
     from elision.study.watch import watching
 
     if layout is None:
-        if source.suffix.lower() not in (".csv", ".parquet"):
-            raise InputError(f"{source} is no table (.csv or .parquet): say --layout, one of {', '.join(LAYOUTS)}")
+        if source.suffix.lower() not in TABLE_ENDINGS:
+            raise InputError(
+                f"{source} is no table ({', '.join(TABLE_ENDINGS)}): say --layout, one of {', '.join(LAYOUTS)}"
+            )
         layout = "manifest"
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
     settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)

@@ -3,10 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from elision.cli.app import Many, naming_choices
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import Quiet, Screen, tell_failures
+from elision.data.formats import TableFormat
 from elision.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ def reproduce(  # noqa: PLR0913
     devices: Many = None,
     gpus: float = 0.0,
     retry_failed: bool = False,
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     quiet: Quiet = False,
 ) -> None:
     """Reproduce the paper's tables and figures from your own copy of the data, with its number beside each of yours.
@@ -95,7 +100,8 @@ def reproduce(  # noqa: PLR0913
     demo = list(data) == ["demo"]
     selection = Selection(what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats))
     protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
-    plan = plan_reproduction(selection, data, out, protocol, workers, tell=lambda text: print(text, file=sys.stderr))
+    plan = plan_reproduction(selection, data, out, protocol, workers,
+                             lambda text: print(text, file=sys.stderr), TableFormat.of(table.reading))  # fmt: skip
     if dry_run:
         _list(forecast(plan, out, workers))
         return

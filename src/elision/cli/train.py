@@ -12,12 +12,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from elision.cli.app import Many, naming_choices, spell_out
+from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
 from elision.errors import InputError
 from elision.parallel import Watcher
 
-_BY_HAND = ("encoders", "options", "loggers")
+_BY_HAND = ("encoders", "options", "loggers", "data")
 
 
 def _described(config: type[Config]) -> dict[str, str]:
@@ -71,6 +72,7 @@ def train(  # noqa: PLR0913
     augment: Many = None,
     logger: Many = None,
     options: Annotated[Flags, Parameter(name="*")] = _NOTHING_GIVEN,
+    table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -82,14 +84,15 @@ def train(  # noqa: PLR0913
     Parameters
     ----------
     data
-        A table (.csv, .parquet; see `elision compare --help`), a data set that comes with Elision (`DATASETS`), or a
+        A table (see `elision compare --help`), a data set that comes with Elision (`DATASETS`), or a
         store that `elision prepare` made: a folder, or an address such as s3://bucket/store.
     out
         Folder in which the run is written.
     resume
         Folder of a run to continue, in place of DATA and --out.
     config
-        A JSON or YAML file of options, such as a run's config.json. Options on the command line take precedence.
+        A JSON, YAML or TOML file of options, such as a run's config.json; its section data tells the columns of a
+        table: label, id, group, split, modalities, ... Options on the command line take precedence.
     encoder
         MODALITY=NAME, such as visual=resnet18 audio=small-cnn: for recordings one of `NETWORKS`, or auto, which is
         small-cnn, or mlp for numbers. For a table one of `ENCODERS`, or auto, which is kernel and mlp, averaged; a
@@ -126,8 +129,12 @@ def train(  # noqa: PLR0913
         if wrong:
             raise InputError(f"{wrong} is for recordings, and {known} is a table")
         for_table = _table_config(path, options, encoder or (), known)
+        for_table = replace(for_table, data=for_table.data.changed(table.reading))
         _tell(Screen(as_json, quiet), run(known, folder, for_table, resume is not None))
         return
+    if table.reading:
+        flag = next(name for name, value in vars(table).items() if value is not None).replace("_", "-")
+        raise InputError(f"--{flag} is for a table, and {known} is a store of recordings: leave it out")
     chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, known)
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))

@@ -1,11 +1,13 @@
 """A data set as methods see it: arrays with NaN for what is missing, labels, and what a split must respect."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elision.alignment import frame_numbers
+from elision.categories import Levels, learn_categories, one_hot
 from elision.files import sha256_of
 from elision.inputs import observed_rows
 
@@ -19,12 +21,13 @@ class Dataset:
 
     Args:
         name: for tables and figures.
-        arrays: modality -> numbers, shape (n, ...); a row that is NaN throughout is missing.
+        arrays: modality -> numbers, or places among ``levels``, shape (n, ...); a row of NaN alone is missing.
         labels: class names; "" where there is no label; shape (n,), str.
         groups: samples of one group stay together in a split, shape (n,), or None.
         parts: "train", "val" or "test" where the split is given, shape (n,), or None.
         ids: a name of each sample, shape (n,), str; None numbers them from 1.
         columns: modality -> a name of each of its numbers; None makes them of the modality and their positions.
+        levels: column of categories -> their names.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Dataset:
     parts: np.ndarray | None = None
     ids: np.ndarray | None = None
     columns: Mapping[str, Sequence[str]] | None = None
+    levels: Mapping[str, Levels] = field(default_factory=dict)
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
@@ -56,7 +60,7 @@ class Dataset:
         return np.where(self.labels == "", -1, np.searchsorted(self.classes, self.labels))
 
     def frame(self, observed: Mapping[str, np.ndarray] | None = None) -> "pd.DataFrame":
-        """Return the numbers as one table, its index the ids; NaN where ``observed`` hides a modality.
+        """Return numbers and categories as one table, its index the ids; NaN where ``observed`` hides a modality.
 
         Args:
             observed: modality -> which samples may show it, shape (n,); None hides nothing.
@@ -69,7 +73,25 @@ class Dataset:
             flat = values.reshape(len(values), -1)
             shown = flat if observed is None else np.where(observed[m][:, None], flat, np.nan)
             blocks.append(pd.DataFrame(shown, index=names, columns=self.named_columns[m]))
-        return pd.concat(blocks, axis=1)
+        table = pd.concat(blocks, axis=1)
+        for column, levels in self.levels.items():
+            codes = table[column].fillna(-1).astype(int)
+            table[column] = pd.Categorical.from_codes(codes, list(levels.values), ordered=levels.ordered)
+        return table
+
+    def encoded(self, rows: np.ndarray, observed: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """Return arrays of numbers alone: categories as some rows show them, one column each, others missing.
+
+        Args:
+            rows: positions of the training samples.
+            observed: modality -> which samples may show it there, shape (n,); None hides nothing.
+        """
+        if not self.levels:
+            return dict(self.arrays)
+        known, names, table = learn_categories(self.frame(observed).iloc[rows]), self.named_columns, self.frame()
+        return {
+            m: one_hot(frame_numbers(table[names[m]], m, known), [known.get(c) for c in names[m]]) for m in self.arrays
+        }
 
     @property
     def named_columns(self) -> dict[str, list[str]]:
@@ -80,12 +102,12 @@ class Dataset:
         return {m: [f"{m}.{i}" for i in range(size)] for m, size in sizes.items()}
 
     def features(self) -> Mapping[str, np.ndarray]:
-        """Return the numbers of each sample by modality: the arrays themselves."""
-        return self.arrays
+        """Return the numbers of each sample by modality, categories as one column each."""
+        return self.encoded(np.arange(len(self.labels)))
 
     def fingerprint(self) -> str:
         """Return a hash of all content, to tell results of one data set from those of another."""
-        content = []
+        content = [repr(sorted(self.levels.items())).encode()] if self.levels else []
         for m, values in self.arrays.items():
             content += [f"{m}{values.shape}".encode(), np.ascontiguousarray(values, dtype=np.float64).tobytes()]
         for column in (self.labels, self.groups, self.parts):

@@ -2,7 +2,7 @@
 
 A mechanism says how likely each sample is to be hit, as log-odds up to a constant; `remove` hits the wanted share:
 
-    drive = MECHANISMS["mnar"](arrays, "audio", seed)
+    drive = MECHANISMS["mnar"](arrays, codes, "audio", seed)
     kept = remove(observed, "audio", 0.8, seed, drive)
 """
 
@@ -15,11 +15,14 @@ from elision.errors import InputError
 ANY = "any"
 NONE = "none"
 """The modality to remove where nothing is to be removed."""
+LABELS = "labels"
+"""What is removed where samples are to lose their label, and no modality."""
 STRENGTH = 2.0
 """Log-odds of being hit, per standard deviation of what they depend on: a factor of 7.4 in the odds."""
 
-Mechanism = Callable[[Mapping[str, np.ndarray], str, int], np.ndarray | None]
-"""(arrays, missing, seed) -> the drive of `remove`; arrays: modality -> (n, ...), a missing row NaN throughout."""
+Mechanism = Callable[[Mapping[str, np.ndarray], np.ndarray, str, int], np.ndarray | None]
+"""(arrays, codes, missing, seed) -> the drive of `remove`; arrays: modality -> (n, ...), a missing row NaN throughout;
+codes: class indices, -1 where there is no label, shape (n,)."""
 
 
 def remove(
@@ -70,6 +73,22 @@ def remove(
     return {m: table[:, i] for i, m in enumerate(names)}
 
 
+def hide_labels(codes: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    """Return class indices of which a share is hidden (-1): the same of every class, but two of each stay.
+
+    Args:
+        codes: class indices, -1 where there is no label; shape (n,).
+        rate: share of the labelled samples, in [0, 1].
+        seed: the same seed hides the same labels at every rate, the fewer among the more.
+    """
+    hidden, rng = np.full_like(codes, -1), np.random.default_rng([seed, 6])
+    for code in np.unique(codes[codes >= 0]):
+        members = rng.permutation(np.flatnonzero(codes == code))
+        kept = members[: max(round((1 - rate) * len(members)), 2)]
+        hidden[kept] = code
+    return hidden
+
+
 def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.ndarray:
     """Return a drive that grows with a column, or with a random projection of several.
 
@@ -90,21 +109,28 @@ def depends_on(values: np.ndarray, seed: int, strength: float = STRENGTH) -> np.
     return strength * np.where(shown, _standard(standard, shown)[:, 0], 0.0)
 
 
-def at_random(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> None:
+def at_random(arrays: Mapping[str, np.ndarray], codes: np.ndarray, missing: str, seed: int) -> None:
     """Return None: missing completely at random (MCAR), every sample alike."""
 
 
-def on_the_others(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
+def on_the_others(arrays: Mapping[str, np.ndarray], codes: np.ndarray, missing: str, seed: int) -> np.ndarray:
     """Return a drive for missing at random (MAR): on a random projection of the others, which stay observed."""
     _check_named(arrays, missing)
     others = [a.reshape(len(a), -1) for m, a in arrays.items() if m != missing]
     return depends_on(np.concatenate(others, axis=1), seed)
 
 
-def on_itself(arrays: Mapping[str, np.ndarray], missing: str, seed: int) -> np.ndarray:
+def on_itself(arrays: Mapping[str, np.ndarray], codes: np.ndarray, missing: str, seed: int) -> np.ndarray:
     """Return a drive for missing not at random (MNAR), on a random projection of the values that go missing."""
     _check_named(arrays, missing)
     return depends_on(arrays[missing], seed)
+
+
+def on_the_label(arrays: Mapping[str, np.ndarray], codes: np.ndarray, missing: str, seed: int) -> np.ndarray:
+    """Return a drive for missing by label: each class is hit as readily as a normal draw says, others as on average."""
+    _check_named(arrays, missing)
+    draws = np.random.default_rng([seed, 5]).normal(size=codes.max(initial=0) + 1)
+    return depends_on(np.where(codes >= 0, draws[codes], np.nan)[:, None], seed)
 
 
 def _standard(columns: np.ndarray, shown: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elision.data.missing import NONE, remove
+from elision.data.missing import LABELS, NONE, hide_labels, remove
 from elision.data.splits import PARTS, split
 from elision.errors import InputError
 from elision.likelihood import UNLABELLED
@@ -57,7 +57,8 @@ class Removal:
     """Say what is taken away from training samples before anything is learnt.
 
     Args:
-        missing: the modality to remove, "any" (a random part of what a sample shows), or "none".
+        missing: the modality to remove, "any" (a random part of what a sample shows), "none", or "labels": then the
+            training and validation samples are one part, of which a share loses its labels.
         rate: share of the training samples that lose it, in [0, 1].
         mechanism: which of them, a name in `MECHANISMS`.
     """
@@ -100,13 +101,18 @@ class Partition:
             if by_group and data.groups is None:
                 raise InputError(f"{data.name} names no groups, such as speakers: split it sample by sample")
             parts = split(codes, data.groups if by_group else None, seed, data.classes.tolist())
+        observed = {m: mask.copy() for m, mask in data.observed.items()}
+        of_labels = removal.missing == LABELS and LABELS not in observed
+        if of_labels:
+            held = parts == "test"
+            parts = np.where(held, parts, "train")
+            codes = np.where(held, codes, hide_labels(np.where(held, UNLABELLED, codes), removal.rate, seed))
         kept = (codes != UNLABELLED) | (parts == "train")
         train, validation, test = (np.flatnonzero((parts == part) & kept) for part in PARTS)
-        observed = {m: mask.copy() for m, mask in data.observed.items()}
-        if removal.missing != NONE:
+        if removal.missing != NONE and not of_labels:
             shown = {m: mask[train] for m, mask in observed.items()}
             looked_at = {} if removal.mechanism == "mcar" else {m: a[train] for m, a in data.features().items()}
-            drive = MECHANISMS[removal.mechanism](looked_at, removal.missing, seed)
+            drive = MECHANISMS[removal.mechanism](looked_at, codes[train], removal.missing, seed)
             for m, mask in remove(shown, removal.missing, removal.rate, seed, drive).items():
                 observed[m][train] = mask
         return cls(codes, data.classes, train, validation, test, observed)
@@ -131,8 +137,12 @@ class Partition:
             "unlabelled": int((codes == UNLABELLED).sum()),
         }
 
-    def check(self) -> None:
-        """Raise `InputError` unless a classifier of all classes and modalities can be trained and judged on it."""
+    def check(self, validated: bool = True) -> None:
+        """Raise `InputError` unless a classifier of all classes and modalities can be trained and judged on it.
+
+        Args:
+            validated: whether a validation part is needed.
+        """
         if len(self.classes) < 2:
             raise InputError(f"the data shows {len(self.classes)} class(es): expected at least two")
         untrained = np.setdiff1d(np.arange(len(self.classes)), self.codes[self.train])
@@ -142,7 +152,7 @@ class Partition:
                 "of it, or remove it"
             )
         for name, samples in (("validation", self.validation), ("test", self.test)):
-            if not len(samples):
+            if not len(samples) and (validated or name == "test"):
                 raise InputError(f"no labelled sample is left for {name}: expected some")
         for m, mask in self.observed.items():
             if not mask[self.train].any():

@@ -1,44 +1,62 @@
-"""Tables of samples: a row per sample, from CSV or Parquet."""
+"""Tables of samples: a row per sample, each column with a role."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from elision.categories import Levels, is_category, learn_categories, why_no_numbers
 from elision.data.dataset import Dataset
+from elision.data.formats import DETECTED, ROLES, TableFormat, listed, matches
 from elision.data.splits import PARTS
-from elision.data.tables import parse_numbers, parse_text, read_table
+from elision.data.tables import holds_times, parse_numbers, parse_text, read_table
 from elision.errors import InputError
 
-RESERVED = ("label", "id", "group", "split")
 _RECORDINGS = ("video", "audio", "image")
 KEYWORDS = ("any", "each", "none")
 _NO_NUMBER = "is not a finite number; write a number, or leave the cell blank where it is missing"
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?([./-])\d\d?\2(\d\d){1,2}( .*)?")
 
 
-def read_samples(path: Path) -> Dataset:
-    """Read a table of samples that are numbers.
+_LIKE_A_NUMBER = re.compile(r"[+-]?[\d.,'’_\s]*\d[\d.,'’_\s]*[%€$£]?")
+
+
+def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
+    """Read a table of samples that are numbers and categories.
 
     Columns: ``label`` (blank: no label), optionally ``id`` (unique), ``group`` (kept together when splitting) and
-    ``split`` (train, val, test), and one column ``modality.feature`` per number. Blank cells are missing; a modality
-    all blank in a row is missing there.
+    ``split`` (train, val, test), and one column ``modality.feature`` per number or category; or as ``form`` says.
+    Blank cells are missing; a modality all blank in a row is missing there. Columns of texts are categories. What
+    was detected, and columns that are left out, are said as warnings.
+
+    Args:
+        path: of the table.
+        form: which column is what, and what is not to be detected.
 
     Raises:
         InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
             is row 1.
     """
-    table = read_table(path, RESERVED, "digits, a table (.csv or .parquet), or a store")
-    features = _features(path, list(table.columns))
-    arrays = {m: np.column_stack([_numbers(path, table[c]) for c in columns]) for m, columns in features.items()}
+    table = read_table(path, form.roles.values(), "digits, a table (.csv or .parquet), or a store", form)
+    features = _features(path, list(table.columns), form)
+    columns = [c for names in features.values() for c in names]
+    for column in (c for c in columns if matches(c, form.categories)):
+        table[column] = table[column].astype("category")
+    levels = _categories(path, table[columns])
+    codes = {c: levels[c].codes(table[c]) if c in levels else parse_numbers(path, table[c])[0] for c in columns}
+    arrays = {m: np.column_stack([codes[c] for c in names]) for m, names in features.items()}
     for m, values in arrays.items():
         if np.isnan(values).all():
             raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
-    text = {name: parse_text(table[name]) for name in RESERVED if name in table}
-    check_samples(path, text, table.index + 2)
+    text = {role: parse_text(table[name]) for role, name in form.roles.items() if name in table}
+    check_samples(path, text, table.index + 2, form.roles)
     ids = text.get("id", (table.index + 2).astype(str).to_numpy())
-    return Dataset(path.stem, arrays, text["label"], text.get("group"), text.get("split"), ids, features)
+    named = text["label"], text.get("group"), text.get("split"), ids
+    return Dataset(path.stem, arrays, *named, features, levels)
 
 
 @dataclass(frozen=True)
@@ -46,9 +64,9 @@ class NewRows:
     """Samples of a table for a model that knows its columns.
 
     Args:
-        ids: of each row; its row number where the table has no column id. Blank and repeated ones are problems.
+        ids: of each row; its row number where the table has no column of ids. Blank and repeated ones are problems.
         frame: the model's columns that the table has; NaN where a cell is blank.
-        labels: "" where there is none, shape (n,); None where the table has no column label.
+        labels: "" where there is none, shape (n,); None where the table has no column of labels.
         problems: position -> why the row cannot be used.
         absent: modalities of which the table has no column.
         ignored: columns that the model does not use.
@@ -62,100 +80,166 @@ class NewRows:
     ignored: tuple[str, ...]
 
 
-def read_new_rows(path: Path, columns: Mapping[str, Sequence[str]]) -> NewRows:
+def read_new_rows(
+    path: Path,
+    columns: Mapping[str, Sequence[str]],
+    categories: Collection[str] = (),
+    form: TableFormat = DETECTED,
+) -> NewRows:
     """Read a table of new samples: by the names of the columns, whatever their order.
 
     Args:
-        path: ends in .csv or .parquet.
+        path: of the table.
         columns: modality -> its columns, as the model was trained on.
+        categories: those of them that hold categories.
+        form: which columns are label and id, and what is not to be detected.
 
     Raises:
         InputError: the table lacks some columns of a modality, and not all; or it has none that the model knows.
     """
-    table = read_table(path, RESERVED, "a table of new samples, .csv or .parquet")
-    present = set(map(str, table.columns))
+    form = replace(form, categories=tuple(categories))
+    table = read_table(path, form.roles.values(), "a table of new samples, .csv or .parquet", form)
+    present = set(table.columns)
     absent = tuple(m for m, names in columns.items() if not present & set(names))
     lacking = [c for m, names in columns.items() if m not in absent for c in names if c not in present]
     if lacking or len(absent) == len(columns):
         expected = lacking or [c for names in columns.values() for c in names]
-        listed = ", ".join(expected[:8]) + (f", ... ({len(expected)} in all)" if len(expected) > 8 else "")
         raise InputError(
-            f"{path} lacks columns that the model was trained on: {listed}; a modality may be missing as a whole"
+            f"{path} lacks columns that the model was trained on: {listed(expected)}; a modality may be missing as a "
+            f"whole; it has {listed(table.columns)}"
         )
     wanted = [c for m, names in columns.items() if m not in absent for c in names]
     values, problems = {}, {}
     for column in wanted:
+        if column in categories:
+            values[column] = table[column].astype(object).to_numpy()
+            continue
         numbers, wrong = parse_numbers(path, table[column])
         values[column] = np.where(wrong, np.nan, numbers)
         for position in np.flatnonzero(wrong).tolist():
-            cell = str(table[column].iloc[position])
-            where = f"row {table.index[position] + 2}, column {column!r}"
-            problems.setdefault(position, f"{where}: {cell!r} {_NO_NUMBER}")
-    text = {name: parse_text(table[name]) for name in RESERVED if name in table}
+            problems.setdefault(position, f"{_cell(table[column], position)} {_NO_NUMBER}")
+    text = {role: parse_text(table[name]) for role, name in form.roles.items() if name in table}
     ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
     first: dict[str, int] = {}
     for position, name in enumerate(ids):
         row = int(table.index[position]) + 2
+        where = f"row {row}, column {form.id!r}"
         if name == "":
-            problems.setdefault(position, f"row {row}, column 'id' is blank: give every row one, or remove the column")
+            problems.setdefault(position, f"{where} is blank: give every row one, or remove the column")
         elif first.setdefault(name, row) != row:
-            problems.setdefault(position, f"row {row}, column 'id': {name!r} stands in row {first[name]} already")
-    ignored = tuple(c for c in map(str, table.columns) if c not in wanted and c not in RESERVED)
+            problems.setdefault(position, f"{where}: {name!r} stands in row {first[name]} already")
+    known = {*wanted, *form.roles.values()}
+    ignored = tuple(c for c in table.columns if c not in known and not matches(c, form.ignore))
     return NewRows(ids, pd.DataFrame(values), text.get("label"), problems, absent, ignored)
 
 
-def _features(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
+def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str, list[str]]:
     """modality -> its columns, in the file's order."""
-    features: dict[str, list[str]] = {}
-    for column in columns:
-        modality, dot, feature = str(column).partition(".")
-        if column in RESERVED:
-            continue
-        if column in _RECORDINGS:
-            raise InputError(
-                f"{path} has column {column!r} with recordings: `elision prepare {path} STORE --layout manifest` reads "
-                "them, and then STORE takes the place of this file"
-            )
-        if not (modality and dot and feature):
-            raise InputError(
-                f"{path} has column {column!r}: expected label, id, group, split, or modality.feature; "
-                "rename or remove it"
-            )
-        if modality in KEYWORDS:
-            raise InputError(f"{path} has a modality {modality!r}, a word that --missing keeps for itself: rename it")
-        features.setdefault(modality, []).append(column)
-    if "label" not in columns:
-        hint = "; is it separated by commas?" if len(columns) == 1 else ""
-        raise InputError(f"{path} has no column 'label': expected one, with the class of each sample{hint}")
+    lost = [r for r, name in form.roles.items() if name not in columns and (r == "label" or name != r)]
+    if lost:
+        told = "; ".join(f"no column {form.roles[r]!r}, the {r} of each sample" for r in lost)
+        flags = ", ".join("--split-column" if r == "split" else f"--{r}" for r in lost)
+        raise InputError(f"{path} has {told}: it has {listed(columns)}; name others with {flags}, or add them")
+    rest = [c for c in columns if c not in form.roles.values() and not matches(c, form.ignore)]
+    features = _named_features(path, rest, form.modalities) if form.modalities else _dotted_features(rest)
+    recordings = [c for c in rest if c in _RECORDINGS and not form.modalities]
+    if recordings:
+        raise InputError(
+            f"{path} has column {recordings[0]!r} with recordings: `elision prepare {path} STORE --layout manifest` "
+            "reads them, and then STORE takes the place of this file; or leave it out with --ignore"
+        )
     if not features:
-        raise InputError(f"{path} has no column modality.feature, such as audio.pitch: expected one per number")
+        raise InputError(
+            f"{path} has no column modality.feature, such as audio.pitch, among {listed(columns)}: name the columns of "
+            "each modality, such as --modality labs=crp,ldh, or rename them"
+        )
+    for m in features:
+        if m in KEYWORDS:
+            raise InputError(f"{path} has a modality {m!r}, a word that --missing keeps for itself: rename it")
+    left = [c for c in rest if not any(c in names for names in features.values())]
+    if left:
+        warnings.warn(f"{path}: columns without a role are left out: {listed(left)}", stacklevel=3)
     return features
 
 
-def _numbers(path: Path, column: pd.Series) -> np.ndarray:
-    numbers, wrong = parse_numbers(path, column)
-    if wrong.any():
-        row = wrong.argmax()
-        raise InputError(
-            f"{path}, row {column.index[row] + 2}, column {column.name!r}: {str(column.iloc[row])!r} {_NO_NUMBER}"
-        )
-    return numbers
+def _dotted_features(columns: Sequence[str]) -> dict[str, list[str]]:
+    features: dict[str, list[str]] = {}
+    for column in columns:
+        modality, dot, feature = column.partition(".")
+        if modality and dot and feature:
+            features.setdefault(modality, []).append(column)
+    return features
 
 
-def check_samples(path: Path | str, text: Mapping[str, np.ndarray], rows: Sequence[int]) -> None:
+def _named_features(
+    path: Path, columns: Sequence[str], modalities: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    unknown = [f"{m}={p}" for m, ps in modalities.items() for p in ps if not any(matches(c, (p,)) for c in columns)]
+    if unknown:
+        raise InputError(f"{path} has no columns for {listed(unknown)}: it has {listed(columns)}")
+    features = {m: [c for c in columns if matches(c, patterns)] for m, patterns in modalities.items()}
+    owners: dict[str, list[str]] = {c: [m for m, names in features.items() if c in names] for c in columns}
+    shared = {c: names for c, names in owners.items() if len(names) > 1}
+    if shared:
+        told = "; ".join(f"{c!r} in {' and '.join(names)}" for c, names in shared.items())
+        raise InputError(f"{path} has columns in several modalities: {told}: expected each in one")
+    return features
+
+
+def _categories(path: Path, table: pd.DataFrame) -> dict[str, Levels]:
+    """Return column -> its levels, where it holds categories; `InputError` names all columns that hold neither."""
+    levels, wrong = {str(c): found for c, found in learn_categories(table).items()}, []
+    for name in table:
+        column = table[name]
+        if holds_times(column) or _all_match(_DATE, column):
+            wrong.append(f"column {name!r} holds times: expected numbers, such as days since a date, or --ignore it")
+        elif name not in levels and is_category(column) and not _all_match(_LIKE_A_NUMBER, column):
+            wrong.append(
+                f"column {name!r} holds {why_no_numbers(column)}: expected categories that repeat; --ignore it"
+            )
+        elif name not in levels or _all_match(_LIKE_A_NUMBER, column):  # 1,5 or 5 %
+            bad = parse_numbers(path, column)[1]
+            if bad.any():
+                more = f" ({bad.sum()} such cells)" if bad.sum() > 1 else ""
+                wrong.append(f"{_cell(column, int(bad.argmax()))} {_NO_NUMBER}, or name its spelling with --na{more}")
+    if wrong:
+        raise InputError(f"{path}, {'; '.join(wrong[:20])}")
+    told = [f"{c!r} ({len(found.values)})" for c, found in levels.items()]
+    if told:
+        warnings.warn(f"{path}: columns of categories, and how many each has: {', '.join(told[:12])}", stacklevel=3)
+    return levels
+
+
+def _all_match(pattern: re.Pattern, column: pd.Series) -> bool:
+    values = list(column.dropna()) if column.dtype == object else []
+    return len(values) > 0 and all(isinstance(v, str) and pattern.fullmatch(v.strip()) for v in values)
+
+
+def _cell(column: pd.Series, position: int) -> str:
+    return f"row {column.index[position] + 2}, column {column.name!r}: {str(column.iloc[position])!r}"
+
+
+def check_samples(
+    path: Path | str, text: Mapping[str, np.ndarray], rows: Sequence[int], columns: Mapping[str, str] | None = None
+) -> None:
     """Raise `InputError` unless methods can be compared on samples of these labels, ids, groups and parts.
 
     Args:
         path: where they come from, for errors.
         text: column -> shape (n,); "label", and "id", "group", "split" where given.
         rows: numbers of the samples, for errors.
+        columns: what each of them is called there; None calls them so.
     """
-    labels = text["label"]
+    labels, title = text["label"], columns or dict(zip(ROLES, ROLES, strict=True))
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     if not len(names):
-        raise InputError(f"{path}: column 'label' is blank in all {len(labels)} rows: expected each sample's class")
+        raise InputError(
+            f"{path}: column {title['label']!r} is blank in all {len(labels)} rows: expected each sample's class"
+        )
     if len(names) < 2:
-        raise InputError(f"{path}: column 'label' shows one class only, {str(names[0])!r}: expected at least two")
+        raise InputError(
+            f"{path}: column {title['label']!r} shows one class only, {str(names[0])!r}: expected at least two"
+        )
     if counts.min() < 3 and "split" not in text:
         rare = str(names[counts.argmin()])
         raise InputError(
@@ -169,7 +253,7 @@ def check_samples(path: Path | str, text: Mapping[str, np.ndarray], rows: Sequen
         for row, value in zip(rows if name in text else [], text.get(name, []), strict=True):
             if value == "" or (allowed and value not in allowed):
                 wanted = f"one of {', '.join(PARTS)}" if allowed else "the name of a group"
-                raise InputError(f"{path}, row {row}, column {name!r}: {str(value)!r} is not {wanted}")
+                raise InputError(f"{path}, row {row}, column {title[name]!r}: {str(value)!r} is not {wanted}")
     if "split" in text:
         _check_parts(path, labels, text["split"])
 

@@ -44,6 +44,19 @@ def write_shard(path: Address, rows: Sequence[Row], modalities: Mapping[str, Mod
     return Shard(Path(str(path)).name, len(rows), len(content), sha256_of(content), labels, observed)
 
 
+def with_text(batch: pa.RecordBatch, text: Mapping[str, Sequence[str]]) -> pa.Buffer:
+    """Return the bytes of a shard with other columns "label", "group" or "split": those of `write_shard`.
+
+    Args:
+        batch: all of the shard.
+        text: column -> a value for each row.
+    """
+    for name, values in text.items():
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, batch.schema.field(place), pa.array(values, pa.string()))
+    return _bytes_of(batch)
+
+
 class Columns:
     """A shard's columns, as views of its bytes.
 
@@ -117,13 +130,17 @@ def _schema(modalities: Mapping[str, Modality]) -> pa.Schema:
     return pa.schema(fields, {"modalities": json.dumps({m: asdict(modality) for m, modality in modalities.items()})})
 
 
-def _encode(rows: Sequence[Row], modalities: Mapping[str, Modality]) -> bytes:
+def _encode(rows: Sequence[Row], modalities: Mapping[str, Modality]) -> pa.Buffer:
     columns = [pa.array([getattr(row, name) for row in rows], pa.string()) for name in TEXT]
     columns.append(pa.array([row.duration for row in rows], pa.float64()))
     columns += [_column(rows, m, modality) for m, modality in modalities.items()]
-    schema, sink = _schema(modalities), pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
+    return _bytes_of(pa.record_batch(columns, schema=_schema(modalities)))
+
+
+def _bytes_of(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
     return sink.getvalue()
 
 

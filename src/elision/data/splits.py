@@ -72,6 +72,38 @@ def folds(codes: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np
     return fold
 
 
+def grouped_part(
+    codes: np.ndarray, groups: np.ndarray, fraction: float, rng: np.random.Generator, needed: np.ndarray
+) -> np.ndarray:
+    """Return the samples of some whole groups, about that share of each class.
+
+    Args:
+        codes: class of each sample, -1 where there is no label; shape (n,).
+        groups: of each sample, shape (n,).
+        fraction: of the samples, in (0, 1).
+        rng: decides which.
+        needed: what some sample that is not drawn must have too; shape (n, any number), bool.
+
+    Returns:
+        Sorted indices.
+
+    Raises:
+        InputError: no groups can be drawn without which the others have all that is needed.
+    """
+    known = codes >= 0
+    units = min(len(np.unique(groups[known])), int(np.bincount(codes[known]).max()))
+    n = min(max(round(1 / fraction), 2), units)
+    fold = folds(codes, groups, n, int(rng.integers(2**31))) if n > 1 else np.full(len(codes), -1)
+    for i in range(n):
+        chosen = np.isin(groups, groups[fold == i])
+        if chosen.any() and (needed[~chosen].any(0) | ~needed.any(0)).all():
+            return np.flatnonzero(chosen)
+    raise InputError(
+        f"{len(np.unique(groups))} group(s) cannot be parted so that the larger part shows every class and modality: "
+        "give more groups, or a validation set of your own"
+    )
+
+
 def split(
     codes: np.ndarray, groups: np.ndarray | None, seed: int, classes: Sequence[object] | None = None
 ) -> np.ndarray:

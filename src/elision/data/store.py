@@ -135,6 +135,10 @@ class Store:
         described = self.info.modalities[modality]
         return described.form.rows(1, [self.window(sample, modality, window)], described)[0]
 
+    def shard_batch(self, number: int) -> pa.RecordBatch:
+        """Return all rows of one of the shards, checked against the manifest, as views of its bytes."""
+        return self._shard(number).batch
+
     def read(self, sample: int) -> Row:
         """Return a sample as `write_shard` was given it."""
         columns, row = self._locate(sample)

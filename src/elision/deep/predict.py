@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
+from elision.data.formats import TABLE_ENDINGS
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.deep.model import DeepModel
@@ -20,7 +21,6 @@ from elision.prediction import Prediction
 from elision.registries import LAYOUTS
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_TABLES = (".csv", ".parquet")
 
 
 def predict(
@@ -38,7 +38,7 @@ def predict(
 
     Args:
         model: from `load_model`.
-        files: videos, sound files and images, a sample each; or lists of recordings (.csv, .parquet), a sample a row.
+        files: videos, sound files and images, a sample each; or lists of recordings (tables), a sample a row.
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
@@ -82,7 +82,7 @@ def _predictions(model, files, without, average, settings) -> Iterator[Predictio
 
 
 def _found(model: DeepModel, file: Path) -> Found:
-    if file.suffix.lower() in _TABLES:
+    if file.suffix.lower() in TABLE_ENDINGS:
         return LAYOUTS["manifest"](file, LayoutOptions(label_column=""))
     if not file.is_file():
         raise InputError(f"{file} does not exist")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elision.data.formats import TABLE_ENDINGS, listed
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder
 from elision.registries import DATASETS
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from elision.estimator import MultimodalClassifier
     from elision.evaluation import Assessment
     from elision.run_folder import RunResult
-
-TABLE_ENDINGS = (".csv", ".parquet")
-"""How the name of a table ends."""
 
 
 def is_table(data: str | Path) -> bool:
@@ -36,9 +34,10 @@ def train(
     """Train a method on a table or on a store of recordings, into a run's folder; report.html and MODEL.md tell of it.
 
     Args:
-        data: a .csv or .parquet file, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
+        data: a table, a name in `DATASETS`, or a store's folder or address; None with ``resume``.
         out: folder of the run.
-        config: `TableConfig` or `TrainConfig`; None is the default of the data's kind, or with ``resume`` the run's.
+        config: `TableConfig`, whose ``data`` tells the table's columns, or `TrainConfig`; None is the default of the
+            data's kind, or with ``resume`` the run's.
         resume: go on with what was begun in ``out``.
         **options: further ones for recordings, see `elision.deep.train.train`.
 
@@ -103,14 +102,16 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
     Args:
         run: folder of a run, or with ``data`` of a model.
         data: a table for a run of a table, a store for one of recordings; None is the run's own.
-        **options: of recordings, see `elision.deep.evaluate.evaluate_run`; a table has no use for them.
+        **options: of recordings, see `elision.deep.evaluate.evaluate_run`; of a table ``reading``, the fields of
+            `TableFormat` in which ``data`` differs from the run's own table.
     """
+    reading = options.pop("reading", {})
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import evaluate_table
 
         if data is not None and not is_table(data):
             raise InputError(f"{data} is no table (.csv, .parquet), and {run} was trained on a table: expected one")
-        return evaluate_table(Path(run), None if data is None else str(data))
+        return evaluate_table(Path(run), None if data is None else str(data), reading)
     if data is not None and is_table(data):
         raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")
     from elision.deep.evaluate import evaluate_run
@@ -125,17 +126,22 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         run: folder of a run, or of a model.
         files: tables for a run of a table; videos, sounds, images or lists of them for one of recordings.
         tell: told once of modalities and columns that are not there, or not used.
-        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets tables alone.
+        **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets, ``costs`` of
+            measuring each modality, and ``reading``, the fields of `TableFormat` in which the files differ from the
+            run's own table, tables alone.
     """
+    reading = options.pop("reading", {})
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
-        coverage = options.get("coverage", 0.9)
-        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), coverage)
-    options.pop("coverage", None)
+        given = options.get("coverage", 0.9), options.get("costs"), reading
+        return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
+    options = {name: value for name, value in options.items() if name not in ("coverage", "costs")}
     for file in files:
         if Path(file).is_dir():
-            raise InputError(f"{file} is a folder: expected videos, sounds, images, or a list of them (.csv, .parquet)")
+            raise InputError(
+                f"{file} is a folder: expected videos, sounds, images, or a list of them ({listed(TABLE_ENDINGS)})"
+            )
     from elision.deep.model import load_model
     from elision.deep.predict import predict as predict_recordings
 

@@ -13,7 +13,7 @@ from elision.estimator import MultimodalClassifier
 
 def best_measurements(
     model: MultimodalClassifier, X: Any, costs: Mapping[str, float] | None = None, without: Sequence[str] = ()
-) -> pd.DataFrame | None:
+) -> dict[int, tuple[str, float]]:
     """Return which missing modality is most worth measuring for each sample: by value, or by value per cost.
 
     Args:
@@ -23,14 +23,15 @@ def best_measurements(
         without: modalities that are not to be measured.
 
     Returns:
-        Columns of `MultimodalClassifier.value_of`, indexed by position, a row for each sample that lacks something;
-        None where none does, or the model cannot say, since no member has the joint objective.
+        Position -> (modality, its value in nats), for each sample that lacks something; empty where the model cannot
+        say, since no member has the joint objective.
     """
     check_costs(costs, model.modalities_)
     if model.shown(X).all() or not any(m["objective"] == "joint" for m in model.members_):
-        return None
+        return {}
     values = model.value_of(X, costs)
-    return values[~values["modality"].isin(without)].groupby("sample").first()
+    best = values[~values["modality"].isin(without)].drop_duplicates("sample")
+    return {s: (m, v) for s, m, v in zip(best["sample"], best["modality"], best["nats"], strict=True)}
 
 
 def prediction_table(
@@ -69,9 +70,9 @@ def prediction_table(
     table["shown"] = [" + ".join(np.array(model.modalities_)[row]) for row in observed]
     frame = pd.DataFrame(table)
     best = best_measurements(model, X, costs)
-    if best is not None:
-        frame["measure_next"] = best["modality"].reindex(frame.index, fill_value="")
-        frame["nats"] = best["nats"].reindex(frame.index)
+    if best:
+        frame["measure_next"] = [best.get(i, ("", np.nan))[0] for i in range(len(frame))]
+        frame["nats"] = [best.get(i, ("", np.nan))[1] for i in range(len(frame))]
     return frame
 
 

@@ -1,7 +1,7 @@
 """The page of a run: its data, its configuration, and how good it is. One page for both kinds of data."""
 
-import io
 from pathlib import Path
+from textwrap import fill
 
 from elision.evaluation import Assessment
 from elision.files import write_atomically
@@ -50,18 +50,16 @@ def reliability_diagrams(assessed: Assessment) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from elision.plots import reliability_diagram
+    from elision.plots import ON_PAGES, inline_svg, reliability_diagram
 
     frequent = sorted(assessed.patterns, key=lambda name: -assessed.patterns[name].n)
     names = ["all", *frequent[:MOST_DIAGRAMS]] if len(frequent) > 1 else ["all"]
     width = min(len(names), 3)
     height = -(-len(names) // width)
-    with rc_context({"text.parse_math": False, "svg.hashsalt": "elision", "svg.fonttype": "none"}):
+    with rc_context(ON_PAGES):
         figure = Figure(figsize=(3 * width, 3.2 * height), layout="constrained")
         for index, name in enumerate(names, 1):
             axes = reliability_diagram(assessed.bins[name], figure.add_subplot(height, width, index))
             n = assessed.metrics.n if name == "all" else assessed.patterns[name].n
-            axes.set_title(f"{name}, {n:,} samples", fontsize=10, wrap=True)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+            axes.set_title(fill(f"{name}, {n:,} samples", 34), fontsize=10)
+        return inline_svg(figure)

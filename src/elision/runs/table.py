@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ import pandas as pd
 from elision import choices
 from elision.config import TableConfig
 from elision.data.dataset import Dataset
+from elision.data.formats import TABLE_ENDINGS, TableFormat
 from elision.data.partition import Partition, Removal
 from elision.data.samples import read_new_rows
-from elision.data.sources import load
+from elision.data.sources import load, load_again
+from elision.decisions.acquisition import check_costs
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
 from elision.evaluation import Assessment, assess_posteriors
@@ -24,6 +27,7 @@ from elision.models import model_folder
 from elision.prediction import Prediction
 from elision.registries import DATASETS
 from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
+from elision.runs.predictions import best_measurements
 
 _ROWS = 4096
 
@@ -35,7 +39,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     average that is trained. With ``resume`` these are not trained again, and the model is the same, bit for bit.
 
     Args:
-        address: a .csv or .parquet file, or a name in `DATASETS`.
+        address: a table, or a name in `DATASETS`.
         out: folder of the run, not used before unless ``resume``.
         config: None is the default, or with ``resume`` that of the run.
         resume: go on with what was begun in ``out``.
@@ -48,7 +52,7 @@ def train_table(address: str, out: Path, config: TableConfig | None, resume: boo
     folder.check(resume)
     saved = TableConfig.read(out / CONFIG) if resume else None
     config = config or saved or TableConfig()
-    data = load(address)
+    data = load(address, config.data)
     parts = _partition(data, config)
     parts.check()
     model = _classifier(data, config)  # what cannot be meant is said before there is a folder
@@ -74,29 +78,34 @@ def _partition(data: Dataset, config: TableConfig) -> Partition:
     return Partition.of(data, config.seed, config.by_group, removal)
 
 
-def evaluate_table(run: Path, address: str | None) -> Assessment:
+def evaluate_table(run: Path, address: str | None, reading: Mapping[str, Any] = MappingProxyType({})) -> Assessment:
     """Judge a run's classifier on the test part of its own table, or on all labelled rows of another.
+
+    Args:
+        run: its folder.
+        address: of the other table.
+        reading: fields of `TableFormat` in which that one differs from the run's own.
 
     Raises:
         InputError: there is no table, it lacks columns, or a label is of no class that was trained.
     """
     model = MultimodalClassifier.load(model_folder(run), device="cpu")
-    own = RunFolder(run).data
+    own, form = RunFolder(run).data, _format(run)
     if address is None and not own:
         raise InputError(f"{run} is no run that knows its data: say which table to evaluate on")
-    if own and (address is None or _is_own(address, own)):
-        data = load(own["address"])
+    if own and (address is None or (not reading and _is_own(address, own, form))):
+        data = load(own["address"], form)
         if data.fingerprint() != own["fingerprint"]:
             raise InputError(f"{own['address']} is not what the run was trained on: name the table to evaluate on")
         parts = _partition(data, TableConfig.read(run / CONFIG))
         frame, codes, name = data.frame().iloc[parts.test], data.codes[parts.test], own["address"]
         what = "test part of the training data"
     else:
-        rows = read_new_rows(Path(address), _columns(model))
+        rows = read_new_rows(Path(address), _columns(model), _categories(model), form.changed(reading))
         if rows.problems:
             raise InputError(f"{address}, {next(iter(rows.problems.values()))}")
         if rows.labels is None or not (rows.labels != "").any():
-            raise InputError(f"{address} has no labelled row to evaluate on: expected a column 'label'")
+            raise InputError(f"{address} has no labelled row to evaluate on: expected a column {form.label!r}")
         labelled = np.flatnonzero(rows.labels != "")
         frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
         if rows.absent:
@@ -106,12 +115,19 @@ def evaluate_table(run: Path, address: str | None) -> Assessment:
 
 
 def predict_table(
-    run: Path, files: Sequence[Path], tell: Callable[[str], None], without: Sequence[str], coverage: float = 0.9
+    run: Path,
+    files: Sequence[Path],
+    tell: Callable[[str], None],
+    without: Sequence[str],
+    coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
+    reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Prediction]:
     """Yield what a run's classifier says of each row of some tables, in their order.
 
     A row with a cell that is no number is told in its own prediction, and the others are done. Sets of classes that
     hold the truth with probability ``coverage`` were calibrated on the run's test part; there are none if it was small.
+    The tables are read as the run's own was, but for the fields of `TableFormat` in ``reading``.
 
     Raises:
         InputError: at once, where a file is no table of the model's columns, or no modality is left.
@@ -124,24 +140,29 @@ def predict_table(
         raise InputError("every modality is left out: expected one to remain")
     tables = []
     for file in files:
-        if file.suffix.lower() not in (".csv", ".parquet"):
+        if file.suffix.lower() not in TABLE_ENDINGS:
             columns = [c for names in _columns(model).values() for c in names]
             raise InputError(
-                f"{file} is no table, and {run} was trained on one: expected .csv or .parquet, with columns such as "
-                f"{', '.join(columns[:3])}"
+                f"{file} is no table, and {run} was trained on one: expected {', '.join(TABLE_ENDINGS)}, with columns "
+                f"such as {', '.join(columns[:3])}"
             )
-        rows = read_new_rows(file, _columns(model))
+        rows = read_new_rows(file, _columns(model), _categories(model), _format(run).changed(reading))
         if rows.absent:
             tell(f"{file} has no column of {', '.join(rows.absent)}: missing in every row")
         if rows.ignored:
             tell(f"{file}: columns that the model does not use: {', '.join(rows.ignored)}")
         tables.append(rows)
-    model.is_calibrated(coverage)  # a coverage that is none is told at once
-    return _predictions(model, tables, without, coverage)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once, and so are costs
+    check_costs(costs, model.modalities_)
+    return _predictions(model, tables, without, coverage, costs)
 
 
 def _predictions(
-    model: MultimodalClassifier, tables: Sequence[Any], without: Sequence[str], coverage: float
+    model: MultimodalClassifier,
+    tables: Sequence[Any],
+    without: Sequence[str],
+    coverage: float,
+    costs: Mapping[str, float] | None,
 ) -> Iterator[Prediction]:
     classes = [str(c) for c in model.classes_]
     columns = _columns(model)
@@ -154,6 +175,7 @@ def _predictions(
             part = frame.iloc[start : start + _ROWS]
             probabilities = model.predict_proba(part)
             sets = model.predict_set(part, coverage)["classes"].tolist() if model.is_calibrated(coverage) else None
+            next_best = best_measurements(model, part, costs, without)
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
@@ -167,7 +189,8 @@ def _predictions(
                 told = dict(zip(classes, shares.tolist(), strict=True))
                 held = tuple(map(str, sets[position - start])) if sets else ()
                 best = classes[int(shares.argmax())]
-                yield Prediction(rows.ids[position], best, told, shows, used, classes=held)
+                after = next_best.get(position - start, ("", 0.0))
+                yield Prediction(rows.ids[position], best, told, shows, used, "", held, *after)
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
@@ -181,6 +204,8 @@ def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
         rank=config.rank,
         bank=config.bank,
         method_options=dict(config.options) or None,
+        class_weight=config.class_weight,
+        informative_missingness=config.informative_missingness,
         max_steps=config.max_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -250,9 +275,19 @@ def _codes(labels: np.ndarray, model: MultimodalClassifier, address: str) -> np.
     return np.array([classes.index(label) for label in labels.tolist()], dtype=np.int64)
 
 
-def _is_own(address: str, own: Mapping[str, str]) -> bool:
+def _format(run: Path) -> TableFormat:
+    """Return how the run's table was read, or that of a comparison; the default of a model without either."""
+    folder = RunFolder(run)
+    return TableFormat.of(folder.config.get("data", folder.reading), str(run))
+
+
+def _categories(model: MultimodalClassifier) -> list[str]:
+    return [str(column) for held in model.categories_.values() for column in held]
+
+
+def _is_own(address: str, own: Mapping[str, str], form: TableFormat) -> bool:
     try:
-        return load(address).fingerprint() == own["fingerprint"]
+        return load_again(address, form).fingerprint() == own["fingerprint"]
     except InputError:  # a table that could not be trained on may still be judged
         return False
 

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from elision.data.dataset import Dataset
-from elision.data.missing import ANY, NONE
+from elision.data.formats import DETECTED, TableFormat
+from elision.data.missing import ANY, LABELS, NONE
 from elision.data.sources import load
 from elision.data.splits import split
 from elision.errors import InputError, check_choice
 from elision.registries import ENCODERS, FUSIONS, MECHANISMS, METHODS
 from elision.study.on_arrays import partition
 from elision.study.plan import Plan
-from elision.study.run import CLAIMS, UPPER_BOUND, Run, Training
+from elision.study.run import CLAIMS, RIVALS, UPPER_BOUND, Run, Training
 
 EACH = "each"
 ALL = "all"
@@ -37,7 +38,10 @@ class Comparison:
         seeds: repetitions, each with its own split, missing samples and model.
         by_group: keep groups together when splitting; default: if the table has a column ``group``.
         mechanism: which samples lose it: "mcar" (at random), "mar" (depending on what remains observed), "mnar"
-            (depending on what goes missing).
+            (depending on what goes missing), "mnar-label" (depending on the class).
+        unlabelled: shares of the training samples to remove the label from, beside what scikit-learn makes of the rest;
+            then modalities are removed only if ``missing`` names some.
+        form: how a table is written, and which of its columns is what.
     """
 
     data: str
@@ -50,12 +54,14 @@ class Comparison:
     seeds: int = 3
     by_group: bool | None = None
     mechanism: str = "mcar"
+    unlabelled: tuple[float, ...] = ()
+    form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
         if ALL in self.methods:
             object.__setattr__(self, "methods", (*METHODS, UPPER_BOUND))
         for what, values, choices in (
-            ("method", self.methods, CLAIMS),
+            ("method", self.methods, (*METHODS, UPPER_BOUND)),
             ("fusion", self.fusions, FUSIONS),
             ("objective", self.objectives, ("all", "joint", "conditional")),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
@@ -63,7 +69,7 @@ class Comparison:
         ):
             for value in values:
                 check_choice(what, value, choices)
-        for rate in self.rates:
+        for rate in (*self.rates, *self.unlabelled):
             if not 0 < rate < 1:
                 raise InputError(f"rate {rate} cannot be used: expected shares above 0 and below 1, such as 0.8")
         if self.seeds < 1:
@@ -75,10 +81,10 @@ def plan_comparison(comparison: Comparison) -> Plan:
 
     Its `Plan.about` tells what was ``skipped``: [what, why] of combinations that make no sense.
     """
-    data = load(comparison.data)
+    data = load(comparison.data, comparison.form)
     by_group = data.groups is not None if comparison.by_group is None else comparison.by_group
     if by_group and data.groups is None:
-        raise InputError(f"{comparison.data} has no column 'group': add one, or split at random")
+        raise InputError(f"{comparison.data} has no column {comparison.form.group!r}: add one, or split at random")
     if data.parts is None:
         for seed in range(comparison.seeds):
             split(data.codes, data.groups if by_group else None, seed, data.classes.tolist())
@@ -89,16 +95,17 @@ def plan_comparison(comparison: Comparison) -> Plan:
     fingerprint, training = data.fingerprint(), Training(comparison.encoders)
     every = [
         Run(comparison.data, data.name, fingerprint, by_group, *line, training, missing, rate, seed,
-            comparison.mechanism)
+            comparison.mechanism, form=comparison.form)
         for seed in range(comparison.seeds)
         for missing, rate in cells
         for line in lines
-        if line[0] != UPPER_BOUND or missing != NONE
+        if (line[0] != UPPER_BOUND or missing != NONE) and (line[0] not in RIVALS or missing == LABELS)
     ]  # fmt: skip
     runs = _with_complete_samples(every, skipped)
     if all(run.method == UPPER_BOUND for run in runs):
         raise InputError("nothing is left to compare: " + "; ".join(f"{what}: {why}" for what, why in skipped))
     settings = asdict(comparison) | {"data": data.name, "fingerprint": fingerprint}
+    del settings["form"]  # of no account beside the fingerprint of what was read
     about = {"name": data.name, "facts": _facts(comparison, data, by_group), "skipped": skipped}
     return Plan("comparison", settings, about, runs)
 
@@ -138,7 +145,8 @@ def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) 
 
 def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
     """Return (method, fusion, objective) that make sense, and (what, why) of those that do not."""
-    lines, skipped = [], []
+    lines: list[tuple[str, str, str]] = []
+    skipped: list[tuple[str, str]] = []
     for method in dict.fromkeys(comparison.methods):
         claims = CLAIMS[method]
         for fusion in dict.fromkeys(comparison.fusions):
@@ -152,14 +160,17 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
     if all(method == UPPER_BOUND for method, *_ in lines):
         reasons = "; ".join(why for _, why in skipped) or f"{UPPER_BOUND} is a reference, not a method"
         raise InputError(f"nothing is left to compare: {reasons}")
-    return lines, skipped
+    rivals = [(name, lines[0][1], "all") for name in RIVALS] if comparison.unlabelled else []
+    return [*lines, *rivals], skipped
 
 
 def _cells(comparison: Comparison, data: Dataset) -> list[tuple[str, float]]:
     """Return (missing, rate) of every column of the table."""
     default = (EACH,) if data.is_complete and len(data.arrays) > 1 else (NONE,)
-    cells: list[tuple[str, float]] = []
-    for missing in comparison.missing or default:
+    cells: list[tuple[str, float]] = [(LABELS, rate) for rate in comparison.unlabelled]
+    if cells and LABELS in data.arrays:
+        raise InputError(f"{data.name} has a modality {LABELS!r}, a word that --unlabelled keeps for itself: rename it")
+    for missing in comparison.missing or (() if cells else default):
         check_choice("modality", missing, (EACH, ANY, NONE, *data.arrays))
         if missing == ANY and comparison.mechanism != "mcar":
             raise InputError(f"mechanism {comparison.mechanism!r} removes a modality that is named: --missing each")

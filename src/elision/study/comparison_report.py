@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from elision.data.missing import NONE
 from elision.errors import InputError
 from elision.pages import render
 from elision.runs.predictions import uncertain_samples
 from elision.runs.report import reliability_diagrams
 from elision.study import figures
 from elision.study.folders import FailedRun
-from elision.study.report import ReportFiles, Study, embedded, environment
+from elision.study.report import ReportFiles, Study, environment
 from elision.study.results import COMPLETE, Result, patterns_frame, results_frame, to_csv
 from elision.study.run import CLAIMS, UPPER_BOUND
 from elision.study.tables import ACCURACY, NLL, Line, grid_of, line_of, markdown, not_told_apart, ranking
@@ -38,13 +39,17 @@ def report_comparison(
         "lines": lines_of_use(winner) if winner else (),
         "uncertain": uncertain_samples(winner.predictions, MOST_UNCERTAIN).to_dict("records") if winner else (),
         "diagrams": reliability_diagrams(winner.assessed) if winner else "",
-        "acquisition": figures.acquisition(winner.curves) if winner and winner.curves is not None else "",
+        "acquisition": figures.acquisition(winner.curves) if winner and winner.curves is not None else (),
         "facts": study.about["facts"] | {"Split": f"{study.about['facts']['Split']}; {sizes}"},
         "ranking": ranking(results),
         "level": not_told_apart(results),
         "grids": grids,
         "removed": _removed(results),
-        "pictures": embedded(pictures),
+        "curves": figures.curves_on_page(results),
+        "legend": figures.legend(results),
+        "as_it_is": all(result.run.missing == NONE for result in results),
+        "classes": first.test.classes,
+        "confusions": figures.hardest_confusions(results),
         "most": figures.MATRICES,
         "hardest": max(result.run.rate for result in results),
         "methods": {m: CLAIMS[m] for m in dict.fromkeys(result.run.method for result in results)},

@@ -14,7 +14,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from elision.data.dataset import Dataset
-from elision.data.sources import load
+from elision.data.formats import DETECTED, TableFormat
+from elision.data.sources import load_again
 from elision.data.store import Store
 from elision.errors import InputError
 from elision.files import sha256_of_json, write_atomically
@@ -160,14 +161,14 @@ def extract(store: Store, name: str, extractor: Extractor, windows: int | None, 
     return path
 
 
-def open_features(address: str) -> tuple[Dataset, str]:
+def open_features(address: str, form: TableFormat = DETECTED) -> tuple[Dataset, str]:
     """Return the data set at an address and its fingerprint.
 
     What `extract` wrote has arrays (n, windows, d), and the key of its content; all else is what
-    `elision.data.sources.load` finds.
+    `elision.data.sources.load` finds, a table read as ``form`` says.
     """
     if not address.endswith(SUFFIX):
-        data = load(address)
+        data = load_again(address, form)
         return data, data.fingerprint()
     facts = _facts(address)
     with safe_open(address, "np") as file:

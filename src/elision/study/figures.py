@@ -6,10 +6,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 
+from elision.data.missing import NONE
+from elision.plots import COLOURS, ON_PAGES, acquisition_lines, inline_svg
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND
-from elision.study.tables import Line, deviation, line_of, values_of
+from elision.study.tables import ACCURACY, NLL, Line, Measure, deviation, line_of, values_of
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -18,8 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 MATRICES = 6
-_COLOURS = ["#0b6e99", "#d1495b", "#edae49", "#66a182", "#6b4c9a", "#8d6a4f", "#3d405b", "#e07a5f", "#2a9d8f"]
+_PANEL = 3.9, 3.1  # inches of a panel: a telephone is as wide
 _MARKERS = "osD^vPX<>"
+_MEASURES = ACCURACY, NLL
+_GLYPHS = "●■◆▲▼✚✖◀▶"
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,42 +42,88 @@ STYLE: dict[Any, Any] = {
 
 
 def curves(results: Sequence[Result]) -> bytes:
-    """Draw accuracy and NLL against the missing rate: mean and standard error, a column of panels per modality; PNG."""
-    missing = list(dict.fromkeys(result.run.missing for result in results))
-    lines = list(dict.fromkeys(line_of(result.run) for result in results))
-    measures = (lambda r: r.test.metrics.accuracy), (lambda r: r.test.metrics.nll)
+    """Draw accuracy and NLL against the missing rate, mean and standard deviation, a column for each modality; PNG."""
+    lines, missing = _lines_and_missing(results)
     with plt.rc_context(STYLE):
-        size = max(3.6 * len(missing), 5.2), 6.4
+        size = _PANEL[0] * len(missing), 2 * _PANEL[1]
         figure, axes = plt.subplots(2, len(missing), figsize=size, sharey="row", squeeze=False, layout="constrained")
-        for column, name in enumerate(missing):
-            part = [result for result in results if result.run.missing == name]
-            axes[0, column].set_title("data as it is" if name == "none" else f"{name} missing in training")
-            for axis, of in zip(axes[:, column], measures, strict=True):
-                values = values_of(part, of)
-                for i, line in enumerate(lines):
-                    shift = (i - (len(lines) - 1) / 2) * 0.012
-                    own = {rate + shift: found for (other, (_, rate)), found in values.items() if other == line}
-                    errors = [deviation(found) / len(found) ** 0.5 for found in own.values()]
-                    draw_line(axis, own, errors, label=short_name(line, lines), markersize=5, **_look(i, line))
-                name_rates(axis, part)
-                axis.grid(axis="x", visible=False)
-                axis.margins(x=0.12)
-            axes[1, column].set_xlabel("" if name == "none" else "training samples without it")
-        axes[0, 0].set_ylabel("accuracy")
-        axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
-        axes[1, 0].set_ylabel("negative log-likelihood, nats")
+        for row, measure in zip(axes, _MEASURES, strict=True):
+            for axis, name in zip(row, missing, strict=True):
+                _draw_curve(axis, results, lines, name, measure)
         draw_legend(figure, axes[0], min(len(lines), 3))
         return saved(figure)
+
+
+def curves_on_page(results: Sequence[Result]) -> list[str]:
+    """Return the panels of `curves` as a figure each, for a page on which they find their own places; SVG."""
+    lines, missing = _lines_and_missing(results)
+    with plt.rc_context(STYLE | ON_PAGES):
+        shown = [(name, measure) for name in missing for measure in _MEASURES]
+        panels = [Figure(figsize=_PANEL, layout="constrained") for _ in shown]
+        axes = [figure.add_subplot() for figure in panels]
+        for (name, measure), axis in zip(shown, axes, strict=True):
+            _draw_curve(axis, results, lines, name, measure)
+        for row in (axes[::2], axes[1::2]):
+            ends = [axis.get_ylim() for axis in row]
+            for axis in row:
+                axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+        return [inline_svg(figure) for figure in panels]
+
+
+def legend(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """Return the legend of `curves_on_page`: (sign, colour, name) of each line."""
+    lines, _ = _lines_and_missing(results)
+    looks = [_look(i, line) for i, line in enumerate(lines)]
+    signs = [_GLYPHS[i % len(_GLYPHS)] if look["marker"] else "╌╌" for i, look in enumerate(looks)]
+    colours = [f"var(--c{i % len(COLOURS)})" if look["marker"] else look["color"] for i, look in enumerate(looks)]
+    return list(zip(signs, colours, [short_name(line, lines) for line in lines], strict=True))
+
+
+def acquisition(table: pd.DataFrame) -> list[str]:
+    """Return curves of acquisition as figures for a page, of accuracy and of NLL; SVG."""
+    found = []
+    with plt.rc_context(STYLE | ON_PAGES):
+        for metric in ("accuracy", "nll"):
+            figure = Figure(figsize=_PANEL, layout="constrained")
+            axes = acquisition_lines(table, metric, figure.add_subplot())
+            if metric == "accuracy":
+                axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            found.append(inline_svg(figure))
+    return found
+
+
+def _lines_and_missing(results: Sequence[Result]) -> tuple[list[Line], list[str]]:
+    return list(dict.fromkeys(line_of(r.run) for r in results)), list(dict.fromkeys(r.run.missing for r in results))
+
+
+def _draw_curve(axis: Axes, results: Sequence[Result], lines: Sequence[Line], missing: str, measure: Measure) -> None:
+    part = [result for result in results if result.run.missing == missing]
+    values = values_of(part, measure.of)
+    as_it_is = missing == NONE  # one place on the axis, so each line gets its own
+    names = [short_name(line, lines) for line in lines]
+    for i, line in enumerate(lines):
+        shift = i if as_it_is else (i - (len(lines) - 1) / 2) * 0.012
+        own = {rate + shift: found for (other, (_, rate)), found in values.items() if other == line}
+        draw_line(axis, own, list(map(deviation, own.values())), label=names[i], markersize=5, **_look(i, line))
+    axis.grid(axis="x", visible=False)
+    axis.margins(x=0.12)
+    axis.set_ylabel(measure.title)
+    axis.set_title("data as it is" if as_it_is else f"{missing} missing in training")
+    if as_it_is:
+        axis.set_xticks(range(len(lines)), names, rotation=35, ha="right", rotation_mode="anchor")
+    else:
+        name_rates(axis, part)
+        axis.set_xlabel("share of the training samples")
 
 
 def _look(i: int, line: Line) -> dict[str, Any]:
     if line[0] == UPPER_BOUND:
         return {"color": "#777777", "linestyle": "--", "marker": ""}
-    return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+    return {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
 
 
-def confusions(results: Sequence[Result]) -> bytes:
-    """Draw how often each line took each class for which, at the highest rate, all seeds together; PNG."""
+def hardest_confusions(results: Sequence[Result]) -> dict[str, list[list[int]]]:
+    """Return how often each of the first lines took each class for which, at the highest rate, all seeds together."""
     hardest = max(result.run.rate for result in results)
     counts: dict[Line, np.ndarray] = {}
     for result in results:
@@ -80,8 +131,13 @@ def confusions(results: Sequence[Result]) -> bytes:
             line = line_of(result.run)
             counts[line] = counts.get(line, np.array(0)) + np.array(result.test.confusion)
     shown = list(counts)[:MATRICES]
+    return {short_name(line, shown): counts[line].tolist() for line in shown}
+
+
+def confusions(results: Sequence[Result]) -> bytes:
+    """Draw `hardest_confusions`; PNG."""
     with plt.rc_context(STYLE):
-        titled = {short_name(line, shown): counts[line] for line in shown}
+        titled = {name: np.array(counts) for name, counts in hardest_confusions(results).items()}
         return saved(draw_matrices(titled, results[0].test.classes, columns=3))
 
 

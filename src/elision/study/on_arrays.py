@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from elision.data.dataset import Dataset
+from elision.data.formats import TableFormat
+from elision.data.missing import LABELS
 from elision.data.partition import Partition
 from elision.ensemble import Specification, fit_members, log_posteriors
 from elision.errors import InputError, check_choice
@@ -20,9 +22,10 @@ from elision.evaluation import assess_posteriors, average_segments
 from elision.inputs import Arrays, Samples, Standardizer, observed_rows
 from elision.registries import FUSIONS, METHODS
 from elision.study.features import open_features
+from elision.study.few_labels import fit_scikit, labelled_only
 from elision.study.protocol import LEAST_STEPS
 from elision.study.results import Result
-from elision.study.run import UPPER_BOUND, Run
+from elision.study.run import LABEL_ONLY, LABEL_SPREADING, SELF_TRAINING, Run
 from elision.training import Schedule
 
 SELECTIONS = ("best", "last")
@@ -54,7 +57,7 @@ class Parts:
 
 def partition(run: Run) -> Parts:
     """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
-    data = _load_once(run.source, run.fingerprint, run.visual)
+    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
     return _parts(data, _divided(run, data))
 
 
@@ -65,17 +68,20 @@ def by_estimator(run: Run) -> Result:
         raise InputError("max_epochs is not what the estimator counts: give the option max_steps")
     given = {"batch_size": training.batch_size, "learning_rate": training.learning_rate}
     options = dict(training.options) | {name: value for name, value in given.items() if value is not None}
-    method = "mle" if run.method == UPPER_BOUND else run.method
+    method = run.method if run.method in METHODS else "mle"
     model = MultimodalClassifier(
         method, run.fusion, run.objective, training.encoders, n_features=training.n_features, unlabelled=-1,
         random_state=run.seed, **options,
     )  # fmt: skip
 
     def fit(parts: Parts) -> tuple[Predict, dict[str, Any]]:
-        held = parts.validation.arrays, parts.validation.codes
+        if run.method in (SELF_TRAINING, LABEL_SPREADING):
+            return fit_scikit(run.method, parts.train, len(parts.classes)), {}
+        train = labelled_only(parts.train) if run.method == LABEL_ONLY else parts.train
+        held = (parts.validation.arrays, parts.validation.codes) if len(parts.validation.codes) else None
         with warnings.catch_warnings():  # the report says how many samples have no label; each run need not repeat it
             warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
-            model.fit(parts.train.arrays, parts.train.codes, validation=held)
+            model.fit(train.arrays, train.codes, validation=held)
         return model.predict_log_proba, {"members": model.members_}
 
     return _fitted(run, fit)
@@ -118,9 +124,9 @@ def judged(
 
 
 def _fitted(run: Run, fit: Callable[[Parts], tuple[Predict, dict[str, Any]]]) -> Result:
-    data = _load_once(run.source, run.fingerprint, run.visual)
+    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
     divided = _divided(run, data)
-    divided.check()
+    divided.check(validated=run.missing != LABELS)
     parts = _parts(data, divided)
     started = time.perf_counter()
     predict, details = fit(parts)
@@ -188,7 +194,7 @@ def _divided(run: Run, data: Dataset) -> Partition:
 
 
 def _parts(data: Dataset, divided: Partition) -> Parts:
-    samples = Samples(data.arrays, data.codes)
+    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
     shown = {m: divided.observed[m][divided.train] for m in data.arrays}
     hidden = {m: np.where(_like(shown[m], a), a, np.nan) for m, a in train.arrays.items()}
@@ -200,8 +206,8 @@ def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _load_once(source: str, fingerprint: str, visual: str) -> Dataset:
-    data, found = open_features(source)
+def _load_once(source: str, form: TableFormat, fingerprint: str, visual: str) -> Dataset:
+    data, found = open_features(source, form)
     if found != fingerprint:
         raise InputError(f"{source} changed while the study ran: start it again with another --out")
     if visual:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.errors import InputError, check_choice
 from elision.study import paper, protocol
 from elision.study.plan import Plan
@@ -60,6 +61,7 @@ def plan_reproduction(
     proto: Protocol | None = None,
     workers: int = 2,
     tell: Callable[[str], None] = lambda message: None,
+    form: TableFormat = DETECTED,
 ) -> Plan:
     """Check the data against what was asked for, and list the runs. Nothing is trained, but features are extracted.
 
@@ -72,6 +74,7 @@ def plan_reproduction(
         proto: how they are trained; None is the paper's, or the stand-in's.
         workers: for the stand-in.
         tell: of what is done.
+        form: how a table of features is read.
 
     Raises:
         InputError: the data cannot serve.
@@ -84,7 +87,7 @@ def plan_reproduction(
         addresses = {t: make_demo(paper.TABLES[t].layout, out / DEMO, sizes, workers, tell) for t in tables}
     else:
         addresses = table_addresses(data, tables)
-    sources = _sources(selection, addresses, proto, out, tell)
+    sources = _sources(selection, addresses, proto, out, tell, form)
     runs = _runs(selection, sources, proto, out)
     if not runs:
         titles = f"titles are such as {selection.settings[0].title!r}"
@@ -101,7 +104,12 @@ def plan_reproduction(
 
 
 def _sources(
-    selection: Selection, addresses: dict[str, str], proto: Protocol, out: Path, tell: Callable[[str], None]
+    selection: Selection,
+    addresses: dict[str, str],
+    proto: Protocol,
+    out: Path,
+    tell: Callable[[str], None],
+    form: TableFormat,
 ) -> dict[tuple[str, str], Source]:
     """Return (table, extractor) -> its data."""
     found: dict[tuple[str, str], Source] = {}
@@ -109,7 +117,7 @@ def _sources(
         found["table1", END_TO_END] = end_to_end_source(addresses["table1"])
     if "table2" in addresses:
         extractors = dict.fromkeys(s.extractor for s in selection.settings if s.table == "table2")
-        features = feature_sources(addresses["table2"], proto, list(extractors), out / FEATURES, tell)
+        features = feature_sources(addresses["table2"], proto, list(extractors), out / FEATURES, tell, form)
         found |= {("table2", name): source for name, source in features.items()}
     for (table, _), source in found.items():
         if True in _BY_GROUP[selection.split] and not source.grouped:
@@ -123,7 +131,7 @@ def _runs(selection: Selection, sources: dict[tuple[str, str], Source], proto: P
         replace(
             setting, seed=seed, by_group=by_group, data=source.name, fingerprint=source.fingerprint,
             training=proto.training[setting.table], visual=source.visual, source=source.address,
-            folder=str((out / "training").absolute()),
+            folder=str((out / "training").absolute()), form=source.form,
         )
         for seed in range(selection.seeds or proto.seeds)
         for by_group in _BY_GROUP[selection.split]

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import NONE
 from elision.data.partition import Removal
 from elision.errors import InputError
@@ -12,15 +13,32 @@ from elision.registries import METHODS
 
 UPPER_BOUND = "upper-bound"
 """No method: the reference that a comparison can show beside them."""
-CLAIMS: dict[str, Claims] = {name: method.claims for name, method in METHODS.items()} | {
-    UPPER_BOUND: replace(
-        METHODS["mle"].claims,
-        summary="Not a method: mle on the training data before anything was removed from it. The distance to it is "
-        "what the missing data costs.",
-        source="The same samples, complete",
-    )
+LABEL_ONLY, SELF_TRAINING, LABEL_SPREADING = "label-only", "self-training", "label-spreading"
+RIVALS: dict[str, Claims] = {
+    LABEL_ONLY: Claims("Throws the samples without a label away: mle on the others.", "The same model"),
+    SELF_TRAINING: Claims(
+        "Trains a logistic regression, takes what it is sure of for labels, and trains again; gaps take the mean.",
+        "Yarowsky, ACL 1995; scikit-learn's SelfTrainingClassifier",
+    ),
+    LABEL_SPREADING: Claims(
+        "Spreads the labels over a graph of the seven nearest neighbours; gaps take the mean.",
+        "Zhou et al., NIPS 2003; scikit-learn's LabelSpreading",
+    ),
 }
-"""What a comparison's lines say of themselves: the methods, and the reference."""
+"""What a comparison shows beside the methods where labels are missing."""
+CLAIMS: dict[str, Claims] = (
+    {name: method.claims for name, method in METHODS.items()}
+    | {
+        UPPER_BOUND: replace(
+            METHODS["mle"].claims,
+            summary="Not a method: mle on the training data before anything was removed from it. The distance to it is "
+            "what the missing data costs.",
+            source="The same samples, complete",
+        )
+    }
+    | RIVALS
+)
+"""What a comparison's lines say of themselves: the methods, the reference, and the rivals."""
 END_TO_END = "end-to-end"
 """The extractor of runs whose encoders are trained with them, and the way in which they are trained."""
 SPLITS = {False: "by video", True: "by speaker"}
@@ -65,16 +83,17 @@ class Run:
         fusion: a name in `FUSIONS`.
         objective: "all" (that the method has, averaged), "joint" or "conditional".
         training: how.
-        missing: the modality to remove from training samples, "any", or "none".
+        missing: the modality to remove from training samples, "any", "none", or "labels".
         rate: share of the training samples to remove it from, in [0, 1].
         seed: of the split, of what goes missing, and of the model.
         mechanism: which samples lose it, a name in `MECHANISMS`: "mcar" (at random), "mar" (depending on what remains
-            observed), "mnar" (depending on what goes missing).
+            observed), "mnar" (depending on what goes missing), "mnar-label" (depending on the class).
         table: the table of the paper that it belongs to; "" is none.
         extractor: whose features it is trained on there, or "end-to-end".
         visual: what the data calls the modality that the run calls "visual", of which and "audio" alone it learns;
             "" takes all modalities by their own names.
         folder: for checkpoints; not part of the run's identity.
+        form: how a table is read; not part of the run's identity, which has the fingerprint of what was read.
     """
 
     source: str
@@ -93,6 +112,7 @@ class Run:
     extractor: str = ""
     visual: str = ""
     folder: str = ""
+    form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", float(self.rate))  # 1 and 1.0 are one run
@@ -102,7 +122,7 @@ class Run:
     @property
     def key(self) -> str:
         """Return a name that is the same on every machine: a hash of all that decides the result."""
-        identity = {name: value for name, value in asdict(self).items() if name not in ("source", "folder")}
+        identity = {name: value for name, value in asdict(self).items() if name not in ("source", "folder", "form")}
         return sha256_of_json(identity)[:16]
 
     @property

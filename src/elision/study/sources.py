@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
+from elision.data.sources import load
 from elision.data.store import Store
 from elision.demo import talking_faces
 from elision.errors import InputError
@@ -29,6 +31,7 @@ class Source:
         samples: how many.
         grouped: whether it names groups.
         parameters: of its preparation; {} without a store.
+        form: how a table is read.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Source:
     samples: int
     grouped: bool
     parameters: Mapping[str, Any]
+    form: TableFormat = DETECTED
 
 
 def table_addresses(data: Sequence[str], tables: Sequence[str]) -> dict[str, str]:
@@ -81,15 +85,21 @@ def end_to_end_source(address: str) -> Source:
 
 
 def feature_sources(
-    address: str, protocol: Protocol, extractors: Sequence[str], folder: Path, tell: Callable[[str], None]
+    address: str,
+    protocol: Protocol,
+    extractors: Sequence[str],
+    folder: Path,
+    tell: Callable[[str], None],
+    form: TableFormat = DETECTED,
 ) -> dict[str, Source]:
     """Return extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
-    if address.endswith((".csv", ".parquet")):
+    if address.lower().endswith(TABLE_ENDINGS):
         path = str(Path(address).absolute())
-        data, fingerprint = open_features(path)
+        load(path, form)  # which says what it found
+        data, fingerprint = open_features(path, form)
         _check_classes(data.classes.tolist(), address)
         visual, grouped = visual_name(data.arrays, address), data.groups is not None
-        return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), grouped, {})}
+        return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), grouped, {}, form)}
     store = _store(address)
     _check_classes(store.info.classes, address)
     visual = visual_name(store.info.modalities, address)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from elision.data.dataset import Dataset
+from elision.data.formats import TableFormat
 from elision.data.missing import NONE
-from elision.data.sources import load
+from elision.data.sources import load_again
 from elision.data.splits import PARTS, folds
 from elision.decisions.acquisition import check_costs
 from elision.decisions.sets import Calibration, as_classes, needed, prediction_sets
@@ -21,7 +22,7 @@ from elision.evaluation import Assessment, assess_posteriors
 from elision.files import sha256_of_json, write_atomically
 from elision.parallel import Watcher
 from elision.registries import DATASETS, METHODS
-from elision.run_folder import MODEL
+from elision.run_folder import MODEL, READING
 from elision.runs.doors import is_table
 from elision.runs.predictions import prediction_table
 from elision.study.folders import FailedRun
@@ -30,8 +31,8 @@ from elision.study.run import Run
 from elision.study.runner import RUNS, run_grid
 from elision.study.tables import line_of, ranking
 
-FOLDS = 5
-"""Parts of the data, each predicted by a model of the others."""
+FOLDS, FEWER, MANY = 5, 3, 1000
+"""Parts of the data, each predicted by a model of the others; and how many where there are so many labelled samples."""
 COVERAGE = 0.9
 PREDICTIONS = "predictions.csv"
 FOLDER = "winner"
@@ -127,11 +128,11 @@ def save_winner(
     Returns:
         The fits that failed; nothing was written if there are any.
     """
-    first = ranking(results)[0].line
+    first = next(rank.line for rank in ranking(results) if rank.line[0] in METHODS)
     run = next(r.run for r in results if line_of(r.run) == first)
     acquire = acquire and has_evidence(run)
-    run, data = replace(run, missing=NONE, rate=0.0, seed=0, mechanism="mcar"), load(run.source)
-    n_folds = FOLDS if data.parts is None else 1
+    run, data = replace(run, missing=NONE, rate=0.0, seed=0, mechanism="mcar"), load_again(run.source, run.form)
+    n_folds = 1 if data.parts is not None else FEWER if (data.codes >= 0).sum() >= MANY else FOLDS
     fit = WinnerFit(run, 0, n_folds, acquire, tuple((costs or {}).items()))
     fits = [replace(fit, fold=i) for i in range(n_folds)]
     saving = replace(fit, fold=None if n_folds > 1 else 0, saved=str(out / MODEL))
@@ -144,9 +145,9 @@ def save_winner(
     return failures
 
 
-def check_use(data: str, acquire: bool, costs: Mapping[str, float] | None) -> None:
+def check_use(data: str, form: TableFormat, acquire: bool, costs: Mapping[str, float] | None) -> None:
     """Raise `InputError` unless a winner can be asked what to measure at these costs, before anything is trained."""
-    check_costs(costs, list(load(data).arrays) if costs is not None else ())
+    check_costs(costs, list(load_again(data, form).arrays) if costs is not None else ())
     if acquire and costs is not None and min(costs.values()) <= 0:
         raise InputError("--acquire goes by value per cost: expected --costs above 0")
 
@@ -167,7 +168,7 @@ def read_winner(out: Path) -> Winner | None:
     curves = pd.DataFrame(values["curves"]) if values["curves"] else None
     assessed = Assessment.of(values["assessed"])
     facts = values["source"], tuple(values["line"]), values["n_folds"]
-    return Winner(str(out), *facts, predictions, assessed, values["covered"], curves)
+    return Winner(str(out.absolute()), *facts, predictions, assessed, values["covered"], curves)
 
 
 def lines_of_use(winner: Winner) -> list[str]:
@@ -181,7 +182,7 @@ def lines_of_use(winner: Winner) -> list[str]:
 
 def fit_winner(fit: WinnerFit) -> dict[str, Any]:
     """Carry out one fit; return the predictions of what it holds out, column by column, or {} where that is nothing."""
-    run, data = fit.run, load(fit.run.source)
+    run, data = fit.run, load_again(fit.run.source, fit.run.form)
     if data.fingerprint() != run.fingerprint:
         raise InputError(f"{run.source} changed while the study ran: start it again with another --out")
     model = MultimodalClassifier(
@@ -243,6 +244,7 @@ def _write(out: Path, run: Run, n_folds: int, data: Dataset, found: Sequence[Map
         "covered": covered,
         "curves": _mean_curves([pd.DataFrame(v["curves"]) for v in found], [len(v["rows"]) for v in found]),
     }
+    write_atomically(out / READING, json.dumps(asdict(run.form), indent=1))
     write_atomically(out / PREDICTIONS, table.to_csv(index=False))
     write_atomically(out / FOLDER / _TOLD, json.dumps(told, indent=1))
 
