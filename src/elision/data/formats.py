@@ -77,7 +77,7 @@ class TableFormat:
     @classmethod
     def of(cls, values: "Mapping[str, Any] | TableFormat", where: str = "the config") -> "TableFormat":
         """Make a format of plain values, such as the section ``data`` of a config; what is not given is detected."""
-        return values if isinstance(values, cls) else cls().changed(values, where)
+        return values if isinstance(values, TableFormat) else cls().changed(values, where)
 
     def changed(self, values: Mapping[str, Any], where: str = "the options") -> "TableFormat":
         """Return the format with some values replaced."""
@@ -113,7 +113,7 @@ def matches(column: str, patterns: Sequence[str]) -> bool:
     return any(column == pattern or fnmatchcase(column, pattern) for pattern in patterns)
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
+def quoted(names: Iterable[str], most: int = 12) -> str:
     """Return names for a message, the first of many."""
     names = list(names)
     return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from elision.data.formats import DETECTED, TableFormat, listed
+from elision.data.formats import DETECTED, TableFormat, quoted
 from elision.data.schema import Shard, shard_name, write_manifest
 from elision.data.shards import with_text
 from elision.data.splits import PARTS
@@ -75,13 +75,13 @@ def _corrections(store: Store, path: Path, form: TableFormat) -> dict[str, dict[
     given = [name for name in CORRECTED if form.roles[name] in table]
     if form.id not in table or not given:
         wanted = " or ".join(repr(form.roles[name]) for name in CORRECTED)
-        raise InputError(f"{path} has {listed(table.columns)}: expected a column {form.id!r}, and {wanted}")
+        raise InputError(f"{path} has {quoted(table.columns)}: expected a column {form.id!r}, and {wanted}")
     ids = parse_text(table[form.id]).tolist()
     twice = [name for name, count in Counter(ids).items() if count > 1]
     unknown = sorted(set(ids) - set(store.ids.tolist()))
     if twice or unknown:
-        lacks = f"samples that {store.address} lacks: {listed(unknown)}"
-        why = f"more than one row for {listed(twice)}" if twice else lacks
+        lacks = f"samples that {store.address} lacks: {quoted(unknown)}"
+        why = f"more than one row for {quoted(twice)}" if twice else lacks
         raise InputError(f"{path} has {why}; nothing was changed")
     new = {name: dict(zip(ids, parse_text(table[form.roles[name]]).tolist(), strict=True)) for name in given}
     for name, part in new.get("split", {}).items():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from elision.categories import Levels, is_category, learn_categories, tell_unseen, why_no_numbers
 from elision.data.dataset import Dataset
-from elision.data.formats import DETECTED, ROLES, TableFormat, listed, matches
+from elision.data.formats import DETECTED, ROLES, TableFormat, matches, quoted
 from elision.data.splits import PARTS
 from elision.data.tables import holds_times, parse_numbers, parse_text, read_table
 from elision.errors import InputError
@@ -106,8 +106,8 @@ def read_new_rows(
     if lacking or len(absent) == len(columns):
         expected = lacking or [c for names in columns.values() for c in names]
         raise InputError(
-            f"{path} lacks columns that the model was trained on: {listed(expected)}; a modality may be missing as a "
-            f"whole; it has {listed(table.columns)}"
+            f"{path} lacks columns that the model was trained on: {quoted(expected)}; a modality may be missing as a "
+            f"whole; it has {quoted(table.columns)}"
         )
     wanted = [c for m, names in columns.items() if m not in absent for c in names]
     values, problems = {}, {}
@@ -144,7 +144,7 @@ def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str
     if lost:
         told = "; ".join(f"no column {form.roles[r]!r}, the {r} of each sample" for r in lost)
         flags = ", ".join("--split-column" if r == "split" else f"--{r}" for r in lost)
-        raise InputError(f"{path} has {told}: it has {listed(columns)}; name others with {flags}, or add them")
+        raise InputError(f"{path} has {told}: it has {quoted(columns)}; name others with {flags}, or add them")
     rest = [c for c in columns if c not in form.roles.values() and not matches(c, form.ignore)]
     features = _named_features(path, rest, form.modalities) if form.modalities else _dotted_features(rest)
     recordings = [c for c in rest if c in _RECORDINGS and not form.modalities]
@@ -155,7 +155,7 @@ def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str
         )
     if not features:
         raise InputError(
-            f"{path} has no column modality.feature, such as audio.pitch, among {listed(columns)}: name the columns of "
+            f"{path} has no column modality.feature, such as audio.pitch, among {quoted(columns)}: name the columns of "
             "each modality, such as --modality labs=crp,ldh, or rename them"
         )
     for m in features:
@@ -163,7 +163,7 @@ def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str
             raise InputError(f"{path} has a modality {m!r}, a word that --missing keeps for itself: rename it")
     left = [c for c in rest if not any(c in names for names in features.values())]
     if left:
-        warnings.warn(f"{path}: columns without a role are left out: {listed(left)}", stacklevel=3)
+        warnings.warn(f"{path}: columns without a role are left out: {quoted(left)}", stacklevel=3)
     return features
 
 
@@ -181,7 +181,7 @@ def _named_features(
 ) -> dict[str, list[str]]:
     unknown = [f"{m}={p}" for m, ps in modalities.items() for p in ps if not any(matches(c, (p,)) for c in columns)]
     if unknown:
-        raise InputError(f"{path} has no columns for {listed(unknown)}: it has {listed(columns)}")
+        raise InputError(f"{path} has no columns for {quoted(unknown)}: it has {quoted(columns)}")
     features = {m: [c for c in columns if matches(c, patterns)] for m, patterns in modalities.items()}
     owners: dict[str, list[str]] = {c: [m for m, names in features.items() if c in names] for c in columns}
     shared = {c: names for c, names in owners.items() if len(names) > 1}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, listed, matches
+from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, matches, quoted
 from elision.errors import InputError
 
 _BLANK = ("", "nan", "NaN", "NA", "null")
@@ -239,7 +239,7 @@ def _names(path: Path, header: Collection[Any]) -> list[str]:
     names = [str(name).strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path} has column {listed(twice)} twice: give every column a name of its own")
+        raise InputError(f"{path} has column {quoted(twice)} twice: give every column a name of its own")
     return names
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elision.data.formats import TABLE_ENDINGS, listed
+from elision.data.formats import TABLE_ENDINGS, quoted
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder
 from elision.registries import DATASETS
@@ -140,7 +140,7 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
     for file in files:
         if Path(file).is_dir():
             raise InputError(
-                f"{file} is a folder: expected videos, sounds, images, or a list of them ({listed(TABLE_ENDINGS)})"
+                f"{file} is a folder: expected videos, sounds, images, or a list of them ({quoted(TABLE_ENDINGS)})"
             )
     from elision.deep.model import load_model
     from elision.deep.predict import predict as predict_recordings
