@@ -97,7 +97,7 @@ def test_an_extra_that_is_missing_is_named(tmp_path, data, here, monkeypatch):
 
 def test_a_file_that_differs_is_not_kept(tmp_path, data, monkeypatch):
     fitted(tmp_path, data)
-    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    monkeypatch.setattr(exporting, "FARTHEST", -1.0)
     with pytest.raises(InputError, match=r"differs from the trained one .* not kept"):
         export_onnx(tmp_path / "model", tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()

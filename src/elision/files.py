@@ -62,7 +62,7 @@ def write_atomically(address: Address, content: str | bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def remove(address: Address) -> None:
+def delete(address: Address) -> None:
     """Remove a file; one that is not there is no error."""
     path = local(address)
     if path:

@@ -12,7 +12,7 @@ from elision.data.splits import PARTS
 from elision.data.store import Store
 from elision.data.tables import parse_text, read_table
 from elision.errors import InputError
-from elision.files import Address, join, remove, sha256_of, write_atomically
+from elision.files import Address, delete, join, sha256_of, write_atomically
 
 CORRECTED = ("label", "group", "split")
 
@@ -65,7 +65,7 @@ def relabel(address: Address, table: Path, form: TableFormat = DETECTED) -> Rela
     info = replace(store.info, shards=tuple(shards))
     write_manifest(store.address, info)
     for shard in {s.file for s in store.info.shards} - {s.file for s in shards}:
-        remove(join(store.address, shard))
+        delete(join(store.address, shard))
     return Relabelled(changed, {"": info.counts["unlabelled"]} | info.counts["labels"])
 
 

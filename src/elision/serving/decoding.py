@@ -48,7 +48,7 @@ class Decoder:
         self._one = threading.Lock()
 
     def __call__(self, recordings: Recordings, seconds: float) -> Extracted:
-        """Decode.
+        """Decode one sample's recordings.
 
         Args:
             recordings: of one sample.

@@ -1,7 +1,7 @@
 """A trained model as a file for other programs: the posterior of a fixed set of modalities, as ONNX.
 
 Which modalities a sample shows is fixed when the file is written; how many samples there are is not. The file is kept
-only if onnxruntime answers as the model does, to `TOLERANCE`.
+only if onnxruntime answers as the model does, to `FARTHEST`.
 """
 
 import io
@@ -30,7 +30,7 @@ from elision.serving.answers import TableRespondent, respondent, width
 if TYPE_CHECKING:
     from elision.deep.model import DeepModel
 
-TOLERANCE = 1e-5
+FARTHEST = 1e-5
 """The largest difference of a probability between the file and the model."""
 _SAMPLES = 1, 7, 33
 
@@ -242,9 +242,9 @@ def export_onnx(
         farthest = max(_difference(session, posterior, rows) for rows in samples)
     except Exception as error:  # onnxruntime's own, of no common type
         raise InputError(f"onnxruntime cannot use the exported model: {_first(error)}") from error
-    if not farthest <= TOLERANCE:
+    if not farthest <= FARTHEST:
         raise InputError(
-            f"the exported model differs from the trained one by {farthest:.1e}, more than {TOLERANCE:.0e}: not kept"
+            f"the exported model differs from the trained one by {farthest:.1e}, more than {FARTHEST:.0e}: not kept"
         )
     write_atomically(Path(out), content)
     return farthest
