@@ -258,9 +258,9 @@ def assess_posteriors(
     """
     patterns = _samples_by_pattern(observed)
     removed, rises = {}, {}
-    for m in observed if without and len(observed) > 1 else ():
+    for m in observed if len(observed) > 1 else ():
         rest = np.flatnonzero(np.logical_or.reduce([mask for other, mask in observed.items() if other != m]))
-        if len(rest):
+        if without and len(rest):
             less = without(m, rest)
             removed[m] = evaluate(less, codes[rest])
             both = observed[m][rest]

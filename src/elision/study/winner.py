@@ -163,7 +163,7 @@ def read_winner(out: Path) -> Winner | None:
     if not (told.is_file() and table.is_file()):
         return None
     values = json.loads(told.read_text(encoding="utf-8"))
-    text = dict.fromkeys(("id", "truth", "class", "set", "shown", "measure_next"), str)
+    text: Any = dict.fromkeys(("id", "truth", "class", "set", "shown", "measure_next"), str)
     predictions = pd.read_csv(table, dtype=text, keep_default_na=False, na_values={"nats": [""]})
     curves = pd.DataFrame(values["curves"]) if values["curves"] else None
     assessed = Assessment.of(values["assessed"])
@@ -199,7 +199,7 @@ def fit_winner(fit: WinnerFit) -> dict[str, Any]:
         return {}
     costs = dict(fit.costs) or None
     rows = frame.iloc[test]
-    table = prediction_table(model, rows, rows.index, labels[test], costs=costs)
+    table = prediction_table(model, rows, rows.index, labels[test].tolist(), costs=costs)
     curves = model.acquisition_curves(rows, labels[test], costs).to_dict("list") if fit.acquire else {}
     return {"rows": test.tolist(), "table": table.to_dict("list"), "curves": curves}
 
@@ -256,7 +256,8 @@ def _mean_curves(curves: Sequence[pd.DataFrame], sizes: Sequence[int]) -> dict[s
     numbers = ["measured", "cost", "accuracy", "nll"]
     weighed = [curve.assign(**{n: curve[n] * size for n in numbers}) for curve, size in zip(curves, sizes, strict=True)]
     sums = pd.concat(weighed).groupby(["order", "step"], sort=False)[numbers]
-    whole = sums.sum()[sums.size() == len(curves)] / sum(sizes)
+    total, counts = pd.DataFrame(sums.sum()), np.asarray(sums.size())
+    whole = total[counts == len(curves)] / sum(sizes)
     return whole.reset_index().to_dict("list")
 
 
