@@ -108,7 +108,7 @@ def _of_xarray(data: Any, modalities: Mapping[str, Any] | None, sample: str | No
             listed = ", ".join(map(str, data.dims))
             raise InputError(f"which dimension counts the samples is not clear: give sample=, one of {listed}")
         sample = shared[0]
-    check_choice("dimension", sample, list(map(str, data.dims)))
+    check_choice("dimension", str(sample), list(map(str, data.dims)))
     found = {}
     for m, place in (modalities or {m: m for m, v in variables.items() if sample in v.dims}).items():
         check_choice("variable of numbers", place, variables)
@@ -145,9 +145,9 @@ def _stack(column: pd.Series, m: str) -> np.ndarray:
     """Return a column of lists as one array, (n, ...), NaN where there is none."""
     rows = [None if row is None or np.ndim(row) == 0 else _numbers(row, m, i) for i, row in enumerate(column)]
     shapes = [row.shape for row in rows if row is not None]
-    other = next((i for i, row in enumerate(rows) if row is not None and row.shape != shapes[0]), None)
-    if other is not None:
-        raise InputError(f"modality {m!r} has shape {rows[other].shape} in row {other}: expected {shapes[0]} as before")
+    for i, row in enumerate(rows):
+        if row is not None and row.shape != shapes[0]:
+            raise InputError(f"modality {m!r} has shape {row.shape} in row {i}: expected {shapes[0]} as before")
     return np.stack([np.full(shapes[0], np.nan) if row is None else row for row in rows])
 
 

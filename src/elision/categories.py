@@ -66,13 +66,13 @@ def learn_categories(frame: pd.DataFrame) -> dict[Hashable, Levels]:
     Args:
         frame: the training rows, the names of its columns distinct.
     """
-    found = {name: _levels(frame[name]) for name in frame.columns if is_category(frame[name])}
+    found = {name: _levels(column) for name, column in frame.items() if is_category(column)}
     return {name: levels for name, levels in found.items() if levels is not None}
 
 
 def tell_unseen(frame: pd.DataFrame, categories: Categories, where: str) -> str:
     """Return what is to be said of values that training did not show; "" where there are none."""
-    found = {name: levels.unseen(frame[name]) for name, levels in categories.items() if name in frame}
+    found = {name: categories[name].unseen(column) for name, column in frame.items() if name in categories}
     listed = "; ".join(f"column {name!r}: {_listed(values)}" for name, values in found.items() if values)
     return f"{where} holds values that training did not show, which count as missing: {listed}" if listed else ""
 
@@ -93,8 +93,9 @@ def one_hot(codes: np.ndarray, levels: Sequence[Levels | None]) -> np.ndarray:
         return codes
     blocks = []
     for column, own in zip(codes.T[:, :, None], levels, strict=True):
-        wide = own is not None and not own.ordered and own.values
-        blocks.append(np.where(np.isnan(column), np.nan, column == np.arange(len(own.values))) if wide else column)
+        if own is not None and not own.ordered and own.values:
+            column = np.where(np.isnan(column), np.nan, column == np.arange(len(own.values)))
+        blocks.append(column)
     return np.concatenate(blocks, axis=1)
 
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -456,7 +456,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         X = Splittable(X) if isinstance(X, dict) else X
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
-            other = clone(self).fit(_safe_indexing(X, rest), _safe_indexing(y, rest))
+            other = cast(MultimodalClassifier, clone(self)).fit(_safe_indexing(X, rest), _safe_indexing(y, rest))
             columns = np.searchsorted(self.classes_, other.classes_)
             logs[held[:, None], columns] = other.predict_log_proba(_safe_indexing(X, held))
         return logs[codes != UNLABELLED]

@@ -76,14 +76,15 @@ def _corrections(store: Store, path: Path, form: TableFormat) -> dict[str, dict[
     if form.id not in table or not given:
         wanted = " or ".join(repr(form.roles[name]) for name in CORRECTED)
         raise InputError(f"{path} has {quoted(table.columns)}: expected a column {form.id!r}, and {wanted}")
-    ids = parse_text(table[form.id]).tolist()
+    held = dict(table.items())
+    ids = parse_text(held[form.id]).tolist()
     twice = [name for name, count in Counter(ids).items() if count > 1]
     unknown = sorted(set(ids) - set(store.ids.tolist()))
     if twice or unknown:
         lacks = f"samples that {store.address} lacks: {quoted(unknown)}"
         why = f"more than one row for {quoted(twice)}" if twice else lacks
         raise InputError(f"{path} has {why}; nothing was changed")
-    new = {name: dict(zip(ids, parse_text(table[form.roles[name]]).tolist(), strict=True)) for name in given}
+    new = {name: dict(zip(ids, parse_text(held[form.roles[name]]).tolist(), strict=True)) for name in given}
     for name, part in new.get("split", {}).items():
         if part not in (*PARTS, ""):
             raise InputError(f"{path}, sample {name!r}: split {part!r} is not one of {', '.join(PARTS)}")

@@ -47,14 +47,15 @@ def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
     columns = [c for names in features.values() for c in names]
     for column in (c for c in columns if matches(c, form.categories)):
         table[column] = table[column].astype("category")
-    levels = _categories(path, table[columns])
-    codes = {c: levels[c].codes(table[c]) if c in levels else parse_numbers(path, table[c])[0] for c in columns}
+    held = dict(table.items())
+    levels = _categories(path, pd.DataFrame(table[columns]))
+    codes = {c: levels[c].codes(held[c]) if c in levels else parse_numbers(path, held[c])[0] for c in columns}
     arrays = {m: np.column_stack([codes[c] for c in names]) for m, names in features.items()}
     for m, values in arrays.items():
         if np.isnan(values).all():
             raise InputError(f"{path}: no sample shows modality {m!r}: fill some of its columns, or remove them")
-    text = {role: parse_text(table[name]) for role, name in form.roles.items() if name in table}
-    check_samples(path, text, table.index + 2, form.roles)
+    text = {role: parse_text(held[name]) for role, name in form.roles.items() if name in held}
+    check_samples(path, text, (table.index + 2).tolist(), form.roles)
     ids = text.get("id", (table.index + 2).astype(str).to_numpy())
     named = text["label"], text.get("group"), text.get("split"), ids
     return Dataset(path.stem, arrays, *named, features, levels)
@@ -111,19 +112,20 @@ def read_new_rows(
         )
     wanted = [c for m, names in columns.items() if m not in absent for c in names]
     values, problems = {}, {}
+    held = dict(table.items())
     for column in wanted:
         if column in categories:
             unknown = np.isnan(categories[column].codes(table[column]))
             values[column] = table[column].astype(object).mask(unknown, np.nan).to_numpy()
             continue
-        numbers, wrong = parse_numbers(path, table[column])
+        numbers, wrong = parse_numbers(path, held[column])
         values[column] = np.where(wrong, np.nan, numbers)
         for position in np.flatnonzero(wrong).tolist():
-            problems.setdefault(position, f"{_cell(table[column], position)} {_NO_NUMBER}")
+            problems.setdefault(position, f"{_cell(held[column], position)} {_NO_NUMBER}")
     unseen = tell_unseen(table, {c: levels for c, levels in categories.items() if c in wanted}, str(path))
     if unseen:
         warnings.warn(unseen, stacklevel=2)
-    text = {role: parse_text(table[name]) for role, name in form.roles.items() if name in table}
+    text = {role: parse_text(held[name]) for role, name in form.roles.items() if name in held}
     ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
     first: dict[str, int] = {}
     for position, name in enumerate(ids):
@@ -194,8 +196,7 @@ def _named_features(
 def _categories(path: Path, table: pd.DataFrame) -> dict[str, Levels]:
     """Return column -> its levels, where it holds categories; `InputError` names all columns that hold neither."""
     levels, wrong = {str(c): found for c, found in learn_categories(table).items()}, []
-    for name in table:
-        column = table[name]
+    for name, column in table.items():
         if holds_times(column) or _all_match(_DATE, column):
             wrong.append(f"column {name!r} holds times: expected numbers, such as days since a date, or --ignore it")
         elif name not in levels and is_category(column) and not _all_match(_LIKE_A_NUMBER, column):

@@ -65,7 +65,7 @@ def read_table(path: Path, text: Collection[str], expected: str, form: TableForm
         for name in dict.fromkeys(name for name, _ in texts):
             table[name] = table[name].map(lambda v: v.replace(",", ".") if _is(_COMMA, v) else v)
     blank = [table[name].isna() | (table[name].eq("") if name in text else False) for name in table]
-    table = table[~np.logical_and.reduce(blank)]  # the index still counts blank lines
+    table = table.loc[~np.logical_and.reduce(blank)]  # the index still counts blank lines
     if table.empty:
         raise InputError(f"{path} holds a header and no sample: expected a row per sample")
     if found:
@@ -171,7 +171,7 @@ def _read_text(path: Path, text: Collection[str], form: TableFormat) -> tuple[pd
                         f"{len(header)}; another separator is said with --separator"
                     )
         names = _names(path, header)
-        written = {name: str for name in names if name in text or matches(name, form.categories)}
+        written: Any = {name: str for name in names if name in text or matches(name, form.categories)}
         table = pd.read_csv(
             path,
             sep=separator,

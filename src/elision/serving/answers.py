@@ -199,7 +199,7 @@ class TableRespondent(Respondent):
             for row, values in zip(table, samples, strict=True):
                 for m, cells in values.items():
                     row[self._places[m]] = cells
-            levels = [None] * len(self._table)
+            levels: list[Any] = [None] * len(self._table)
             for m, place in self._places.items():
                 for i, own in zip(place, self.levels[m], strict=True):
                     levels[i] = own
@@ -217,7 +217,7 @@ class TableRespondent(Respondent):
         cells = dict(enumerate(table.T))
         for i, own in enumerate(levels):
             if own is not None:
-                values = np.append(np.array(own.values, dtype=object), None)
+                values = np.array([*own.values, None], dtype=object)
                 cells[i] = values[np.nan_to_num(table[:, i], nan=-1).astype(int)]
         frame = pd.DataFrame(cells)
         return frame.set_axis(list(names), axis=1) if self._named else frame.to_numpy(dtype=object)

@@ -272,6 +272,7 @@ def _onnx(posterior: Posterior, rows: tuple[Tensor, ...]) -> bytes:
     except Exception as error:  # whatever torch raises; it has no type of its own for it
         raise InputError(_why_not(posterior, rows, error)) from error
     described = {"classes": posterior.classes, "modalities": posterior.described()}
+    assert program is not None  # as asked for: not only written to a file
     program.model.metadata_props["elision"] = json.dumps(described)
     return program.model_proto.SerializeToString()
 
