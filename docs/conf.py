@@ -139,8 +139,11 @@ COPIED = {
 LINKS = {
     "LEAGUE.md": "league.md",
     "RESULTS.md": "benchmarks.md",
-    "league.png": "../benchmarks/league.png",
     "docs/release.md": "release.md",
+    **{
+        p.name: f"../benchmarks/{p.name}"
+        for p in Path(__file__).parents[1].glob("benchmarks/*.png")
+    },
 }
 
 
