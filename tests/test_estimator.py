@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -323,6 +324,26 @@ def test_no_nan_leaves_a_fit(case):
     model = MultimodalClassifier(max_steps=20, learning_rate=1e5 if case == "rate" else 5e-3, random_state=0).fit(X, y)
     assert np.isfinite(model.predict_log_proba(X)).all()
     assert all(np.isfinite([m["weight"], m["temperature"], m["validation_nll"]]).all() for m in model.members_)
+
+
+class Witness(nn.Linear):
+    """Notes whether its outputs outside of training would hold on to all that they were made of."""
+
+    seen: ClassVar[list[bool]] = []
+
+    def forward(self, x):
+        if not self.training:
+            self.seen.append(torch.is_grad_enabled())
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("bank", ["exact", "bank"])
+def test_whole_banks_are_encoded_without_a_graph(bank):
+    """A million mapped rows kept for a gradient that nobody asks for took 6 GB."""
+    Witness.seen.clear()
+    encoders = {"a": Witness(2, 32), "b": "linear"}
+    MultimodalClassifier(encoders=encoders, objective="joint", bank=bank, max_steps=3, random_state=0).fit(X, Y)
+    assert Witness.seen and not any(Witness.seen)
 
 
 # Validation.

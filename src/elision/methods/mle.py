@@ -71,7 +71,8 @@ class MaximumLikelihood(Method):
         yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
         if self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
             self.eval()
-            model.remember(drawn_from(model.encode_all(train.inputs), {}))
+            with torch.no_grad():
+                model.remember(drawn_from(model.encode_all(train.inputs), {}))
 
     def _bank_of(self, train: Batch) -> Callable[[Packed, Packed], Packed]:
         """Return what turns features of training rows, and which rows these are, into those of the bank."""
