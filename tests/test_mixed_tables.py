@@ -11,6 +11,7 @@ import pytest
 
 import elision
 from elision.models import read_model
+from killed import KILLED
 
 EMOTIONS = ["angry", "disgust", "fearful", "happy", "sad", "surprised"]
 ROLES = (
@@ -18,18 +19,6 @@ ROLES = (
     "--modality", "setting=sex,statement,repetition", "--category", "repetition", "--ignore", "seconds",
 )  # fmt: skip
 FAST = ("--encoder", "linear", "--max-steps", "40")
-KILLED = """
-import os, signal
-from elision import ensemble
-from elision.cli import main
-seen, train = [], ensemble.train
-def dies(*args):
-    seen.append(1)
-    return train(*args) if len(seen) < 2 else os.kill(os.getpid(), signal.SIGKILL)
-ensemble.train = dies
-main()
-"""
-"""The command, killed with -9 as the second member of an average begins."""
 
 
 def clips(n: int, seed: int) -> pd.DataFrame:

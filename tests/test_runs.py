@@ -22,6 +22,7 @@ from elision.data.sources import load
 from elision.decisions.sets import class_scores
 from elision.models import read_model
 from elision.runs.predictions import prediction_table, uncertain_samples
+from killed import KILLED
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAST = ("--encoder", "linear", "--max-steps", "40")
@@ -345,20 +346,6 @@ def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table
     assert here("evaluate", str(out), str(few), "--out", str(tmp_path / "judged"))[0] == 0
     page = (tmp_path / "judged" / "report.html").read_text(encoding="utf-8")
     assert "6 samples (all labelled samples)" in page
-
-
-KILLED = """
-import os, signal
-from elision import ensemble
-from elision.cli import main
-seen, train = [], ensemble.train
-def dies(*args):
-    seen.append(1)
-    return train(*args) if len(seen) < 2 else os.kill(os.getpid(), signal.SIGKILL)
-ensemble.train = dies
-main()
-"""
-"""The command, killed with -9 as the second member of an average begins."""
 
 
 @pytest.mark.skipif(not (SHARED / "ravdess").is_dir(), reason="RAVDESS is not here: ../shared/data/ravdess")

@@ -42,7 +42,7 @@ def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
         InputError: naming the file, row and column, and what to do. Rows are counted as in a spreadsheet: the header
             is row 1.
     """
-    table = read_table(path, form.roles.values(), "digits, a table (.csv or .parquet), or a store", form)
+    table = read_table(path, form.roles.values(), "digits, a table (such as .csv or .parquet), or a store", form)
     features = _features(path, list(table.columns), form)
     columns = [c for names in features.values() for c in names]
     for column in (c for c in columns if matches(c, form.categories)):
@@ -100,7 +100,7 @@ def read_new_rows(
         InputError: the table lacks some columns of a modality, and not all; or it has none that the model knows.
     """
     form = replace(form, categories=tuple(categories))
-    table = read_table(path, form.roles.values(), "a table of new samples, .csv or .parquet", form)
+    table = read_table(path, form.roles.values(), "a table of new samples, such as .csv or .parquet", form)
     present = set(table.columns)
     absent = tuple(m for m, names in columns.items() if not present & set(names))
     lacking = [c for m, names in columns.items() if m not in absent for c in names if c not in present]
