@@ -11,6 +11,7 @@ import reference
 from elision.bank import BANKS
 from elision.batch import Batch
 from elision.errors import InputError
+from elision.estimator import MultimodalClassifier
 from elision.likelihood import conditional_objective, negative_log_likelihood
 from elision.registries import FUSIONS, METHODS
 from elision.training import Schedule, train
@@ -351,6 +352,18 @@ def test_a_bank_of_complete_samples_is_refused_where_it_may_be_empty():
         next(iter(make_method("mle", "addition", "conditional", bank_of="complete").stages(packed("all"))))
     with pytest.raises(InputError, match="a mini-batch may hold no complete sample"):
         make_method("mle", "addition", "conditional", "batch", bank_of="complete")
+
+
+def test_a_step_that_draws_no_complete_sample_says_what_to_do(monkeypatch):
+    """One of 60 is complete, and a step draws two."""
+    monkeypatch.setattr("elision.bank.DRAWN_ROWS", 2)
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    X = {m: np.where(((np.arange(60) % 2 == i) | (y.cumsum() > 58))[:, None], rng.normal(size=(60, 3)), np.nan)
+         for i, m in enumerate("ab")}  # fmt: skip
+    held = {m: rng.normal(size=(3, 3)) for m in X}, np.arange(3)
+    options = {"bank": "bank", "batch_size": 4, "max_steps": 40, "method_options": {"bank_of": "complete"}}
+    with pytest.raises(InputError, match="drew no complete sample"):
+        MultimodalClassifier(encoders="linear", random_state=0, **options).fit(X, y, validation=held)
 
 
 # Identity 5

@@ -86,6 +86,11 @@ class MaximumLikelihood(Method):
         def complete(bank: Packed, rows: Packed) -> Packed:
             places = {m: rows.get(m, torch.arange(len(f), device=f.device)) for m, f in bank.items()}
             chosen = {m: places[m][kept[m][places[m]]] for m in bank}
+            if not all(map(len, chosen.values())):
+                raise InputError(
+                    "bank_of='complete': a step drew no complete sample, so rare are they; use bank='exact', or "
+                    "bank_of='all'"
+                )
             return train.weigh({m: f[kept[m][places[m]]] for m, f in bank.items()}, chosen)
 
         return complete
