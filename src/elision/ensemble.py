@@ -22,7 +22,7 @@ from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
 from elision.models import read_model, write_model
-from elision.registries import ENCODERS
+from elision.registries import ENCODERS, METHODS
 from elision.stacking import PatternWeights, fit_temperature, patterns_to_weigh, stacking_weights, tempered
 from elision.training import History, Schedule, train
 
@@ -55,6 +55,11 @@ class Specification:
     rank: int | None
     bank: str
     options: Mapping[str, Any]
+
+    @property
+    def method_name(self) -> str:
+        """Return the method's name in `METHODS`, or its class where it is the user's own."""
+        return next((name for name in METHODS if METHODS[name] is self.method), self.method.__name__)
 
     @property
     def encoder_names(self) -> dict[str, str]:

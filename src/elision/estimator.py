@@ -79,16 +79,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     Columns hold numbers, booleans or categories: texts that repeat and categories of pandas become one column per value
     that training showed, ordered categories of pandas one number. A value that training did not show is missing.
 
-    By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
-    posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make validation
-    samples reduced to that pattern most likely. On a CPU predictions are computed in float64, so that a row's
-    probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with modules of your own).
+    By default four models are trained, kernel and MLP encoders under the joint likelihood and with modality dropout,
+    and their posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make
+    validation samples reduced to that pattern most likely. On a CPU predictions are computed in float64, so that a
+    row's probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with modules of your own).
 
     Args:
         method: a name in `elision.METHODS`, or a `Method` class.
         fusion: "addition", "concatenation", "outer-product", or a `Fusion` class.
         objective: "conditional" (the paper's), "joint" (also explains the inputs, and learns from unlabelled samples),
-            or "all": every objective that the method has, averaged.
+            "all" (every objective that the method has, averaged), or "auto": the method's own, and for mle joint
+            averaged with the method modality-dropout.
         encoders: a name in `elision.ENCODERS` for all modalities, a dict modality -> name or ``nn.Module`` (rows of any
             shape to ``n_features`` numbers), or "auto": kernel and MLP, averaged. A module is copied, never changed.
         modalities: for a table, modality -> column names, positions or a slice; None is one modality of all columns.
@@ -122,8 +123,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classes_: the labels, sorted; shape (K,).
         class_prior_: each label's share of the labelled training samples, R_Z; shape (K,).
         modalities_: the modalities' names.
-        members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
-            validation NLL for the validation samples as they are.
+        members_: what was averaged: one dict per model, with method, encoders, objective, and its weight, temperature
+            and validation NLL for the validation samples as they are.
         categories_: modality -> column -> the values that training showed, of columns of categories.
         unseen_modalities_: those that no training sample showed; they are ignored.
         partial_rows_: modality -> training rows that were partly NaN and took means.
@@ -146,7 +147,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         method: str | type[Method] = "mle",
         fusion: str | type[Fusion] = "addition",
-        objective: str = "all",
+        objective: str = "auto",
         encoders: str | Mapping[str, str | nn.Module] = "auto",
         modalities: Mapping[str, Any] | None = None,
         *,
@@ -642,7 +643,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "steps": [[h.best_step for h in stages] for stages in histories],
         }
         self.members_ = [
-            {"encoders": s.encoder_names, "objective": s.objective} | {name: of[i] for name, of in learnt.items()}
+            {"method": s.method_name, "encoders": s.encoder_names, "objective": s.objective}
+            | {name: of[i] for name, of in learnt.items()}
             for i, s in enumerate(specifications)
         ]
         self._standardizer, self._weights = standardizer, weights
@@ -682,7 +684,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _report(self, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:
             encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
-            print(f"trained {stage} ({specification.objective} objective; {encoders})")
+            print(f"trained {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
 
     def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
