@@ -6,10 +6,10 @@
 
 Data: RAVDESS six classes (random split, and by actor), digits, mfeat (views fou, zer, mor, and all six), spoken words
 (digits, and letters). Missing in training: any modality at 50 and 80 %, and one at 50, 80, 95 % (each of the two, where
-there are two; fou of mfeat; 80 % only of words). Five seeds, any-pattern cells first, seed by seed, and quick lines
-before slow ones, the strongest first, so that an interrupted league is a smaller one. Test data complete, and with each modality removed.
-Elision's lines are the estimator's defaults (encoders averaged, and for mle modality dropout beside the joint
-likelihood) under addition; mle also by its likelihood alone, late fusion also under concatenation, where its
+there are two; fou of mfeat; 80 % only of words). Five seeds, the strongest lines first and slow ones last, cells with
+any pattern first, seed by seed, so that an interrupted league is a smaller one. Test data complete, and with each
+modality removed. Elision's lines are the estimator's defaults (encoders averaged, and for mle modality dropout beside
+the joint likelihood) under addition; mle also by its likelihood alone, late fusion also under concatenation, where its
 classifiers share nothing. Every line may use the validation part to stop, weigh or choose among at most three settings;
 none is trained on it.
 """
@@ -73,7 +73,8 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
                 Run(source, name, mark, by_group, *line, missing, rate, seed)
                 for missing, rate in ([("any", rate) for rate in ANY_RATES] if of_any else single)
                 for line in lines
-                if (line[0] not in FIRST) + (line[0] in SLOW) == tier and (line[0] != UPPER_BOUND or (missing, rate) == single[0])
+                if (line[0] not in FIRST) + (line[0] in SLOW) == tier
+                and (line[0] != UPPER_BOUND or (missing, rate) == single[0])
             ]
     return runs
 

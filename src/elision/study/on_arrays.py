@@ -205,7 +205,7 @@ def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     return mask.reshape(-1, *[1] * (values.ndim - 1))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _load_once(source: str, form: TableFormat, fingerprint: str, visual: str) -> Dataset:
     data, found = open_features(source, form)
     if found != fingerprint:
