@@ -415,6 +415,16 @@ def test_what_to_measure_next_goes_by_value_per_cost_and_never_to_what_is_left_o
     assert said(without=["a", "b"]) == {("", False)}
 
 
+def test_what_a_blank_takes_is_an_option_of_a_training(table, tmp_path, here):
+    gappy = changed(table, tmp_path, lambda f: f.assign(**{"lab.a": f["lab.a"].mask(f.index % 3 == 0)}))
+    assert here("train", str(gappy), "--out", str(tmp_path / "run"), *FAST, "--impute", "knn")[0] == 0
+    assert elision.load(tmp_path / "run").impute == "knn"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "were blank, and imputed (knn)" in page and "training means" not in page
+    code, _, err = here("train", str(gappy), "--out", str(tmp_path / "b"), *FAST, "--impute", "median")
+    assert (code, "unknown impute 'median': choose from" in err) == (2, True)
+
+
 def test_weights_of_classes_and_gaps_that_speak_are_options_of_a_training(table, tmp_path, here):
     rare = changed(table, tmp_path, lambda f: f[(f["label"] == "well") | (f.index < 40)])
     code, _, err = here(

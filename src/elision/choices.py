@@ -14,6 +14,7 @@ from elision.encoders import AUTO
 from elision.ensemble import Specification
 from elision.errors import InputError, check_choice
 from elision.fusion import Fusion
+from elision.imputation import IMPUTERS
 from elision.methods import Method
 from elision.registries import ENCODERS, FUSIONS, METHODS
 
@@ -56,6 +57,7 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
         )
     check_choice("objective", parameters["objective"], ("all", "joint", "conditional"))
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
+    check_choice("impute", parameters["impute"], IMPUTERS)
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
     for objective in _objectives(method, parameters["objective"]):
         method.claims.check(str(parameters["method"]), registered, objective)
