@@ -14,6 +14,7 @@ from elision.encoders import AUTO
 from elision.ensemble import Specification
 from elision.errors import InputError, check_choice
 from elision.fusion import Fusion
+from elision.imputation import IMPUTERS
 from elision.methods import Method
 from elision.registries import ENCODERS, FUSIONS, METHODS
 
@@ -60,6 +61,7 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
         )
     check_choice("objective", parameters["objective"], OBJECTIVES)
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
+    check_choice("impute", parameters["impute"], IMPUTERS)
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
     for objective in _objectives(method, parameters):
         method.claims.check(str(parameters["method"]), registered, objective)

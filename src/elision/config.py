@@ -111,6 +111,8 @@ class TableConfig(Config):
         class_weight: "balanced" makes all classes as heavy, however common; None counts samples.
         informative_missingness: whether the modalities that a sample shows tell of its class too, as far as validation
             bears that out. Only for samples that lose modalities in prediction as those in training did.
+        impute: what a blank takes in a row that shows others of its modality: "mean", that of training; "knn", the mean
+            of the 5 nearest training rows; "iterative", what ridge regressions on its other numbers say.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
         data: which column of the table is what, and how it is written; predictions from new tables go by it too.
     """
@@ -126,6 +128,7 @@ class TableConfig(Config):
     patience: int = 8
     class_weight: str | None = None
     informative_missingness: bool = False
+    impute: str = "mean"
     device: str = "auto"
     data: TableFormat = DETECTED
 

@@ -73,7 +73,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
     or DataFrame) with ``modalities={"audio": columns, ...}``; for scikit-learn to split it a dict is `Splittable`. A
-    modality that the dict lacks in prediction is missing everywhere. A row partly NaN takes the training means there.
+    modality that the dict lacks in prediction is missing everywhere. A row partly NaN takes the training means there,
+    or what ``impute`` says.
     Labels are of any type; None and NaN mean no label.
 
     Columns hold numbers, booleans or categories: texts that repeat and categories of pandas become one column per value
@@ -104,6 +105,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             t in [0, 1] fitted on the validation set (`missingness_power_`). Only for samples that lose modalities in
             prediction as those in training did. `value_of`, `contributions` and what else hides modalities on
             purpose leave it out.
+        impute: what a blank takes in a row that shows others of its modality: "mean", that of training; "knn", the mean
+            of the 5 nearest training rows; "iterative", what ridge regressions on its other numbers say. By
+            scikit-learn's imputers, of 2,000 training rows, for modalities whose rows are lists of numbers.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
             10,000 are.
         refit: train once more on all samples, validation included, for the best number of steps. Not done when a
@@ -127,10 +131,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             and validation NLL for the validation samples as they are.
         categories_: modality -> column -> the values that training showed, of columns of categories.
         unseen_modalities_: those that no training sample showed; they are ignored.
-        partial_rows_: modality -> training rows that were partly NaN and took means.
+        partial_rows_: modality -> training rows that were partly NaN and were filled in.
         n_samples_: training samples that count, those of weight 0 left out.
         rows_seen_: modality -> training samples that show it.
-        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and took means.
+        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and filled in.
         n_unlabelled_: training samples without a label.
 
     Example:
@@ -157,6 +161,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         method_options: Mapping[str, Any] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         informative_missingness: bool = False,
+        impute: str = "mean",
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -180,6 +185,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.method_options = method_options
         self.class_weight = class_weight
         self.informative_missingness = informative_missingness
+        self.impute = impute
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -670,7 +676,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         follow: list[list[History]] | None = None,
     ) -> tuple[Standardizer, list[Member], list[list[History]]]:
         """Return the standardizer, the members and their histories."""
-        standardizer = Standardizer.fit(training.arrays, training.weights)
+        standardizer = Standardizer.fit(training.arrays, training.weights, self.impute)
         schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
 
         def batch(part: Samples) -> Batch:

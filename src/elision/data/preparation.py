@@ -64,7 +64,7 @@ def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str
         settings["crop"] = f"{preparation.settings.crop.__module__}:{preparation.settings.crop.__qualname__}"
     content = {
         "layout": preparation.layout,
-        "options": asdict(preparation.options),
+        "options": {name: value for name, value in asdict(preparation.options).items() if name != "dialect"},
         "settings": settings,
         "per_shard": preparation.per_shard,
         "features": found.features,
