@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,8 +34,8 @@ from elision.decisions import contributions as explaining
 from elision.decisions.gaps import GapTable, best_power
 from elision.ensemble import (
     KeptMembers,
-    Member,
     Specification,
+    continue_members,
     fit_members,
     fit_weights,
     log_evidences,
@@ -63,7 +62,7 @@ from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
 from elision.pages import render
 from elision.stacking import mixture
-from elision.training import History, Schedule
+from elision.training import Schedule
 
 _VALIDATION_ROWS = 10_000
 
@@ -110,8 +109,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             scikit-learn's imputers, of 2,000 training rows, for modalities whose rows are lists of numbers.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
             10,000 are.
-        refit: train once more on all samples, validation included, for the best number of steps. Not done when a
-            validation set is passed to `fit`.
+        refit: train on with all samples, validation included, for half as many steps as were best, at half the rate.
+            Not done when a validation set is passed to `fit`.
         max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
@@ -621,26 +620,27 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         specifications: list[Specification],
         kept: Path | None,
     ) -> None:
-        """Train with a validation set, weigh the members by it, and train once more on everything."""
+        """Train with a validation set, weigh the members by it, and train on with everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
         if validation is None:
             chosen = self._set_aside(samples, seed, groups)
             training, validation = samples.without(chosen), samples.take(chosen)
-        standardizer, members, histories = self._train(
-            training, validation, specifications, seed, kept and KeptMembers(kept)
-        )
-        held = standardizer.batch(validation.arrays, validation.codes, np.float32, validation.weights)
-        held = held.to(choices.device(self.device))
-        shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
-        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held, self._log_prior)
-        power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
+        standardizer = Standardizer.fit(training.arrays, training.weights, self.impute)
+        schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
+
+        def batch(part: Samples) -> Batch:
+            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
+            return packed.to(choices.device(self.device))
+
+        data, how = (batch(training), batch(validation)), (schedule, seed, self._report)
+        members, histories = fit_members(specifications, data, len(self.classes_), *how, kept and KeptMembers(kept))
+        shown = np.stack([observed_rows(training.arrays[m]) for m in self.modalities_], axis=1)
+        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), data[1], self._log_prior)
+        power = self._missingness_power(members, weights, data[1], training) if self.informative_missingness else None
         if self.refit and held_out is None:
-            same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
+            continue_members(members, histories, batch(samples), *how, kept and KeptMembers(kept / "refit"))
             training = samples
-            standardizer, members, _ = self._train(
-                samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
-            )
         counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         learnt = {
             "weight": weights.general.tolist(),
@@ -665,27 +665,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         counts = None if held.weights is None else held.weights.cpu().numpy()
         seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
         return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
-
-    def _train(
-        self,
-        training: Samples,
-        validation: Samples | None,
-        specifications,
-        seed: int,
-        kept: KeptMembers | None,
-        follow: list[list[History]] | None = None,
-    ) -> tuple[Standardizer, list[Member], list[list[History]]]:
-        """Return the standardizer, the members and their histories."""
-        standardizer = Standardizer.fit(training.arrays, training.weights, self.impute)
-        schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
-
-        def batch(part: Samples) -> Batch:
-            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
-            return packed.to(choices.device(self.device))
-
-        data = batch(training), None if validation is None else batch(validation)
-        n_classes = len(self.classes_)
-        return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report, kept)
 
     def _report(self, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:

@@ -164,7 +164,7 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     fitted = standardizer.batch(train.arrays, train.codes).to(device, torch.float32)
     held = standardizer.batch(validation.arrays, validation.codes).to(device, torch.float32) if best else None
     members, histories = fit_members(
-        [specification], (fitted, held), len(parts.classes), schedule, run.seed, None, lambda *_: None
+        [specification], (fitted, held), len(parts.classes), schedule, run.seed, lambda *_: None
     )
     member = members[0].to("cpu", torch.float32)
 
