@@ -17,11 +17,8 @@ from elision.study.run import SPLITS
 from elision.study.tables import Cell, Grid, deviation, markdown
 
 OURS = LINES["mle", JOINT]
-ORDERS = {
-    "Table 1: lower bound < HGR < zero padding < ours": ("lower-bound", "hgr", "zero-padding", "mle"),
-    "Table 2: AE1 < AE2 < ours": ("ae1", "ae2", "mle"),
-}
-"""The paper's order, as Table 1 has it in every column of + and concat, and Table 2 on the whole -> its methods."""
+ORDERS = {"Table 1": ("lower-bound", "hgr", "zero-padding", "mle"), "Table 2": ("ae1", "ae2", "mle")}
+"""Table of the paper -> its methods, worst first: as it has them in every column of + and concat, and on the whole."""
 CELL = ["missing", "rate", "seed"]
 MEASURES = {"accuracy": ("Accuracy, %", "max", 1), "nll": ("NLL, nats", "min", 3)}
 """metric -> its title, which is the best, digits."""
@@ -58,6 +55,7 @@ def report_claim(study: Study, results: Sequence[Result], failures: Sequence[Fai
     content = {
         "blocks": [block for block in blocks if block],
         "joint": OURS,
+        "orders": {table: " < ".join(LINES[m, "conditional"] for m in methods) for table, methods in ORDERS.items()},
         "facts": study.settings["data"] | {"Runs": f"{len(results):,} finished of {len(study.runs):,}"},
         "choices": study.about["choices"],
         "failures": failures,
@@ -90,7 +88,7 @@ def _block(title: str, results: pd.DataFrame) -> Block | None:
         grids.append(_grid(f"NLL minus that of {OURS}, nats", gaps["nll"], _reach, 3, told="half of the 95 % interval"))
     taus = _taus(wide)
     if len(taus.columns):
-        grids.append(_grid("Kendall's tau to the paper's order", taus, deviation, 2))
+        grids.append(_grid("Kendall's tau to the paper's order", taus, deviation, 2, head="order of"))
     n_columns = len(grids[0].columns)
     return Block(title, whole.index.get_level_values("seed").nunique(), n_columns, first, differences, grids)
 
@@ -102,6 +100,7 @@ def _grid(
     digits: int,
     best: str = "",
     told: str = "standard deviation",
+    head: str = "method",
 ) -> Grid:
     """Return the table of values by cell and row, ``spread`` beside each mean, the ``best`` of a column marked."""
     by_column = values.groupby(level=CELL[:2])
@@ -115,7 +114,7 @@ def _grid(
         ]
         for row in values
     }
-    return Grid(title, ("method",), columns, rows, spread=told)
+    return Grid(title, (head,), columns, rows, spread=told)
 
 
 def _difference(gap: pd.Series) -> Difference:
@@ -138,5 +137,5 @@ def _taus(wide: dict[str, pd.DataFrame]) -> pd.DataFrame:
             if set(rows) <= set(values):
                 sign = 1 if metric == "accuracy" else -1
                 own = sign * values[rows].to_numpy()
-                found[f"{order}, by {metric}"] = [kendalltau(range(len(rows)), cell)[0] for cell in own]
+                found[f"{order}, {MEASURES[metric][0]}"] = [kendalltau(range(len(rows)), cell)[0] for cell in own]
     return pd.DataFrame(found, index=wide["nll"].index)
