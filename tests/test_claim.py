@@ -40,7 +40,7 @@ def test_the_runs_are_every_row_under_every_fusion_that_it_allows_the_most_telli
     per_column = 8 + 8 + 6  # zero padding and late fusion refuse the outer product
     assert len(plan.runs) == len({r.key for r in plan.runs}) == 2 * 2 * 2 * 4 * per_column
     order = [(r.seed, r.fusion != "addition", RATES.index(r.rate)) for r in plan.runs if r.fusion != "outer-product"]
-    assert order == sorted(order)
+    assert order == sorted(order) and plan.runs[0].rate == 0.8
 
 
 @pytest.mark.parametrize(
