@@ -269,7 +269,7 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
         ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
-        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "auto"): "unknown objective 'auto'",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "both"): "unknown objective 'both'",
         ("train", str(table), "--out", str(tmp_path / "x"), "--encoder", "lab=linear"): "encoders are given for",
         (
             "train",

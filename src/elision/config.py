@@ -97,7 +97,8 @@ class TableConfig(Config):
     """Decide a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
 
     Args:
-        objective: what the method maximises: "joint", "conditional", or "all" that it has, averaged.
+        objective: what the method maximises: "joint", "conditional", "all" that it has, averaged, or "auto": its own,
+            and for mle joint averaged with the method modality-dropout.
         encoders: in `ENCODERS`, or "auto": kernel and mlp, averaged; one name for all modalities, or modality -> name.
         rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
         bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
@@ -116,7 +117,7 @@ class TableConfig(Config):
         data: which column of the table is what, and how it is written; predictions from new tables go by it too.
     """
 
-    objective: str = "all"
+    objective: str = "auto"
     encoders: str | Mapping[str, str] = "auto"
     rank: int | None = None
     bank: str = "auto"
