@@ -30,6 +30,7 @@ def predict(
     average: str = "posteriors",
     crop: Crop | None = None,
     dialect: TableFormat = DETECTED,
+    coverage: float = 0.9,
 ) -> Iterator[Prediction]:
     """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
@@ -44,6 +45,7 @@ def predict(
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
         dialect: how the lists are written.
+        coverage: of the sets of classes, in (0, 1).
 
     Raises:
         InputError: before anything is read: the model has no such modality, or needs a crop.
@@ -55,8 +57,9 @@ def predict(
         )
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
-    settings = media_settings(model, crop)
-    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings, dialect)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once
+    how = tuple(without), average, media_settings(model, crop), coverage
+    return _predictions(model, [Path(file) for file in files], dialect, how)
 
 
 def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
@@ -70,7 +73,7 @@ def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
     return MediaSettings(**{**saved, "mel": Mel(**saved["mel"])}, crop=crop if wanted else None)
 
 
-def _predictions(model, files, without, average, settings, dialect) -> Iterator[Prediction]:
+def _predictions(model, files, dialect, how) -> Iterator[Prediction]:
     for file in files:
         try:
             found = _found(model, file, dialect)
@@ -78,7 +81,7 @@ def _predictions(model, files, without, average, settings, dialect) -> Iterator[
             yield Prediction(str(file), "", {}, (), (), str(error))
             continue
         for recording in found.recordings:
-            yield _predict_one(model, recording, without, average, settings)
+            yield _predict_one(model, recording, *how)
         for problem in found.problems:
             yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
 
@@ -92,7 +95,9 @@ def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
     return Found((Recording(str(file), sources={m: file for m in shows if m in model.modalities}),))
 
 
-def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:
+def _predict_one(
+    model: DeepModel, recording: Recording, without, average, settings: MediaSettings, coverage: float
+) -> Prediction:
     wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
     values: dict[str, Value] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
     try:
@@ -100,7 +105,7 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
     except InputError as error:
         return Prediction(recording.id, "", {}, (), (), str(error))
-    return predict_values(model, recording.id, values, without, average)
+    return predict_values(model, recording.id, values, without, average, coverage)
 
 
 def predict_values(
@@ -109,6 +114,7 @@ def predict_values(
     values: Mapping[str, Value],
     without: Sequence[str] = (),
     average: str = "posteriors",
+    coverage: float = 0.9,
 ) -> Prediction:
     """Return what the model says of what one sample shows; a problem is told in it.
 
@@ -118,6 +124,7 @@ def predict_values(
         values: as `elision.media.extract.Extracted` has them, and numbers; a missing modality is no key.
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
+        coverage: of the set of classes, which the model's test part calibrated for posteriors; none if it was small.
     """
     found = tuple(m for m in model.modalities if m in values)
     used = tuple(m for m in found if m not in without)
@@ -130,7 +137,9 @@ def predict_values(
         return Prediction(id, "", {}, (), (), str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
-    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
+    held = average == "posteriors" and model.is_calibrated(coverage)
+    classes = model.set_of(logs, used, coverage) if held else ()
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used, classes=classes)
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:
