@@ -43,6 +43,8 @@ END_TO_END = "end-to-end"
 """The extractor of runs whose encoders are trained with them, and the way in which they are trained."""
 SPLITS = {False: "by video", True: "by speaker"}
 """Whether the split keeps groups together -> what that is called where the samples are videos, the groups speakers."""
+BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
+"""What a split is called -> whether it keeps groups together."""
 
 
 @dataclass(frozen=True)
