@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from elision.cli.app import naming_choices
+from elision.cli.app import Many, naming_choices, read_crop, read_extractors
 from elision.cli.tables import Quiet, Screen
 from elision.data.formats import TABLE_ENDINGS
 from elision.errors import InputError
@@ -20,10 +20,12 @@ def prepare(  # noqa: PLR0913
     windows: int = 30,
     seconds: float = 0.5,
     size: int = 224,
+    crop: str | None = None,
     jpeg_quality: int = 90,
     sample_rate: int = 16000,
     mel_bands: int = 64,
     noise_db: float | None = None,
+    extractor: Many = None,
     workers: int = 2,
     engine: str = "local",
     staging: Path | None = None,
@@ -56,6 +58,10 @@ def prepare(  # noqa: PLR0913
         Length of a window, in seconds.
     size
         Side of the square frames, in pixels: the short side is resized to it and the middle is cut out.
+    crop
+        What is cut out of pictures: `CROPS`, or PACKAGE.MODULE:FUNCTION of your own, from a picture, uint8 (height,
+        width, 3), to (left, top, right, bottom) in pixels, or None for all of it. face is the largest face, found by
+        MTCNN: pip install --no-deps facenet-pytorch.
     jpeg_quality
         JPEG quality of the frames, 1 to 95.
     sample_rate
@@ -64,6 +70,10 @@ def prepare(  # noqa: PLR0913
         Number of mel bands of the spectrograms.
     noise_db
         Add white noise to the sound at this signal-to-noise ratio, in dB, for experiments.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own, whose features are kept in
+        the place of frames or spectrograms. Frames and images arrive as uint8 (n, windows, height, width, 3), sound as
+        float32 (n, windows, samples) and samples per second; (n, d) is expected back.
     workers
         Number of recordings processed at once, each in a process of its own.
     engine
@@ -88,7 +98,9 @@ def prepare(  # noqa: PLR0913
             )
         layout = "manifest"
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
-    settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)
+    settings = MediaSettings(
+        windows, seconds, size, jpeg_quality, mel, noise_db, read_crop(crop), read_extractors(extractor)
+    )
     how = Preparation(layout, settings, LayoutOptions(all_emotions, label))
     with watching(what="clips", rate=True, quiet=quiet) as watch:
         summary = make(source, dest, how, workers=workers, engine=engine, watch=watch, staging=staging)

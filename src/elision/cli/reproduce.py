@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, naming_choices
+from elision.cli.app import Many, naming_choices, read_extractors
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import Quiet, Screen, tell_failures
 from elision.data.formats import TableFormat
@@ -25,6 +25,7 @@ def reproduce(  # noqa: PLR0913
     dry_run: bool = False,
     split: str = "both",
     seeds: int | None = None,
+    extractor: Many = None,
     only: Many = None,
     limit: int | None = None,
     max_epochs: int | None = None,
@@ -61,6 +62,10 @@ def reproduce(  # noqa: PLR0913
         How the data is split: video (as in the paper), speaker (no person of the test is in training), or both.
     seeds
         Number of runs of each setting, each with its own seed. Default: 5 as in the paper, 1 for the demo.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own from uint8 pictures (n,
+        windows, height, width, 3) to features (n, d), for Table 2 in the place of the paper's networks. Sound needs it
+        when the store is prepared.
     only
         Only runs whose title contains one of these.
     limit
@@ -98,7 +103,8 @@ def reproduce(  # noqa: PLR0913
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
     demo = list(data) == ["demo"]
-    selection = Selection(what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats))
+    selection = Selection(what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats),
+                          read_extractors(extractor))  # fmt: skip
     protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
     plan = plan_reproduction(selection, data, out, protocol, workers,
                              lambda text: print(text, file=sys.stderr), TableFormat.of(table.reading))  # fmt: skip
