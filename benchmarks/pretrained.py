@@ -16,29 +16,20 @@ import csv
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-from scipy.stats import t
-
 from benchmarks.grid_mouth import mouth
 from benchmarks.grid_training import prepare_store
 from benchmarks.kept import once, options
+from benchmarks.pretrained_lines import METHODS, Cell, ask, fitted, only, table
 from benchmarks.timing import machine
-from elision import MultimodalClassifier
 from elision.data import load
 from elision.data.layouts.found import LayoutOptions
 from elision.data.preparation import Preparation
 from elision.data.prepare import prepare
 from elision.extractors import OwnExtractor
-from elision.inputs import Samples, observed_rows
 from elision.media.extract import MediaSettings
-from elision.study.on_arrays import Parts, partition
+from elision.study.on_arrays import partition
 from elision.study.run import Run, Training
 
-METHODS = {
-    "mle, joint": ("mle", "joint"), "mle, conditional": ("mle", "conditional"),
-    "zero padding": ("zero-padding", "conditional"), "lower bound": ("lower-bound", "conditional"),
-    "late fusion": ("late-fusion", "conditional"),
-}  # fmt: skip
 RATE = 0.8
 NETWORKS = "benchmarks.pretrained_networks"
 SETS = {"grid": (False,), "ravdess": (False, True)}
@@ -98,88 +89,14 @@ def ravdess(source: Path, folder: Path) -> Path:
 
 def one(run: Run) -> dict[str, dict[str, list]]:
     """Return line -> what is asked about ("" is everything) -> [hit, NLL] of each test sample."""
-    parts = partition(run)
-    found = {}
+    whole = partition(run)
+    parts, found = Cell(whole.train, whole.validation, whole.test), {}
     for name, (method, objective) in METHODS.items():
         found[name] = ask(fitted(parts, run.seed, method, objective), parts)
     for m in parts.train.arrays:
         alone = only(parts, m)
         found[f"{m} alone"] = {m: ask(fitted(alone, run.seed, "mle", "conditional"), alone)[""]}
     return found
-
-
-def only(parts: Parts, m: str) -> Parts:
-    """Return the samples that show a modality, and that alone."""
-
-    def of(samples: Samples) -> Samples:
-        rows = observed_rows(samples.arrays[m])
-        return Samples({m: samples.arrays[m][rows]}, samples.codes[rows])
-
-    return Parts(of(parts.train), of(parts.validation), of(parts.test), parts.classes)
-
-
-def fitted(parts: Parts, seed: int, method: str, objective: str) -> MultimodalClassifier:
-    model = MultimodalClassifier(method, "addition", objective, "mlp", n_features=32, random_state=seed)
-    return model.fit(
-        parts.train.arrays, parts.train.codes, validation=(parts.validation.arrays, parts.validation.codes)
-    )
-
-
-def ask(model: MultimodalClassifier, parts: Parts) -> dict[str, list]:
-    arrays, codes = parts.test.arrays, parts.test.codes
-    asked = {"": arrays} | ({m: {m: a} for m, a in arrays.items()} if len(arrays) > 1 else {})
-    logs = {name: model.predict_log_proba(shown) for name, shown in asked.items()}
-    rows = np.arange(len(codes))
-    judged = {name: ((x.argmax(1) == codes).astype(int), (-x[rows, codes]).round(4)) for name, x in logs.items()}
-    return {name: [hits.tolist(), nll.tolist()] for name, (hits, nll) in judged.items()}
-
-
-def table(found: list[dict], modalities: list[str]) -> str:
-    """Accuracy in per cent / NLL, and the paired lead of complete samples over the better modality alone, with 95 %."""
-    heads = ["complete", *(f"{m} of them" for m in modalities), "lead over the better one"]
-    lines = [f"| line | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
-    joint = pooled(found, "mle, joint", "")
-    for name in found[0]:
-        cells = []
-        for asked in ("", *modalities):
-            if asked in found[0][name]:
-                hits, nll = pooled(found, name, asked)
-                cells.append(f"{100 * hits.mean():.1f} / {nll.mean():.3f}")
-            else:
-                cells.append("")
-        if name.endswith(" alone"):
-            cells.append(f"joint's lead over it: {lead(joint, pooled(found, name, name.split()[0]))}")
-        else:
-            best = max(modalities, key=lambda m: pooled(found, name, m)[0].mean())
-            cells.append(f"{lead(pooled(found, name, ''), pooled(found, name, best))} ({best})")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append("")
-    for name in METHODS:
-        other = pooled(found, name, "")
-        if name != "mle, joint":
-            lines.append(f"mle, joint minus {name}: {lead(joint, other)} points, {nats(joint, other)} nats")
-    return "\n".join(lines)
-
-
-def pooled(found: list[dict], name: str, asked: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return hits and NLL of the test samples of all seeds, shape (seeds, samples)."""
-    both = [seed[name][asked] for seed in found]
-    return np.array([b[0] for b in both]), np.array([b[1] for b in both])
-
-
-def lead(ours: tuple, theirs: tuple) -> str:
-    return _paired(100 * (ours[0] - theirs[0]), 1)
-
-
-def nats(ours: tuple, theirs: tuple) -> str:
-    return _paired(ours[1] - theirs[1], 3)
-
-
-def _paired(differences: np.ndarray, digits: int) -> str:
-    """Return the mean with its interval of 95 %: over the test samples of all seeds, as if none were in two."""
-    flat = differences.ravel()
-    half = t.ppf(0.975, len(flat) - 1) * flat.std(ddof=1) / np.sqrt(len(flat))
-    return f"{flat.mean():+.{digits}f} ± {half:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -65,17 +65,21 @@ def _unit(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int
     return nn.Sequential(*layers, *([] if end else [nn.ReLU6()]))
 
 
-def efficientnet() -> nn.Sequential:
-    """Return EfficientNet-Lite0 with ImageNet's weights: (n, 3, h, w) in [-1, 1] to 1,000 classes."""
-    layers: list[nn.Module] = [_unit(3, 32, 3, 2)]
+def layers() -> list[nn.Module]:
+    """Return EfficientNet-Lite0, untrained: (n, 3, h, w) in [-1, 1] to 1,000 classes."""
+    found: list[nn.Module] = [_unit(3, 32, 3, 2)]
     before = 32
     for blocks, kernel, stride, expansion, after in STAGES:
         for number in range(blocks):
-            layers.append(Block(before, after, kernel, 1 if number else stride, expansion))
+            found.append(Block(before, after, kernel, 1 if number else stride, expansion))
             before = after
-    net = nn.Sequential(*layers, _unit(320, 1280), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
-    found = packaged_weights(*IMAGENET)  # the names differ, the order does not
-    net.load_state_dict(dict(zip(net.state_dict(), found.values(), strict=True)))
+    return [*found, _unit(320, 1280), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000)]
+
+
+def efficientnet() -> nn.Sequential:
+    """Return EfficientNet-Lite0 with ImageNet's weights, in evaluation mode."""
+    net, weights = nn.Sequential(*layers()), packaged_weights(*IMAGENET)
+    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))  # other names, in the same order
     return net.eval()
 
 
