@@ -75,9 +75,9 @@ def table(found: list[dict], modalities: list[str]) -> str:
 
 
 def pooled(found: list[dict], name: str, asked: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return hits and NLL of the test samples of all seeds, shape (seeds, samples)."""
+    """Return hits and NLL of the test samples of all seeds, one after the other."""
     both = [seed[name][asked] for seed in found]
-    return np.array([b[0] for b in both]), np.array([b[1] for b in both])
+    return np.concatenate([b[0] for b in both]), np.concatenate([b[1] for b in both])
 
 
 def lead(ours: tuple, theirs: tuple) -> str:
@@ -90,6 +90,5 @@ def nats(ours: tuple, theirs: tuple) -> str:
 
 def _paired(differences: np.ndarray, digits: int) -> str:
     """Return the mean with its interval of 95 %: over the test samples of all seeds, as if none were in two."""
-    flat = differences.ravel()
-    half = t.ppf(0.975, len(flat) - 1) * flat.std(ddof=1) / np.sqrt(len(flat))
-    return f"{flat.mean():+.{digits}f} ± {half:.{digits}f}"
+    half = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences))
+    return f"{differences.mean():+.{digits}f} ± {half:.{digits}f}"
