@@ -76,11 +76,10 @@ def ravdess(source: Path, folder: Path) -> Path:
             writer.writerow(("id", "label", "group", "audio", *(f"face.{name}" for name in names)))
             for clip, unit in zip(clips, units, strict=True):
                 if clip["emotion"] not in ("neutral", "calm"):
-                    path = folder / Path(clip["file"]).name
-                    path.write_bytes((source / "ravdess" / clip["file"]).read_bytes())
-                    writer.writerow(
-                        (clip["clip"], clip["emotion"], clip["actor"], path.name, *(unit[n] for n in names))
-                    )
+                    path = folder / Path(clip["audio"]).name
+                    path.write_bytes((source / "ravdess" / clip["audio"]).read_bytes())
+                    given = clip["clip"], clip["emotion"], clip["actor"], path.name
+                    writer.writerow((*given, *(unit[name] for name in names)))
     own = {"audio": OwnExtractor.of(f"{NETWORKS}:voice")}
     settings = MediaSettings(windows=3, seconds=1.6, extractors=own)
     prepare(listed, folder / "store", Preparation("manifest", settings, LayoutOptions()), workers=1)
