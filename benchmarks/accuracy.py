@@ -37,7 +37,7 @@ def lines() -> list[tuple[str, str, str, str]]:
         for objective in METHODS[method].claims.objectives
         for encoder in ("kernel", "mlp")
     ]
-    defaults = [("mle", fusion, "all", "auto") for fusion in FUSIONS]
+    defaults = [("mle", fusion, "auto", "auto") for fusion in FUSIONS]
     return [*defaults, *ours, *((name, "late", "-", "-") for name in RIVALS)]
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from benchmarks.fit_speed import arrays_of
 from benchmarks.kept import by_seed
 from benchmarks.manifests import ravdess
+from benchmarks.wide import words
 from elision import MultimodalClassifier
 from elision.decisions.sets import ENOUGH
 
@@ -38,12 +40,19 @@ def load(name: str, source: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     if name == "mfeat":
         arrays = np.load(source / "mfeat" / "mfeat.npz")
         return {m: arrays[m].astype(float) for m in ("fac", "fou", "kar", "mor", "pix", "zer")}, arrays["label"]
-    table = ravdess(source / "ravdess")
-    columns = [c for c in table if "." in c]
-    names = dict.fromkeys(c.partition(".")[0] for c in columns)
-    return {m: table[[c for c in columns if c.startswith(m + ".")]].to_numpy() for m in names}, table[
-        "label"
-    ].to_numpy()
+    if name == "words":
+        return words(source / "words" / "words_digit.npz")
+    return arrays_of(ravdess(source / "ravdess"))
+
+
+def halve(index: np.ndarray, y: np.ndarray, groups: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two halves of the samples, with classes alike or whole groups in each."""
+    if groups is None:
+        first, second = train_test_split(index, test_size=0.5, random_state=seed, stratify=y[index])
+        return first, second
+    parts = GroupShuffleSplit(1, test_size=0.5, random_state=seed).split(index, groups=groups[index])
+    first, second = next(parts)
+    return index[first], index[second]
 
 
 def hide(X: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -79,12 +88,14 @@ def by_value(model, seen, shown, step):
 
 def one(name: str, source: Path, seed: int) -> dict:
     X, y = load(name, source)
-    index = np.arange(len(y))
-    train, rest = train_test_split(index, test_size=0.5, random_state=seed, stratify=y)
-    calibration, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=y[rest])
+    groups = ravdess(source / "ravdess")["group"].to_numpy() if name.endswith("by actor") else None
+    train, rest = halve(np.arange(len(y)), y, groups, seed)
+    calibration, test = halve(rest, y, groups, seed)
     rng = np.random.default_rng([seed, 9])
     started = time.perf_counter()
-    model = MultimodalClassifier(random_state=seed).fit(hide(rows(X, train), rng), y[train])
+    model = MultimodalClassifier(random_state=seed).fit(
+        hide(rows(X, train), rng), y[train], groups=None if groups is None else groups[train]
+    )
     seconds = time.perf_counter() - started
     whole, names = rows(X, test), list(X)
     fixed = (
@@ -175,7 +186,7 @@ def show(found: dict[str, list[dict]]) -> None:
 
 
 def main() -> None:
-    by_seed(one, show, __doc__)
+    by_seed(one, show, __doc__, ["digits", "mfeat", "ravdess", "ravdess by actor", "words"])
 
 
 if __name__ == "__main__":

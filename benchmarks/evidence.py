@@ -69,7 +69,7 @@ def show(found: dict[str, list[dict]]) -> None:
 
 
 def main() -> None:
-    by_seed(one, show, __doc__)
+    by_seed(one, show, __doc__, ["digits", "mfeat", "ravdess"])
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ Default fits on half of the samples, the other half tests. *By label*: each clas
 the same members with P(S | z)^t and without. Finished (data, gaps, seed) triples are kept.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.decisions import load, rows
-from benchmarks.kept import once, options
+from benchmarks.kept import options, results
 from elision import MultimodalClassifier
 
 
@@ -48,19 +49,19 @@ def one(name: str, kind: str, source: Path, seed: int) -> dict[str, float]:
 
 def main() -> None:
     given = options(__doc__, 5, ["mfeat", "ravdess"])
-    lines = []
-    for name in given.data:
-        for kind in ("by label", "at random"):
-            files = [given.out / f"{name}-{kind.replace(' ', '-')}-{seed}.json" for seed in range(given.seeds)]
-            found = [
-                once(file, lambda name=name, kind=kind, seed=seed: one(name, kind, given.source, seed))
-                for seed, file in enumerate(files)
-            ]
-            power, without, listening = (np.array([f[k] for f in found]) for k in ("power", "without", "with"))
-            gain = without - listening
-            error = gain.std(ddof=1) / len(gain) ** 0.5
-            lines.append(f"| {name} | {kind} | {', '.join(f'{p:.2f}' for p in power)} | {without.mean():.3f} | "
-                  f"{listening.mean():.3f} | {gain.mean():.4f} ± {error:.4f} |")  # fmt: skip
+    lines, cells = [], [(name, kind) for name in given.data for kind in ("by label", "at random")]
+    pieces = {
+        given.out / f"{name}-{kind.replace(' ', '-')}-{seed}.json": partial(one, name, kind, given.source, seed)
+        for name, kind in cells
+        for seed in given.seeds
+    }
+    found = np.array_split(results(pieces, given.workers), len(cells))
+    for (name, kind), own in zip(cells, found, strict=True):
+        power, without, listening = (np.array([f[k] for f in own]) for k in ("power", "without", "with"))
+        gain = without - listening
+        error = gain.std(ddof=1) / len(gain) ** 0.5
+        lines.append(f"| {name} | {kind} | {', '.join(f'{p:.2f}' for p in power)} | {without.mean():.3f} | "
+              f"{listening.mean():.3f} | {gain.mean():.4f} ± {error:.4f} |")  # fmt: skip
     print("\n".join(["| data | gaps | t | NLL without | with | gain |", "| --- " * 6 + "|", *lines]))
 
 

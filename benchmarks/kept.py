@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +20,46 @@ def once(file: Path, compute: Callable[[], Any]) -> Any:
     return json.loads(file.read_text())
 
 
+def results(pieces: Mapping[Path, Callable[[], Any]], workers: int) -> list[Any]:
+    """Return what every file holds, in order; those that are not there are computed, several processes at a time."""
+    left = {file: compute for file, compute in pieces.items() if not file.is_file()}
+    if workers > 1 and left:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            for future in as_completed([pool.submit(once, file, compute) for file, compute in left.items()]):
+                future.result()
+    return [once(file, compute) for file, compute in pieces.items()]
+
+
 def options(description: str | None, seeds: int, data: list[str]) -> argparse.Namespace:
-    """Read a benchmark's command line: ``source``, ``out`` (made), ``seeds`` and ``data``."""
+    """Read a benchmark's command line: ``source``, ``out`` (made), ``seeds``, ``first``, ``data`` and ``workers``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--first", type=int, default=0, help="seed")
     parser.add_argument("--data", nargs="+", default=data)
+    parser.add_argument("--workers", type=int, default=1, help="processes; set OMP_NUM_THREADS=1 with several")
     found = parser.parse_args()
     found.out.mkdir(parents=True, exist_ok=True)
+    found.seeds = range(found.first, found.first + found.seeds)
     return found
 
 
 def by_seed(
-    one: Callable[[str, Path, int], dict], show: Callable[[dict[str, list[dict]]], None], description: str | None
+    one: Callable[[str, Path, int], dict],
+    show: Callable[[dict[str, list[dict]]], None],
+    description: str | None,
+    data: list[str],
 ) -> None:
     """Compute every data set and seed that is not kept yet, and show data set -> results."""
-    given = options(description, 5, ["digits", "mfeat", "ravdess"])
+    given = options(description, 5, data)
+    names = [name for _ in given.seeds for name in given.data]
+    seeds = [seed for seed in given.seeds for _ in given.data]
+    pieces = {
+        given.out / f"{name.replace(' ', '-')}-{seed}.json": partial(one, name, given.source, seed)
+        for name, seed in zip(names, seeds, strict=True)
+    }
     found: dict[str, list[dict]] = {name: [] for name in given.data}
-    for seed in range(given.seeds):
-        for name in given.data:
-            kept = once(given.out / f"{name}-{seed}.json", lambda name=name, seed=seed: one(name, given.source, seed))
-            found[name].append(kept)
+    for name, result in zip(names, results(pieces, given.workers), strict=True):
+        found[name].append(result)
     show(found)

@@ -6,11 +6,12 @@
 
 Data: RAVDESS six classes (random split, and by actor), digits, mfeat (views fou, zer, mor, and all six), spoken words
 (digits, and letters). Missing in training: any modality at 50 and 80 %, and one at 50, 80, 95 % (each of the two, where
-there are two; fou of mfeat; 80 % only of words). Five seeds, any-pattern cells first, seed by seed, and quick lines
-before slow ones, so that an interrupted league is a smaller one. Test data complete, and with each modality removed.
-Elision's lines are the estimator's defaults (encoders and objective averaged) under addition,
-late fusion also under concatenation, where its classifiers share nothing. Every line may use the validation part to
-stop, weigh or choose among at most three settings; none is trained on it.
+there are two; fou of mfeat; 80 % only of words). Five seeds, the strongest lines first and slow ones last, cells with
+any pattern first, seed by seed, so that an interrupted league is a smaller one. Test data complete, and with each
+modality removed. Elision's lines are the estimator's defaults (encoders averaged, and for mle modality dropout beside
+the joint likelihood) under addition; mle also by its likelihood alone, late fusion also under concatenation, where its
+classifiers share nothing. Every line may use the validation part to stop, weigh or choose among at most three settings;
+none is trained on it.
 """
 
 import argparse
@@ -35,6 +36,9 @@ from elision.study.watch import watching
 
 RATES = (0.5, 0.8, 0.95)
 ANY_RATES = (0.5, 0.8)
+FIRST = ("mle", "modality-dropout", "late-fusion", "zero-padding", "mean-imputation", "late fusion of SVCs")
+PLAIN = ("addition", "auto", "all", "-")
+"""What a line's name does not say of its fusion and objective."""
 SLOW = ("ae1", "ae2", UPPER_BOUND, "HistGradientBoosting", "LightGBM", "imml M3Care", "imml MUSE")
 
 
@@ -53,14 +57,15 @@ def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
 
 
 def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
-    """The quick lines, then the slow ones; seed by seed, cell by cell, line by line."""
-    lines = [(m, "addition", "all", Training()) for m in (*METHODS, UPPER_BOUND)]
+    """The strongest lines, the other quick ones, the slow ones; seed by seed, cell by cell, line by line."""
+    lines = [(m, "addition", "auto", Training()) for m in (*METHODS, UPPER_BOUND)]
+    lines.insert(1, ("mle", "addition", "joint", Training()))
     lines += [(r, "-", "-", Training("-")) for r in RIVALS]
-    lines.append(("late-fusion", "concatenation", "all", Training()))
+    lines.append(("late-fusion", "concatenation", "auto", Training()))
     lines = [line for line in lines if (not only or line[0] in only) and line[0] not in not_installed()]
     runs = []
     sets = [(*one, data.name, data.fingerprint()) for one in data_sets(folder) for data in [load(one[1])]]
-    for slow, of_any, seed in product((False, True), (True, False), range(seeds)):
+    for tier, of_any, seed in product(range(3), (True, False), range(seeds)):
         for title, source, by_group, removable, name, mark in sets:
             rates = (0.8,) if title.startswith("words") else RATES
             single = [(m, rate) for m in removable for rate in rates]
@@ -68,7 +73,8 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
                 Run(source, name, mark, by_group, *line, missing, rate, seed)
                 for missing, rate in ([("any", rate) for rate in ANY_RATES] if of_any else single)
                 for line in lines
-                if (line[0] in SLOW) == slow and (line[0] != UPPER_BOUND or (missing, rate) == single[0])
+                if (line[0] not in FIRST) + (line[0] in SLOW) == tier
+                and (line[0] != UPPER_BOUND or (missing, rate) == single[0])
             ]
     return runs
 
@@ -97,7 +103,7 @@ def league_frame(results: list[Result], folder: Path) -> pd.DataFrame:
                 "missing": run.missing,
                 "rate": run.rate,
                 "seed": run.seed,
-                "method": run.method if run.fusion in ("addition", "-") else f"{run.method}, {run.fusion}",
+                "method": ", ".join([run.method, *(x for x in (run.fusion, run.objective) if x not in PLAIN)]),
                 **{k: getattr(r.test.metrics, k) for k in METRICS},
                 **removed,
                 "seconds": r.seconds,

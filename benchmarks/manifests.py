@@ -23,6 +23,13 @@ def ravdess(source: Path) -> pd.DataFrame:
     return pd.concat([table, features], axis=1)[~labels["emotion"].isin(["neutral", "calm"])]
 
 
+def mixed_ravdess(source: Path) -> pd.DataFrame:
+    """RAVDESS as a table of mixed columns under names of its own; sex, statement and repetition are categories."""
+    table = ravdess(source).rename(columns={"id": "clip", "label": "emotion", "group": "actor"})
+    told = pd.read_csv(source / "labels.csv").set_index("clip")[["sex", "statement", "repetition", "intensity"]]
+    return table.join(told, on="clip")
+
+
 def mfeat(source: Path, views: tuple[str, ...] = ("fac", "fou", "kar", "mor", "pix", "zer")) -> pd.DataFrame:
     arrays = np.load(source / "mfeat.npz")
     table = pd.DataFrame({"label": arrays["label"].astype(str)})

@@ -7,13 +7,15 @@ digits right); the other half tests, complete. Kernel encoders. Beside the NLL i
 with its standard error. Finished (data, mechanism, seed) triples are kept.
 """
 
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.decisions import load, rows
-from benchmarks.kept import once, options
+from benchmarks.kept import options, results
 from elision import MultimodalClassifier
 from elision.data.missing import remove
 from elision.registries import MECHANISMS
@@ -48,13 +50,13 @@ def one(name: str, mechanism: str, source: Path, seed: int) -> dict[str, float]:
 
 def main() -> None:
     given = options(__doc__, 3, ["ravdess", "mfeat", "digits"])
+    cells = list(product(given.seeds, given.data, MECHANISMS))
+    pieces = {
+        given.out / f"{n}-{kind}-{seed}.json": partial(one, n, kind, given.source, seed) for seed, n, kind in cells
+    }
     found: dict[tuple[str, str], list[dict]] = {}
-    for seed in range(given.seeds):
-        for name in given.data:
-            for kind in MECHANISMS:
-                file = given.out / f"{name}-{kind}-{seed}.json"
-                kept = once(file, lambda name=name, kind=kind, seed=seed: one(name, kind, given.source, seed))
-                found.setdefault((name, kind), []).append(kept)
+    for (_, name, kind), result in zip(cells, results(pieces, given.workers), strict=True):
+        found.setdefault((name, kind), []).append(result)
     print(f"| data | mechanism | {' | '.join(MODELS)} |\n| --- | --- |{' --- |' * len(MODELS)}")
     for name in given.data:
         for kind in MECHANISMS:

@@ -116,7 +116,7 @@ def posteriors(folder: Path, cell: tuple[str, str, float], seed: int) -> dict[st
     for kind, (method, objective) in KINDS.items():
         chosen = base | {"method": method if method != "composite" else Composite, "objective": objective}
         specifications = choices.specifications(chosen | {"method_options": None}, tuple(arrays))
-        how = Schedule(), seed, None, lambda *_: None
+        how = Schedule(), seed, lambda *_: None
         members, _ = fit_members(specifications, (batches[0], batches[1]), len(classes), *how)
         for member, encoder in zip(members, ENCODERS, strict=True):
             member.to("cpu", torch.float64)

@@ -45,4 +45,4 @@ def work(run: Run) -> Result:
 
 
 if __name__ == "__main__":
-    main([("mle", "addition", "all", "auto"), *((name, "late", "-", "-") for name in RIVALS)], work)
+    main([("mle", "addition", "auto", "auto"), *((name, "late", "-", "-") for name in RIVALS)], work)

@@ -1,22 +1,25 @@
 """Why the conditional form falls behind: NLL over 300 steps, what changes it, and the gap against the columns.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.why_conditional curves data/ravdess.csv --out results/why --seeds 0 1 2 3 4
+    OMP_NUM_THREADS=1 python -m benchmarks.why_conditional curves data/ravdess.csv --out results/why --seeds 0 1 2
     OMP_NUM_THREADS=1 python -m benchmarks.why_conditional columns data/words_digit.csv --out results/why --seeds 0 1
     python -m benchmarks.why_conditional draw --out results/why
 
 ``curves``: 90 % of one modality missing, by speaker where the table names speakers (the validation part then has
-people of its own). ``columns``: 80 %, every modality projected to fewer columns by a random matrix. Both write a line
-of JSON per training as it ends; ``draw`` makes tables of them, and two figures beside this file.
+people of its own), or row by row with ``--by-row``. ``columns``: 80 %, every modality projected to fewer columns by a
+random matrix. Each training is kept as it ends, and none is done again; ``draw`` makes tables of them, and two figures
+beside this file.
 """
 
 import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from benchmarks.kept import once
 from benchmarks.timing import machine
 from elision.batch import Batch
 from elision.data import load
@@ -28,6 +31,9 @@ from elision.registries import FUSIONS, METHODS
 from elision.study.on_arrays import partition
 from elision.study.run import Run, Training
 from elision.training import Schedule, train
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STEPS = 300
 
@@ -62,6 +68,9 @@ LINES = {
     "conditional, Eq. (2) summed": (METHODS["mle"], "conditional", {}, {"weight_decay": "summed"}),
     "conditional, weight decay 1e-2": (METHODS["mle"], "conditional", {}, {"weight_decay": 1e-2}),
     "conditional, k 8": (METHODS["mle"], "conditional", {}, {"k": 8}),
+    "lower bound": (METHODS["lower-bound"], "conditional", {}, {}),
+    "ae1, 300 steps in all": (METHODS["ae1"], "conditional", {}, {"steps": 150}),
+    "ae2, 300 steps in all": (METHODS["ae2"], "conditional", {}, {"steps": 100}),
 }
 """Title -> method, objective, the method's options, and what differs in training.
 
@@ -70,7 +79,7 @@ Adam on a sum over n samples is Adam on their mean with 1/n of the L2 term (and 
 
 
 def one(samples: tuple[Samples, Samples, Samples], n_classes: int, title: str, seed: int) -> list[dict[str, float]]:
-    """Train once, and return NLL and accuracy of each part at every tenth step of the last stage."""
+    """Train once, and return NLL and accuracy of each part at 30 steps of the last stage."""
     method, objective, options, how = LINES[title]
     standardizer = Standardizer.fit(samples[0].arrays)
     parts = [standardizer.batch(s.arrays, s.codes).to("cpu", torch.float32) for s in samples]
@@ -98,7 +107,8 @@ def one(samples: tuple[Samples, Samples, Samples], n_classes: int, title: str, s
         return row["validation"]
 
     member.method.validate = look  # the stages of all methods but the imputers' ask it
-    train(member.method, parts[0], parts[1], Schedule(max_steps=STEPS, weight_decay=decay, patience=STEPS), seed)
+    steps = how.get("steps", STEPS)
+    train(member.method, parts[0], parts[1], Schedule(max_steps=steps, weight_decay=decay, patience=steps), seed)
     return curve
 
 
@@ -111,12 +121,13 @@ def projected(samples: Samples, columns: int, seed: int) -> Samples:
     return Samples(arrays, samples.codes)
 
 
-def measure(what: str, source: str, out: Path, seeds: list[int], lacking: list[str]) -> None:
-    """Train seed by seed, and write each training down as it ends."""
+def measure(what: str, source: str, out: Path, seeds: list[int], lacking: list[str], by_row: bool) -> None:
+    """Train seed by seed, and keep each training as it ends."""
     data = load(source)
-    grouped = data.groups is not None and len(set(data.groups)) >= 3
-    rate, widths = (0.9, [0]) if what == "curves" else (0.8, [128, 512, 2048, 6144])
+    grouped = not by_row and data.groups is not None
+    rate, widths = (0.9, [0]) if what == "curves" else (0.8, [6144, 128, 2048, 512])
     titles = list(LINES) if what == "curves" else ["joint", "conditional", "ae1"]
+    name = data.name + " by speaker" * grouped
     out.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for missing in lacking or data.arrays:
@@ -127,10 +138,43 @@ def measure(what: str, source: str, out: Path, seeds: list[int], lacking: list[s
                 three = [parts.train, parts.validation, parts.test]
                 three = tuple(projected(s, columns, 7) if columns else s for s in three)
                 for title in titles:
-                    curve = one(three, len(parts.classes), title, seed)
-                    row = {"data": data.name, "missing": missing, "columns": columns, "title": title, "seed": seed}
-                    with (out / f"{what}.jsonl").open("a") as file:
-                        file.write(json.dumps(row | {"curve": curve}) + "\n")
+                    row = {"data": name, "missing": missing, "columns": columns, "title": title, "seed": seed}
+                    file = out / f"{what}, {name}, {missing}, {columns}, {seed}, {title}.json"
+                    once(file, lambda: row | {"curve": one(three, len(parts.classes), title, seed)})  # noqa: B023
+
+
+CHOICES = {
+    "as said above": ("best", {}),
+    "last parameters of 300 steps": ("last", {}),
+    "bank of complete samples": ("best", {"conditional": "conditional, bank of complete samples"}),
+    "Eq. (2) summed": ("best", {"conditional": "conditional, Eq. (2) summed"}),
+    "as many steps for AE1, AE2 in all as for ours": (
+        "best", {"ae1": "ae1, 300 steps in all", "ae2": "ae2, 300 steps in all"}
+    ),
+    "the same, last parameters": ("last", {"ae1": "ae1, 300 steps in all", "ae2": "ae2, 300 steps in all"}),
+}  # fmt: skip
+"""What the paper leaves open -> which parameters are tested, and the lines that stand for others."""
+
+
+def orders(curves: "pd.DataFrame") -> str:
+    """Return the table of choices: in each column, Kendall's tau to the paper's order and the order itself, by NLL."""
+    from scipy.stats import kendalltau
+
+    paper = ["lower bound", "zero padding", "ae1", "ae2", "conditional"]
+    short = {"lower bound": "LB", "zero padding": "ZP", "ae1": "AE1", "ae2": "AE2", "conditional": "ours"}
+    columns = list(curves.groupby(["data", "missing"]))
+    heads = [f"{data}, {missing}, n = {own['seed'].nunique()}" for (data, missing), own in columns]
+    lines = ["", "| choice | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 1) + "|"]
+    for choice, (end, instead) in CHOICES.items():
+        cells = []
+        for _, own in columns:
+            wide = own.pivot_table(index="seed", columns="title", values=f"{end} ")
+            values = wide[[instead.get(title, title) for title in paper]].dropna().set_axis(paper, axis=1)
+            taus = [kendalltau(range(len(paper)), -row)[0] for row in values.to_numpy()]
+            order = " < ".join(short[title] for title in values.mean().sort_values().index)
+            cells.append(f"{np.mean(taus):+.2f}: {order}")
+        lines.append(f"| {choice} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def draw(out: Path) -> None:
@@ -143,32 +187,32 @@ def draw(out: Path) -> None:
 
     def frame(name: str) -> pd.DataFrame:
         rows = []
-        for line in (out / f"{name}.jsonl").read_text().splitlines():
-            row = json.loads(line)
+        for file in sorted(out.glob(f"{name}, *.json")):
+            row = json.loads(file.read_text())
             curve = row.pop("curve")
             best = min(curve, key=lambda r: r["validation"])
-            stop = 10 * (1 + curve.index(best))
+            stop = LINES[row["title"]][3].get("steps", STEPS) * (1 + curve.index(best)) // len(curve)
             ends = {"last": curve[-1], "best": best}
             values = {f"{k} {x}": r[f"test{x}"] for k, r in ends.items() for x in ("", " accuracy")}
             rows.append(row | values | {"stop": stop, "curve": curve})
         return pd.DataFrame(rows)
 
     print(machine())
-    found = frame("curves")
-    titles = [title for title in LINES if title in set(found["title"])]
-    print(f"{found['seed'].nunique()} seeds; {len(found)} trainings; test accuracy / NLL, and the best step")
-    for missing, own in found.groupby("missing"):
+    curves = frame("curves")
+    print(f"{len(curves)} trainings; test accuracy / NLL, and the best step")
+    for (data, missing), own in curves.groupby(["data", "missing"]):
         wide = own.pivot_table(index="seed", columns="title", values=["best ", "last "])
-        print(
-            f"\n| {missing} missing, n = {len(wide)} | best validation | last of {STEPS} | step | best - conditional |"
-        )
+        print(f"\n| {data}, {missing} missing, n = {len(wide)} | best validation | last | step | best - conditional |")
         print("| --- | --- | --- | --- | --- |")
-        for title in titles:
+        for title in (title for title in LINES if title in set(own["title"])):
             m = own[own["title"] == title].mean(numeric_only=True)
             d = wide["best "][title] - wide["best "]["conditional"]
             error = d.std() / len(d) ** 0.5
             print(f"| {title} | {100 * m['best  accuracy']:.1f} / {m['best ']:.2f} | {100 * m['last  accuracy']:.1f} / "
                   f"{m['last ']:.2f} | {m['stop']:.0f} | {d.mean():+.3f} ± {error:.3f} |")  # fmt: skip
+    print(orders(curves))
+    found = curves[curves["data"] == curves["data"].iloc[0]]
+    titles = set(found["title"])
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, layout="constrained")
     for axis, part in zip(axes, ("train", "validation", "test"), strict=True):
         for title in [t for t in ("joint", "composite", "conditional", "ae1", "zero padding") if t in titles]:
@@ -178,9 +222,9 @@ def draw(out: Path) -> None:
     axes[0].set_ylabel("NLL, nats")
     axes[0].legend(fontsize=7)
     figure.savefig(Path(__file__).with_name("why_steps.png"), dpi=80)
-    if not (out / "columns.jsonl").is_file():
-        return
     found = frame("columns")
+    if not len(found):
+        return
     wide = found.pivot_table(index=["missing", "columns", "seed"], columns="title", values="best ").dropna()
     print(
         wide.groupby(["missing", "columns"]).mean().round(3).assign(seeds=wide.groupby(["missing", "columns"]).size())
@@ -203,11 +247,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--missing", nargs="*", default=[], help="modalities; by default each")
+    parser.add_argument("--by-row", action="store_true", help="where the table names speakers")
     options = parser.parse_args()
     if options.what == "draw":
         draw(options.out)
     else:
-        measure(options.what, options.source, options.out, options.seeds, options.missing)
+        measure(options.what, options.source, options.out, options.seeds, options.missing, options.by_row)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,24 @@ def test_modalities_of_mudata_lack_the_samples_that_they_lack():
         as_modalities(data, ["atac"])
 
 
+def test_frames_that_show_different_samples_are_joined_by_index():
+    names = pd.Index([f"p{i:02}" for i in range(N)])
+    rest = np.setdiff1d(np.arange(N), MISSING)
+    sex = pd.DataFrame({"sex": np.where(Y, "f", "m"), "fasting": Y > 0}, index=names)
+    frames = {"lab": pd.DataFrame(LAB, index=names), "gait": pd.DataFrame(GAIT, index=names)[::-1], "sex": sex}
+    frames["gait"] = frames["gait"].loc[names[rest][::-1]]
+    X = as_modalities(frames | {"sex": sex.iloc[5:]})
+    assert all(X[m].index.equals(names) for m in X)
+    np.testing.assert_array_equal(X["gait"].iloc[rest], GAIT[rest])
+    shown = fits(X, pd.Series(Y, index=names))
+    assert (shown["gait"].sum(), shown["lab"].all(), shown["sex"].sum()) == (len(rest), True, N - 5)
+    assert list(as_modalities(frames, {"walk": "gait"})["walk"].index) == list(names[rest][::-1])
+    with pytest.raises(InputError, match=r"modality 'lab' has sample 'p00' twice"):
+        as_modalities({"lab": frames["lab"].iloc[[0, 0, 1]]})
+    with pytest.raises(InputError, match=r"modality 'lab' is a ndarray: expected a frame"):
+        as_modalities({"lab": LAB})
+
+
 def test_modalities_of_anndata_are_in_its_obsm():
     anndata = pytest.importorskip("anndata")
     sparse = pytest.importorskip("scipy.sparse")

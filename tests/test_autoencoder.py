@@ -198,7 +198,8 @@ def test_the_classifier_learns_from_and_predicts_completed_samples(kind):
         posteriors.append(reference.posterior(reference.score("addition", label.detach().numpy(), features), prior))
     np.testing.assert_allclose(method.log_posterior(batch).detach(), np.log(posteriors), atol=1e-4)
     expected = np.mean([-np.log(posteriors[i][batch.labels[i]]) for i in stage.samples])
-    assert stage.loss(batch.select(stage.samples)).item() == pytest.approx(expected, rel=1e-4)
+    assert stage.targets.observed.all()
+    assert stage.loss(stage.targets.select(stage.samples)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_rounds_of_self_training_share_one_stages_steps():

@@ -23,7 +23,7 @@ def parameters(**changes):
     ({"method": "late-fusion", "method_options": {"rate": 3}}, "no option 'rate'.*none"),
     ({"method": 3}, "method is 3: expected a name, or a subclass of Method"),
     ({"fusion": nn.Linear}, "expected a name, or a subclass of Fusion"),
-    ({"objective": "auto"}, "unknown objective 'auto': choose from all, conditional, joint"),
+    ({"objective": "both"}, "unknown objective 'both': choose from all, auto, conditional, joint"),
     ({"device": "abacus"}, "device 'abacus' cannot be used here; 'cpu' always can"),
 ])  # fmt: skip
 def test_choices_of_the_wrong_kind_are_refused(changes, words):
@@ -51,8 +51,20 @@ def test_a_method_of_the_users_own_class_of_fusion_is_still_held_to_its_objectiv
         chosen.check(parameters(method="lower-bound", fusion=Mine, objective="joint"))
 
 
+def test_auto_is_a_methods_own_objective_and_the_methods_beside_it():
+    mle, beside = METHODS["mle"], METHODS["modality-dropout"]
+    found = chosen.specifications(parameters(method_options={"bank_of": "all"}), ("a",))
+    assert [(s.method, s.objective, s.encoders["a"], s.options) for s in found] == [
+        (method, objective, encoder, options)
+        for encoder in ("kernel", "mlp")
+        for method, objective, options in ((mle, "joint", {"bank_of": "all"}), (beside, "conditional", {}))
+    ]
+    alone = chosen.specifications(parameters(method="late-fusion"), ("a",))
+    assert [(s.method, s.objective) for s in alone] == [(METHODS["late-fusion"], "conditional")] * 2
+
+
 def test_all_is_every_objective_under_every_set_of_encoders():
-    found = chosen.specifications(parameters(rank=3, n_features=5), ("b", "a"))
+    found = chosen.specifications(parameters(rank=3, n_features=5, objective="all"), ("b", "a"))
     assert [(s.encoder_names, s.objective) for s in found] == [
         ({"b": encoder, "a": encoder}, objective)
         for encoder in ("kernel", "mlp")

@@ -16,7 +16,7 @@ def test_from_recordings_to_predictions(tmp_path, here):
         write_clip(tmp_path / f"{i}.mp4", Take(seconds=1.2, width=64, height=48, tone=lambda _, f=pitch: f))
     (tmp_path / "broken.mp4").write_text("no clip")
     rows = [[f"{i}-{j}", "lh"[i % 2 == 0], f"{i}.mp4", 0.4 * j, 0.4 * j + 0.4] for i in range(8) for j in range(3)]
-    table = pd.DataFrame([*rows, ["x", "l", "broken.mp4", 0, 0.4]], columns=["id", "label", "video", "start", "end"])
+    table = pd.DataFrame([*rows, ["é", "l", "broken.mp4", 0, 0.4]], columns=["id", "label", "video", "start", "end"])
     table["split"] = [*np.repeat(["train"] * 4 + ["val"] * 2 + ["test"] * 2, 3), "train"]
     table.to_csv(tmp_path / "clips.csv", index=False)
     store, run = str(tmp_path / "store"), str(tmp_path / "run")
@@ -25,6 +25,15 @@ def test_from_recordings_to_predictions(tmp_path, here):
     code, out, _ = here("prepare", str(tmp_path / "clips.csv"), store, *small)
     assert (code, "24 samples" in out, "1 set aside" in out) == (0, True, True)
     assert here("prepare", str(tmp_path / "clips.csv"), store, *small, "--strict")[0] == 2
+    other = str(tmp_path / "other.csv")  # the same list as another program writes it: the same store
+    dialect = ["--encoding", "cp1252", "--separator", ";", "--decimal", ",", "--na", "-"]
+    table.assign(audio="-").to_csv(other, index=False, sep=";", decimal=",", encoding="cp1252")
+    code, _, err = here("prepare", other, store, *small)
+    assert (code, "encoding" in err) == (2, True), err
+    code, out, err = here("prepare", other, store, *small, *dialect)
+    assert (code, "24 samples" in out, "1 set aside" in out) == (0, True, True), err
+    code, _, err = here("prepare", str(tmp_path), str(tmp_path / "s"), "--layout", "folders", "--decimal", ",")
+    assert (code, "--decimal is for a list of recordings, and the layout is folders" in err) == (2, True), err
     code, out, _ = here("inspect", store)
     assert (code, "24 samples, 2 classes: h 12, l 12" in out) == (0, True)
     code, out, err = here("inspect", store, "--json")
@@ -76,6 +85,13 @@ def test_from_recordings_to_predictions(tmp_path, here):
     told = json.loads(out)
     assert (code, "broken.mp4" in err, [bool(p["problem"]) for p in told]) == (3, True, [False, True])
     assert told[0]["probabilities"]["h"] == pytest.approx(said.loc[0, "p.h"], rel=1e-6)
+    lists = [[str(tmp_path / "clips.csv")], [other, *dialect]]
+    one, two = (json.loads(here("predict", run, *given, "--json")[1]) for given in lists)
+    assert len(one) == 25 and [p["probabilities"] for p in one] == [p["probabilities"] for p in two]
+    code, _, err = here("predict", run, other, "--label", "digit")
+    assert (code, "label is told of a table's columns" in err) == (2, True), err
+    code, _, err = here("evaluate", run, store, "--separator", ";")
+    assert (code, "separator is told of a table" in err) == (2, True), err
 
 
 @pytest.mark.parametrize(

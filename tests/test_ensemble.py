@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from elision import ensemble
 from elision.batch import Batch
-from elision.ensemble import Specification, fit_members, fit_weights, log_posteriors
+from elision.ensemble import Specification, continue_members, fit_members, fit_weights, log_posteriors
 from elision.likelihood import log_label_prior
 from elision.registries import FUSIONS, METHODS
 from elision.stacking import tempered
@@ -28,9 +29,9 @@ def samples(n=24, seed=0, offset=0.0):
     return Batch.pack({m: (x + offset).float() for m, x in values.items()}, shown, labels)
 
 
-def members(specifications=PAIR, validation=None, seed=0, follow=None):
+def members(specifications=PAIR, validation=None, seed=0):
     data = samples(), validation
-    return fit_members(specifications, data, 3, SCHEDULE, seed, follow, lambda *_: None)
+    return fit_members(specifications, data, 3, SCHEDULE, seed, lambda *_: None)
 
 
 def state(member):
@@ -44,10 +45,25 @@ def test_each_further_member_adds_one_to_the_seed():
     assert torch.equal(state(both[1]), state(members(pair[1:], seed=4)[0][0]))
 
 
-def test_each_member_repeats_its_own_history():
-    before = [[History("likelihood", planned, 9, [], best)] for planned, best in ((8, 3), (12, 7))]
-    after = members(follow=before)[1]
-    assert [[(h.n_steps, h.best_step) for h in histories] for histories in after] == [[(8, 3)], [(12, 7)]]
+def test_members_go_on_with_all_samples_for_half_their_best_steps_at_half_the_rate(monkeypatch):
+    """From what they are, by the training loop itself, without validation; the label prior is that of all samples."""
+    everything, trained = samples(40, seed=8), ensemble.train
+    fitted, expected = members()[0], members()[0]
+    histories = [[History("likelihood", planned, 9, [], best)] for planned, best in ((8, 3), (12, 7))]
+    seen = []
+    monkeypatch.setattr(ensemble, "train", lambda *given: seen.append(given) or trained(*given))
+    continue_members(fitted, histories, everything, SCHEDULE, 5, lambda *_: None)
+    assert [(g[3].learning_rate, g[4], g[5][0].n_steps, g[5][0].best_step) for g in seen] == [
+        (SCHEDULE.learning_rate / 2, 5, 2, 2), (SCHEDULE.learning_rate / 2, 6, 4, 4)
+    ]  # fmt: skip
+    prior = log_label_prior(everything.labels, 3)
+    for i, (member, other) in enumerate(zip(fitted, expected, strict=True)):
+        torch.testing.assert_close(member.method.model.log_prior, prior.float())
+        other.method.model.log_prior.copy_(prior)
+        further = [History("likelihood", 2 + 2 * i, 9, [], 2 + 2 * i)]
+        schedule = Schedule(max_steps=5, batch_size=9, learning_rate=SCHEDULE.learning_rate / 2)
+        trained(other.method, other.map(everything), None, schedule, 5 + i, further)
+        assert torch.equal(state(member), state(other))
 
 
 def test_the_label_prior_is_that_of_all_labelled_training_samples():

@@ -414,7 +414,7 @@ def test_evidence_needs_the_joint_objective(changes):
     (X, ["u", 1, 2.5] * 30, {}, ["mix types", "str"]),
     (X, Y, {"method": "guess"}, ["unknown method 'guess'", ", ".join(sorted(METHODS))]),
     (X, Y, {"fusion": "glue"}, ["unknown fusion 'glue'", ", ".join(sorted(FUSIONS))]),
-    (X, Y, {"objective": "both"}, ["unknown objective 'both'", "all, conditional, joint"]),
+    (X, Y, {"objective": "both"}, ["unknown objective 'both'", "all, auto, conditional, joint"]),
     (X, Y, {"bank": "river"}, ["unknown bank 'river'", "exact"]),
     (X, Y, {"encoders": "magic"}, ["unknown encoder 'magic'", "auto, kernel, linear, mlp"]),
     (X, Y, {"encoders": {"a": "linear", "b": "magic"}}, ["unknown encoder 'magic'"]),

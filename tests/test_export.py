@@ -72,6 +72,16 @@ def test_categories_are_given_by_their_places(tmp_path):
     assert described == {"columns": ["sex", "n"], "categories": {"0": ["f", "m"]}}
 
 
+def test_imputed_blanks_are_no_part_of_a_file(tmp_path, data):
+    X, y = data
+    model = fitted(tmp_path, (X | {"c": X["a"][:, :1]}, y), impute="knn")
+    with pytest.raises(InputError, match=r"modality 'a' are imputed \(knn\)"):
+        export_onnx(tmp_path / "model", tmp_path / "a.onnx", ["a", "b"])
+    export_onnx(tmp_path / "model", tmp_path / "b.onnx", ["b", "c"])
+    rows = {m: (X | {"c": X["a"][:, :1]})[m][1:4] for m in "bc"}
+    np.testing.assert_allclose(asked(tmp_path / "b.onnx", rows)[1], model.predict_proba(rows), atol=1e-5)
+
+
 def test_a_run_is_exported_by_the_command(tmp_path, here):
     run = patients(tmp_path)
     code, said, err = here("export", str(run), "--modalities", "voice", "lab")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.manifests import ravdess
+from benchmarks.manifests import mixed_ravdess
 
 import elision
 from elision import InputError, TableConfig
@@ -269,7 +269,7 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("train", str(table), "--out", str(tmp_path / "x"), "--weights", "lab=DEFAULT"): "--weights is for recordings",
         ("train", str(table), "--out", str(tmp_path / "x"), "--missing", "heart"): "unknown modality 'heart'",
         ("train", str(tmp_path), "--out", str(tmp_path / "x"), "--max-steps", "3"): "--max-steps is for a table",
-        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "auto"): "unknown objective 'auto'",
+        ("train", str(table), "--out", str(tmp_path / "x"), "--objective", "both"): "unknown objective 'both'",
         ("train", str(table), "--out", str(tmp_path / "x"), "--encoder", "lab=linear"): "encoders are given for",
         (
             "train",
@@ -350,11 +350,13 @@ def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table
 
 @pytest.mark.skipif(not (SHARED / "ravdess").is_dir(), reason="RAVDESS is not here: ../shared/data/ravdess")
 def test_ravdess_as_a_table_is_trained_killed_resumed_judged_and_predicted(tmp_path, here):
-    """Real speech and faces of 1152 clips, split by actor; a killed training ends in the model of one that was not."""
-    table = ravdess(SHARED / "ravdess")
+    """Real speech, faces and a setting of categories, by actor; a killed training ends as one that was not."""
+    table = mixed_ravdess(SHARED / "ravdess")
     table.to_csv(tmp_path / "ravdess.csv", index=False)
-    options = [str(tmp_path / "ravdess.csv"), "--encoder", "linear", "--max-steps", "60", "--by-group"]
-    options += ["--missing", "face", "--rate", "0.8"]
+    roles = [str(tmp_path / "ravdess.csv"), "--label", "emotion", "--id", "clip", "--group", "actor"]
+    roles += ["--modality", "audio=audio.*", "face=face.*", "setting=sex,statement,repetition"]
+    roles += ["--category", "statement", "repetition", "--ignore", "intensity"]
+    options = [*roles, "--encoder", "linear", "--max-steps", "60", "--by-group", "--missing", "face", "--rate", "0.8"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert here("train", *options, "--out", str(whole))[0] == 0
     killed = subprocess.run([sys.executable, "-c", KILLED, "train", *options, "--out", str(stopped)], check=False)
@@ -370,13 +372,20 @@ def test_ravdess_as_a_table_is_trained_killed_resumed_judged_and_predicted(tmp_p
     assert (code, told["metrics"]) == (0, json.loads((whole / "result.json").read_text())["test"]["metrics"])
     assert told["metrics"]["accuracy"] > 2 / 6, "six classes, new actors"
 
-    new = table.drop(columns="label").head(20).astype(object)
+    compared = [*roles, "--methods", "mle", "late-fusion", "--missing", "setting", "--rates", "0.5", "--seeds", "1"]
+    code, _, err = here("compare", *compared, "--encoders", "linear", "--workers", "1", "--out", str(tmp_path / "c"))
+    assert code == 0, err
+    assert elision.load(tmp_path / "c").categories_["setting"].keys() == {"sex", "statement", "repetition"}
+
+    new = table.drop(columns=["emotion", "intensity"]).head(20).astype(object)
     new.loc[new.index[4], "audio.7"] = "loud"
+    new.loc[new.index[1], ["statement", "sex"]] = [3, "unknown"]
     new.to_csv(tmp_path / "new.csv", index=False)
-    code, said, _ = here("predict", str(stopped), str(tmp_path / "new.csv"), "--out", str(tmp_path / "p.parquet"))
+    code, said, err = here("predict", str(stopped), str(tmp_path / "new.csv"), "--out", str(tmp_path / "p.parquet"))
     assert (code, "20 samples, 1 with a problem" in said) == (3, True)
     frame = pd.read_parquet(tmp_path / "p.parquet")
-    assert frame["id"].tolist() == table["id"].head(20).tolist()
+    assert frame["id"].tolist() == table["clip"].head(20).tolist()
+    assert "did not show, which count as missing: column 'sex': 'unknown'; column 'statement': '3'" in err
     assert "row 6, column 'audio.7': 'loud'" in frame["problem"][4]
 
 
@@ -413,6 +422,16 @@ def test_what_to_measure_next_goes_by_value_per_cost_and_never_to_what_is_left_o
     assert said() == said(costs={"a": 1, "b": 1, "c": 1}) == {("a", True)}
     assert said(costs={"a": 50, "b": 1, "c": 1}) == said(without=["a"]) == {("b", True)}
     assert said(without=["a", "b"]) == {("", False)}
+
+
+def test_what_a_blank_takes_is_an_option_of_a_training(table, tmp_path, here):
+    gappy = changed(table, tmp_path, lambda f: f.assign(**{"lab.a": f["lab.a"].mask(f.index % 3 == 0)}))
+    assert here("train", str(gappy), "--out", str(tmp_path / "run"), *FAST, "--impute", "knn")[0] == 0
+    assert elision.load(tmp_path / "run").impute == "knn"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "were blank, and imputed (knn)" in page and "training means" not in page
+    code, _, err = here("train", str(gappy), "--out", str(tmp_path / "b"), *FAST, "--impute", "median")
+    assert (code, "unknown impute 'median': choose from" in err) == (2, True)
 
 
 def test_weights_of_classes_and_gaps_that_speak_are_options_of_a_training(table, tmp_path, here):

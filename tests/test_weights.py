@@ -91,13 +91,14 @@ def test_stacking_and_standardising_count_weights_as_copies():
 
 
 def test_a_classifier_of_weighted_samples_is_that_of_repeated_ones(tmp_path):
+    """By the likelihood's objectives: what modality dropout drops is drawn for each row, copies too."""
     X, y = small_world()
     y = np.where(np.arange(80) % 7 == 0, None, y)
     times = np.arange(80) % 3  # 0 among them
     held = small_world(30, seed=1)
     counts = np.arange(30) % 3 + 1.0
     held_again = {m: x.repeat(counts.astype(int), 0) for m, x in held[0].items()}, held[1].repeat(counts.astype(int))
-    options = {"learning_rate": 0.01}
+    options = {"learning_rate": 0.01, "objective": "all"}
     weighted = small_model(**options).fit(X, y, (*held, counts), sample_weight=times)
     repeated = small_model(**options).fit({m: x.repeat(times, 0) for m, x in X.items()}, y.repeat(times), held_again)
     new = small_world(seed=2)[0]

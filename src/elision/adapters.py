@@ -27,9 +27,11 @@ def as_modalities(data: Any, modalities: Choice = None, sample: str | None = Non
     AnnData             "X", or a key of obsm                               every key of obsm
     xarray Dataset      a variable with the dimension ``sample``            every such variable of numbers
     table               columns: of numbers, categories, lists of numbers   columns named modality.feature
+    dict of frames      a frame of pandas                                   every frame
     ==================  ==================================================  =========================================
 
-    A modality of MuData that lacks samples is missing in these; the order is that of ``obs_names``. Tables are frames
+    A modality of MuData that lacks samples is missing in these; the order is that of ``obs_names``. Frames of a dict
+    are joined by index, as samples first occur. Tables are frames
     of pandas and polars (lazy ones too), tables of pyarrow, and Hugging Face's Dataset; a null list is a missing row::
 
         as_modalities(mudata.read("cells.h5mu"))
@@ -136,6 +138,19 @@ def _of_table(data: Any, modalities: Mapping[str, Any] | None, _: str | None) ->
     return found
 
 
+def _of_frames(data: Any, modalities: Mapping[str, Any] | None, _: str | None) -> dict[str, Any]:
+    found = {}
+    for m, place in (modalities or {m: m for m in data}).items():
+        check_choice("modality", place, data)
+        frame = found[m] = as_frame(data[place], f"modality {m!r}")
+        if not isinstance(frame, pd.DataFrame):
+            raise InputError(f"modality {m!r} is a {type(frame).__name__}: expected a frame whose index names samples")
+        if not frame.index.is_unique:
+            raise InputError(f"modality {m!r} has sample {frame.index[frame.index.duplicated()][0]!r} twice")
+    rows = pd.Index(dict.fromkeys(row for frame in found.values() for row in frame.index))
+    return {m: frame.reindex(rows) for m, frame in found.items()}
+
+
 def _holds_lists(column: pd.Series) -> bool:
     known = column.dropna()
     return len(known) > 0 and isinstance(known.iloc[0], (list, tuple, np.ndarray))
@@ -167,5 +182,6 @@ _READERS: dict[tuple[str, str], Callable[[Any, Mapping[str, Any] | None, str | N
     ("polars", "DataFrame"): _of_table,
     ("pyarrow", "Table"): _of_table,
     ("pandas", "DataFrame"): _of_table,
+    ("builtins", "dict"): _of_frames,
 }
 """(library, class) -> what reads it."""

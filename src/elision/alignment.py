@@ -154,7 +154,8 @@ def check_rows(named: Mapping[str, Any]) -> None:
         row = int((ours != theirs).argmax())
         raise InputError(
             f"the rows of {other} are not those of {first}: row {row} is {theirs[row]!r} there and {ours[row]!r} here; "
-            "put both into one order with .loc[...index], or .reset_index(drop=True) where the order is right already"
+            "put both into one order with .loc[...index], or .reset_index(drop=True) where the order is right already; "
+            "elision.as_modalities(dict of frames) joins modalities that show different samples"
         )
 
 

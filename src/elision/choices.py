@@ -14,15 +14,18 @@ from elision.encoders import AUTO
 from elision.ensemble import Specification
 from elision.errors import InputError, check_choice
 from elision.fusion import Fusion
+from elision.imputation import IMPUTERS
 from elision.methods import Method
 from elision.registries import ENCODERS, FUSIONS, METHODS
 
+OBJECTIVES = ("auto", "all", "joint", "conditional")
+"""What `MultimodalClassifier` takes for an objective."""
 _OPTIONAL = ("rank", "max_steps", "batch_size")
 _ABOVE_ZERO = dict.fromkeys(("n_features", "patience", *_OPTIONAL), numbers.Integral) | {"learning_rate": numbers.Real}
 
 
 def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> list[Specification]:
-    """One per (set of encoders, objective): what the classifier of these parameters trains and averages.
+    """One per (set of encoders, objective or method beside): what the classifier trains and averages.
 
     Args:
         parameters: the constructor's arguments, by name.
@@ -30,19 +33,21 @@ def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> 
     """
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    kinds = [(method, objective, parameters["method_options"]) for objective in _objectives(method, parameters)]
+    kinds += [(other, other.claims.objectives[0], None) for other in _beside(method, parameters)]
     return [
         Specification(
-            method=method,
+            method=kind,
             fusion=fusion,
             objective=objective,
             encoders=encoders,
             n_features=parameters["n_features"],
             rank=parameters["rank"],
             bank=parameters["bank"],
-            options=dict(parameters["method_options"] or {}),
+            options=dict(options or {}),
         )
         for encoders in _encoder_sets(parameters["encoders"], modalities)
-        for objective in _objectives(method, parameters["objective"])
+        for kind, objective, options in kinds
     ]
 
 
@@ -54,10 +59,11 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
         raise InputError(
             f"method {parameters['method']!r} takes no weights: {method.claims.unweighted}; leave them out"
         )
-    check_choice("objective", parameters["objective"], ("all", "joint", "conditional"))
+    check_choice("objective", parameters["objective"], OBJECTIVES)
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
+    check_choice("impute", parameters["impute"], IMPUTERS)
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
-    for objective in _objectives(method, parameters["objective"]):
+    for objective in _objectives(method, parameters):
         method.claims.check(str(parameters["method"]), registered, objective)
     _check_encoders(parameters["encoders"])
     if parameters["modalities"] is not None and not (
@@ -98,8 +104,12 @@ def device(name: str) -> torch.device:
         raise InputError(f"device {name!r} cannot be used here; 'cpu' always can") from error
 
 
-def _objectives(method: type[Method], objective: str) -> tuple[str, ...]:
-    return method.claims.objectives if objective == "all" else (objective,)
+def _objectives(method: type[Method], parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    return method.claims.meant(parameters["objective"])
+
+
+def _beside(method: type[Method], parameters: Mapping[str, Any]) -> list[type[Method]]:
+    return [METHODS[name] for name in method.claims.beside] if parameters["objective"] == "auto" else []
 
 
 def _encoder_sets(encoders: Any, modalities: Sequence[str]) -> list[dict[str, Any]]:

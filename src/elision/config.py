@@ -97,7 +97,8 @@ class TableConfig(Config):
     """Decide a training on a table of numbers: `elision.MultimodalClassifier` on the table's own split.
 
     Args:
-        objective: what the method maximises: "joint", "conditional", or "all" that it has, averaged.
+        objective: what the method maximises: "joint", "conditional", "all" that it has, averaged, or "auto": its own,
+            and for mle joint averaged with the method modality-dropout.
         encoders: in `ENCODERS`, or "auto": kernel and mlp, averaged; one name for all modalities, or modality -> name.
         rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
         bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
@@ -110,11 +111,13 @@ class TableConfig(Config):
         class_weight: "balanced" makes all classes as heavy, however common; None counts samples.
         informative_missingness: whether the modalities that a sample shows tell of its class too, as far as validation
             bears that out. Only for samples that lose modalities in prediction as those in training did.
+        impute: what a blank takes in a row that shows others of its modality: "mean", that of training; "knn", the mean
+            of the 5 nearest training rows; "iterative", what ridge regressions on its other numbers say.
         device: where it is computed: "cpu", "cuda", or "auto", which is a GPU if there is one.
         data: which column of the table is what, and how it is written; predictions from new tables go by it too.
     """
 
-    objective: str = "all"
+    objective: str = "auto"
     encoders: str | Mapping[str, str] = "auto"
     rank: int | None = None
     bank: str = "auto"
@@ -125,6 +128,7 @@ class TableConfig(Config):
     patience: int = 8
     class_weight: str | None = None
     informative_missingness: bool = False
+    impute: str = "mean"
     device: str = "auto"
     data: TableFormat = DETECTED
 

@@ -21,8 +21,9 @@ from elision.fusion import Fusion
 from elision.likelihood import log_label_prior, negative_log_likelihood
 from elision.methods import Method
 from elision.methods.base import Ingredients
+from elision.methods.score import ScoreModel
 from elision.models import read_model, write_model
-from elision.registries import ENCODERS
+from elision.registries import ENCODERS, METHODS
 from elision.stacking import PatternWeights, fit_temperature, patterns_to_weigh, stacking_weights, tempered
 from elision.training import History, Schedule, train
 
@@ -55,6 +56,11 @@ class Specification:
     rank: int | None
     bank: str
     options: Mapping[str, Any]
+
+    @property
+    def method_name(self) -> str:
+        """Return the method's name in `METHODS`, or its class where it is the user's own."""
+        return next((name for name in METHODS if METHODS[name] is self.method), self.method.__name__)
 
     @property
     def encoder_names(self) -> dict[str, str]:
@@ -233,13 +239,12 @@ def _origin(method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ..
     return digest.hexdigest()
 
 
-def fit_members(  # noqa: PLR0913
+def fit_members(
     specifications: Sequence[Specification],
     data: tuple[Batch, Batch | None],
     n_classes: int,
     schedule: Schedule,
     seed: int,
-    follow: Sequence[Sequence[History]] | None,
     progress: Callable[[Specification, str, float], None],
     kept: KeptMembers | None = None,
 ) -> tuple[list[Member], list[list[History]]]:
@@ -251,7 +256,6 @@ def fit_members(  # noqa: PLR0913
         n_classes: K.
         schedule: how to optimise.
         seed: of the first member; each further one adds 1.
-        follow: for each member the histories of an earlier fit, to repeat without validation: see `train`.
         progress: called with the member's specification, the stage's name and the fraction done.
         kept: where members are kept once they are trained, and taken from.
 
@@ -273,14 +277,53 @@ def fit_members(  # noqa: PLR0913
             held = validation and validation.map(member.frozen)
             mapped[key] = (member.frozen, member.map(training), held)
         member.frozen, train_batch, validation_batch = mapped[key]
-        report = partial(progress, specification)
-        how = schedule, seed + i, follow[i] if follow else None, report
+        how = schedule, seed + i, None, partial(progress, specification)
         both = train_batch, validation_batch
         histories.append(
             kept.train(f"member-{i}", member.method, both, how) if kept else train(member.method, *both, *how)
         )
         members.append(member)
     return members, histories
+
+
+def continue_members(
+    members: Sequence[Member],
+    histories: Sequence[Sequence[History]],
+    everything: Batch,
+    schedule: Schedule,
+    seed: int,
+    progress: Callable[[Specification, str, float], None],
+    kept: KeptMembers | None = None,
+) -> None:
+    """Train members further, in place, on samples of which some only stopped and weighed them before.
+
+    Each stage goes on from its best parameters for half as many steps as it took to these, at half the rate. Frozen
+    maps stay as they are.
+
+    Args:
+        members: trained.
+        histories: for each member the history of each of its stages.
+        everything: all samples.
+        schedule: by which they were trained.
+        seed: of the first member; each further one adds 1.
+        progress: called with the member's specification, the stage's name and the fraction done.
+        kept: where members are kept once they are trained, and taken from.
+    """
+    schedule = replace(schedule, learning_rate=schedule.learning_rate / 2)
+    mapped: dict[int, Batch] = {}
+    for i, (member, stages) in enumerate(zip(members, histories, strict=True)):
+        for model in member.method.modules():
+            if isinstance(model, ScoreModel):
+                model.log_prior.copy_(log_label_prior(everything.labels, len(model.log_prior), everything.weights))
+        if id(member.frozen) not in mapped:
+            mapped[id(member.frozen)] = member.map(everything)
+        further = [replace(h, n_steps=n, best_step=n) for h in stages for n in [math.ceil(h.best_step / 2)]]
+        data, how = (mapped[id(member.frozen)], None), (schedule, seed + i, further)
+        how = *how, partial(progress, member.specification)
+        if kept:
+            kept.train(f"member-{i}", member.method, data, how)
+        else:
+            train(member.method, *data, *how)
 
 
 @torch.no_grad()

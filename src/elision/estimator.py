@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,8 +34,8 @@ from elision.decisions import contributions as explaining
 from elision.decisions.gaps import GapTable, best_power
 from elision.ensemble import (
     KeptMembers,
-    Member,
     Specification,
+    continue_members,
     fit_members,
     fit_weights,
     log_evidences,
@@ -63,7 +62,7 @@ from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
 from elision.pages import render
 from elision.stacking import mixture
-from elision.training import History, Schedule
+from elision.training import Schedule
 
 _VALIDATION_ROWS = 10_000
 
@@ -73,22 +72,24 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
     or DataFrame) with ``modalities={"audio": columns, ...}``; for scikit-learn to split it a dict is `Splittable`. A
-    modality that the dict lacks in prediction is missing everywhere. A row partly NaN takes the training means there.
+    modality that the dict lacks in prediction is missing everywhere. A row partly NaN takes the training means there,
+    or what ``impute`` says.
     Labels are of any type; None and NaN mean no label.
 
     Columns hold numbers, booleans or categories: texts that repeat and categories of pandas become one column per value
     that training showed, ordered categories of pandas one number. A value that training did not show is missing.
 
-    By default four models are trained, kernel and MLP encoders under the joint and the conditional objective, and their
-    posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make validation
-    samples reduced to that pattern most likely. On a CPU predictions are computed in float64, so that a row's
-    probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with modules of your own).
+    By default four models are trained, kernel and MLP encoders under the joint likelihood and with modality dropout,
+    and their posteriors averaged: for every pattern of modalities, each has the temperature and the weight that make
+    validation samples reduced to that pattern most likely. On a CPU predictions are computed in float64, so that a
+    row's probabilities depend on the rows beside it by rounding alone, some 1e-11 (float32 with modules of your own).
 
     Args:
         method: a name in `elision.METHODS`, or a `Method` class.
         fusion: "addition", "concatenation", "outer-product", or a `Fusion` class.
         objective: "conditional" (the paper's), "joint" (also explains the inputs, and learns from unlabelled samples),
-            or "all": every objective that the method has, averaged.
+            "all" (every objective that the method has, averaged), or "auto": the method's own, and for mle joint
+            averaged with the method modality-dropout.
         encoders: a name in `elision.ENCODERS` for all modalities, a dict modality -> name or ``nn.Module`` (rows of any
             shape to ``n_features`` numbers), or "auto": kernel and MLP, averaged. A module is copied, never changed.
         modalities: for a table, modality -> column names, positions or a slice; None is one modality of all columns.
@@ -103,10 +104,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             t in [0, 1] fitted on the validation set (`missingness_power_`). Only for samples that lose modalities in
             prediction as those in training did. `value_of`, `contributions` and what else hides modalities on
             purpose leave it out.
+        impute: what a blank takes in a row that shows others of its modality: "mean", that of training; "knn", the mean
+            of the 5 nearest training rows; "iterative", what ridge regressions on its other numbers say. By
+            scikit-learn's imputers, of 2,000 training rows, for modalities whose rows are lists of numbers.
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
             10,000 are.
-        refit: train once more on all samples, validation included, for the best number of steps. Not done when a
-            validation set is passed to `fit`.
+        refit: train on with all samples, validation included, for half as many steps as were best, at half the rate.
+            Not done when a validation set is passed to `fit`.
         max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
@@ -122,14 +126,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classes_: the labels, sorted; shape (K,).
         class_prior_: each label's share of the labelled training samples, R_Z; shape (K,).
         modalities_: the modalities' names.
-        members_: what was averaged: one dict per model, with encoders, objective, and its weight, temperature and
-            validation NLL for the validation samples as they are.
+        members_: what was averaged: one dict per model, with method, encoders, objective, and its weight, temperature
+            and validation NLL for the validation samples as they are.
         categories_: modality -> column -> the values that training showed, of columns of categories.
         unseen_modalities_: those that no training sample showed; they are ignored.
-        partial_rows_: modality -> training rows that were partly NaN and took means.
+        partial_rows_: modality -> training rows that were partly NaN and were filled in.
         n_samples_: training samples that count, those of weight 0 left out.
         rows_seen_: modality -> training samples that show it.
-        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and took means.
+        filled_shares_: modality -> the share of the numbers in rows that show it that were NaN, and filled in.
         n_unlabelled_: training samples without a label.
 
     Example:
@@ -146,7 +150,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         method: str | type[Method] = "mle",
         fusion: str | type[Fusion] = "addition",
-        objective: str = "all",
+        objective: str = "auto",
         encoders: str | Mapping[str, str | nn.Module] = "auto",
         modalities: Mapping[str, Any] | None = None,
         *,
@@ -156,6 +160,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         method_options: Mapping[str, Any] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         informative_missingness: bool = False,
+        impute: str = "mean",
         validation_fraction: float = 0.15,
         refit: bool = True,
         max_steps: int | None = None,
@@ -179,6 +184,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.method_options = method_options
         self.class_weight = class_weight
         self.informative_missingness = informative_missingness
+        self.impute = impute
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.max_steps = max_steps
@@ -614,26 +620,27 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         specifications: list[Specification],
         kept: Path | None,
     ) -> None:
-        """Train with a validation set, weigh the members by it, and train once more on everything."""
+        """Train with a validation set, weigh the members by it, and train on with everything."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = samples, held_out
         if validation is None:
             chosen = self._set_aside(samples, seed, groups)
             training, validation = samples.without(chosen), samples.take(chosen)
-        standardizer, members, histories = self._train(
-            training, validation, specifications, seed, kept and KeptMembers(kept)
-        )
-        held = standardizer.batch(validation.arrays, validation.codes, np.float32, validation.weights)
-        held = held.to(choices.device(self.device))
-        shown = np.stack([observed_rows(training.arrays[m]) for m in held.modalities], axis=1)
-        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), held, self._log_prior)
-        power = self._missingness_power(members, weights, held, training) if self.informative_missingness else None
+        standardizer = Standardizer.fit(training.arrays, training.weights, self.impute)
+        schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
+
+        def batch(part: Samples) -> Batch:
+            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
+            return packed.to(choices.device(self.device))
+
+        data, how = (batch(training), batch(validation)), (schedule, seed, self._report)
+        members, histories = fit_members(specifications, data, len(self.classes_), *how, kept and KeptMembers(kept))
+        shown = np.stack([observed_rows(training.arrays[m]) for m in self.modalities_], axis=1)
+        weights, likelihoods = fit_weights(members, torch.from_numpy(shown), data[1], self._log_prior)
+        power = self._missingness_power(members, weights, data[1], training) if self.informative_missingness else None
         if self.refit and held_out is None:
-            same = [replace(s, bank=m.bank) for s, m in zip(specifications, members, strict=True)]
+            continue_members(members, histories, batch(samples), *how, kept and KeptMembers(kept / "refit"))
             training = samples
-            standardizer, members, _ = self._train(
-                samples, None, same, seed, kept and KeptMembers(kept / "refit"), histories
-            )
         counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         learnt = {
             "weight": weights.general.tolist(),
@@ -642,7 +649,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "steps": [[h.best_step for h in stages] for stages in histories],
         }
         self.members_ = [
-            {"encoders": s.encoder_names, "objective": s.objective} | {name: of[i] for name, of in learnt.items()}
+            {"method": s.method_name, "encoders": s.encoder_names, "objective": s.objective}
+            | {name: of[i] for name, of in learnt.items()}
             for i, s in enumerate(specifications)
         ]
         self._standardizer, self._weights = standardizer, weights
@@ -658,31 +666,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
         return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
 
-    def _train(
-        self,
-        training: Samples,
-        validation: Samples | None,
-        specifications,
-        seed: int,
-        kept: KeptMembers | None,
-        follow: list[list[History]] | None = None,
-    ) -> tuple[Standardizer, list[Member], list[list[History]]]:
-        """Return the standardizer, the members and their histories."""
-        standardizer = Standardizer.fit(training.arrays, training.weights)
-        schedule = Schedule(self.max_steps, self.batch_size, self.learning_rate, self.weight_decay, self.patience)
-
-        def batch(part: Samples) -> Batch:
-            packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
-            return packed.to(choices.device(self.device))
-
-        data = batch(training), None if validation is None else batch(validation)
-        n_classes = len(self.classes_)
-        return standardizer, *fit_members(specifications, data, n_classes, schedule, seed, follow, self._report, kept)
-
     def _report(self, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:
             encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
-            print(f"trained {stage} ({specification.objective} objective; {encoders})")
+            print(f"trained {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
 
     def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
         """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""

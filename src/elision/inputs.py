@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from elision.alignment import flat_name, frame_numbers
 from elision.batch import Batch
 from elision.errors import InputError
+from elision.imputation import Imputer
 from elision.likelihood import UNLABELLED
 
 _BLOCK = 2**18
@@ -292,7 +293,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Per column: (x - mean) / standard deviation over the observed training rows; NaN becomes the mean.
+    """Per column: (x - mean) / standard deviation over the observed training rows; NaN becomes the mean, or is imputed.
 
     A column that never varied there carries nothing and becomes 0. A modality whose rows have more than one dimension
     (images, sequences) has one mean and one deviation for all its numbers.
@@ -300,14 +301,19 @@ class Standardizer:
     Args:
         mean: modality -> shape (d,), or () for rows of more dimensions.
         scale: modality -> the reciprocal standard deviation, same shape.
+        imputers: modality -> what fills the blanks of its rows, if not the mean.
     """
 
     mean: Arrays
     scale: Arrays
+    imputers: Mapping[str, Imputer] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, arrays: Arrays, weights: np.ndarray | None = None) -> "Standardizer":
-        """Learn from the training arrays, missing rows included; with weights, (n,), a row counts as so many."""
+    def fit(cls, arrays: Arrays, weights: np.ndarray | None = None, impute: str = "mean") -> "Standardizer":
+        """Learn from the training arrays, missing rows included; with weights, (n,), a row counts as so many.
+
+        ``impute`` is one of `IMPUTERS`, for modalities of one dimension and more than one column.
+        """
         mean, scale = {}, {}
         for m, values in arrays.items():
             axis, blocks = 0 if values.ndim == 2 else None, _blocks(values)
@@ -324,7 +330,16 @@ class Standardizer:
             deviation = largest * np.sqrt(squares / count)
             varies = deviation > 1e-12 * np.maximum(np.abs(c), 1e-300)
             scale[m] = np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
-        return cls(mean, scale)
+        plain = cls(mean, scale)
+        if impute == "mean":
+            return plain
+        flat = {m: a for m, a in arrays.items() if a.ndim == 2 and a.shape[1] > 1}
+        return cls(
+            mean, scale, {m: Imputer.of(impute, plain._standard(m, a[observed_rows(a)])) for m, a in flat.items()}
+        )
+
+    def _standard(self, m: str, rows: np.ndarray) -> np.ndarray:
+        return (rows - self.mean[m]) * self.scale[m]
 
     def batch(
         self,
@@ -340,7 +355,8 @@ class Standardizer:
             packed = np.empty((len(shown), *arrays[m].shape[1:]), dtype)
             done = 0
             for block in _blocks(shown, arrays[m][:1].size):
-                standard = (arrays[m][block] - self.mean[m]) * self.scale[m]
+                standard = self._standard(m, arrays[m][block])
+                standard = self.imputers[m].fill(standard) if m in self.imputers else standard
                 packed[done : done + len(block)] = np.nan_to_num(standard, copy=False, nan=0.0)
                 done += len(block)
             inputs[m], rows[m] = torch.from_numpy(packed), torch.from_numpy(shown)
@@ -367,7 +383,7 @@ def partial_rows(values: np.ndarray) -> int:
 
 
 def filled_share(values: np.ndarray) -> float:
-    """Return which share of the numbers in observed rows is NaN, and is filled with means."""
+    """Return which share of the numbers in observed rows is NaN, and is filled in."""
     if not len(observed := np.flatnonzero(observed_rows(values))):
         return 0.0
     blanks = sum(int(np.isnan(values[block]).sum()) for block in _blocks(observed, values[:1].size))

@@ -16,8 +16,8 @@ def _told(text: str, **more: Any) -> Parameter:
 
 
 @dataclass(frozen=True)
-class TableFlags:
-    """Options of `TableFormat`, each None where it is not given."""
+class _RoleFlags:
+    """Options of `TableFormat` that tell which column is what."""
 
     label: Annotated[_Name, _told("Column of each sample's class; blank is no label. [default: label]")] = None
     id: Annotated[_Name, _told("Column that names each sample. [default: id, if there is one]")] = None
@@ -34,6 +34,12 @@ class TableFlags:
     ] = None
     category: Annotated[Many, _told("Columns of codes that are categories; texts are so anyhow.")] = None
     ignore: Annotated[Many, _told("Columns that are left out without a word.")] = None
+
+
+@dataclass(frozen=True)
+class DialectFlags:
+    """Options of `TableFormat` that tell how a table is written, each None where it is not given."""
+
     separator: Annotated[
         _Name, _told("Between cells: a sign, or tab. [default: comma, semicolon, tab or bar, as detected]")
     ] = None
@@ -55,4 +61,10 @@ class TableFlags:
         return given
 
 
+@dataclass(frozen=True)
+class TableFlags(DialectFlags, _RoleFlags):
+    """Options of `TableFormat`, each None where it is not given."""
+
+
 NOTHING_GIVEN = TableFlags()
+NO_DIALECT = DialectFlags()

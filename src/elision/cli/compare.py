@@ -69,7 +69,8 @@ def compare(  # noqa: PLR0913
     fusions
         Some of `FUSIONS`. Default: addition.
     objectives
-        Some of all (every objective that a method has, averaged), joint and conditional. Default: all.
+        Some of auto (a method's own; for mle joint, averaged with modality-dropout), all (that a method has,
+        averaged), joint and conditional. Default: auto.
     encoders
         One of `ENCODERS`, or auto: kernel and mlp, averaged.
     extractor

@@ -2,10 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from elision.cli.app import Many, naming_choices, read_crop, read_extractors
+from elision.cli.columns import NO_DIALECT, DialectFlags
 from elision.cli.tables import Quiet, Screen
-from elision.data.formats import TABLE_ENDINGS
+from elision.data.formats import DETECTED, TABLE_ENDINGS
 from elision.errors import InputError
 
 
@@ -30,6 +34,7 @@ def prepare(  # noqa: PLR0913
     engine: str = "local",
     staging: Path | None = None,
     strict: bool = False,
+    dialect: Annotated[DialectFlags, Parameter(name="*")] = NO_DIALECT,
     quiet: Quiet = False,
 ) -> None:
     """Turn a folder of recordings into a data set that is ready for training.
@@ -97,11 +102,12 @@ def prepare(  # noqa: PLR0913
                 f"{source} is no table ({', '.join(TABLE_ENDINGS)}): say --layout, one of {', '.join(LAYOUTS)}"
             )
         layout = "manifest"
+    if dialect.reading and layout != "manifest":
+        raise InputError(f"--{next(iter(dialect.reading))} is for a list of recordings, and the layout is {layout}")
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
-    settings = MediaSettings(
-        windows, seconds, size, jpeg_quality, mel, noise_db, read_crop(crop), read_extractors(extractor)
-    )
-    how = Preparation(layout, settings, LayoutOptions(all_emotions, label))
+    own = read_crop(crop), read_extractors(extractor)
+    settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db, *own)
+    how = Preparation(layout, settings, LayoutOptions(all_emotions, label, DETECTED.changed(dialect.reading)))
     with watching(what="clips", rate=True, quiet=quiet) as watch:
         summary = make(source, dest, how, workers=workers, engine=engine, watch=watch, staging=staging)
     say = Screen(quiet=quiet).say

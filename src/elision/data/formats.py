@@ -12,6 +12,7 @@ TEXT_ENDINGS = (".csv", ".tsv")
 TABLE_ENDINGS = (*TEXT_ENDINGS, ".parquet", ".feather", ".xlsx")
 """How the name of a table ends."""
 ROLES = ("label", "id", "group", "split")
+DIALECT = ("separator", "decimal", "encoding", "na")
 
 
 def _several(names: str | Iterable[str]) -> tuple[str, ...]:

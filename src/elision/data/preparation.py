@@ -81,7 +81,7 @@ def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str
     settings["extractors"] = {m: extractor.identity for m, extractor in preparation.settings.extractors.items()}
     content = {
         "layout": preparation.layout,
-        "options": asdict(preparation.options),
+        "options": {name: value for name, value in asdict(preparation.options).items() if name != "dialect"},
         "settings": settings,
         "per_shard": preparation.per_shard,
         "features": found.features,

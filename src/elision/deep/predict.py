@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
-from elision.data.formats import TABLE_ENDINGS
+from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.deep.model import DeepModel
@@ -32,6 +32,7 @@ def predict(
     average: str = "posteriors",
     crop: Crop | None = None,
     extractors: OwnExtractors | None = None,
+    dialect: TableFormat = DETECTED,
 ) -> Iterator[Prediction]:
     """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
@@ -46,6 +47,7 @@ def predict(
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
         extractors: modality -> the function that made its features, for those that were made by one.
+        dialect: how the lists are written.
 
     Raises:
         InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
@@ -58,7 +60,7 @@ def predict(
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
     settings = media_settings(model, crop, extractors)
-    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings)
+    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings, dialect)
 
 
 def media_settings(
@@ -92,10 +94,10 @@ def media_settings(
     return MediaSettings(**saved, mel=mel, crop=crop if wanted else None, extractors=own)
 
 
-def _predictions(model, files, without, average, settings) -> Iterator[Prediction]:
+def _predictions(model, files, without, average, settings, dialect) -> Iterator[Prediction]:
     for file in files:
         try:
-            found = _found(model, file)
+            found = _found(model, file, dialect)
         except InputError as error:
             yield Prediction(str(file), "", {}, (), (), str(error))
             continue
@@ -105,9 +107,9 @@ def _predictions(model, files, without, average, settings) -> Iterator[Predictio
             yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
 
 
-def _found(model: DeepModel, file: Path) -> Found:
+def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
     if file.suffix.lower() in TABLE_ENDINGS:
-        return LAYOUTS["manifest"](file, LayoutOptions(label_column=""))
+        return LAYOUTS["manifest"](file, LayoutOptions(label_column="", dialect=dialect))
     if not file.is_file():
         raise InputError(f"{file} does not exist")
     shows = ("image",) if file.suffix.lower() in IMAGES else ("visual", "audio")

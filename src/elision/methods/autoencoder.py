@@ -109,12 +109,13 @@ class ImputeThenClassify(nn.Module):
         return Stage(name, list(self.imputer.parameters()), samples, loss, validate, targets=targets, share=share)
 
     def fit_classifier(self, train: Batch, validate: Callable[[Batch], float | None]) -> Stage:
-        """Eq. (2) on completed samples."""
+        """Eq. (2) on samples that are completed once: the imputer learns no further."""
 
         def loss(batch: Batch) -> Tensor:
-            return conditional_objective(self.model.scores(self.complete(batch)), self.model.log_prior, batch.labels)
+            return conditional_objective(self.model.scores(batch), self.model.log_prior, batch.labels)
 
-        return Stage("classification", list(self.model.parameters()), train.labelled, loss, validate)
+        parameters, completed = list(self.model.parameters()), self.complete(train)
+        return Stage("classification", parameters, train.labelled, loss, validate, targets=completed)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) on completed samples."""

@@ -26,6 +26,7 @@ class Claims:
         summary: what it does, in two lines, for a reader of a report.
         source: where it comes from.
         objectives: the objectives it can train; the first is its own.
+        beside: further methods, in `METHODS`, whose models the objective "auto" averages with its own.
         refusals: fusion -> why it makes no sense with the method; every other fusion does.
         needs_features: why it cannot be trained end to end from frames and sound; "" where it can.
         needs_complete: what it wants complete training samples for; "" where it can do without.
@@ -36,11 +37,16 @@ class Claims:
     summary: str
     source: str
     objectives: tuple[str, ...] = ("conditional",)
+    beside: tuple[str, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     needs_features: str = ""
     needs_complete: str = ""
     needs_labels: bool = False
     unweighted: str = "it does not claim to count samples by their weights"
+
+    def meant(self, objective: str) -> tuple[str, ...]:
+        """Return the objectives that a choice means: "auto" is its own, "all" every one that it has."""
+        return {"auto": self.objectives[:1], "all": self.objectives}.get(objective, (objective,))
 
     def check(self, name: str, fusion: str, objective: str) -> None:
         """Raise `InputError` with the reason unless the method can use this fusion and this objective."""

@@ -29,6 +29,7 @@ class MaximumLikelihood(Method):
         "samples that show it. The joint objective also explains the inputs, and learns from unlabelled samples.",
         source="Ma, Xu, Huang, Zhang, arXiv 2108.10513, Eq. (2)-(5); the joint objective goes beyond the paper",
         objectives=("joint", "conditional"),
+        beside=("modality-dropout",),
         unweighted="",
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elision.data.formats import TABLE_ENDINGS, quoted
+from elision.data.formats import DETECTED, DIALECT, TABLE_ENDINGS, quoted
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder
 from elision.registries import DATASETS
@@ -114,6 +114,8 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
         return evaluate_table(Path(run), None if data is None else str(data), reading)
     if data is not None and is_table(data):
         raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")
+    if reading:
+        raise InputError(f"{next(iter(reading))} is told of a table, and {run} was trained on recordings: leave it out")
     from elision.deep.evaluate import evaluate_run
 
     return evaluate_run(run, data, **options)
@@ -128,7 +130,7 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         tell: told once of modalities and columns that are not there, or not used.
         **options: see `elision.deep.predict.predict`; ``without`` serves both kinds, ``coverage`` of sets, ``costs`` of
             measuring each modality, and ``reading``, the fields of `TableFormat` in which the files differ from the
-            run's own table, tables alone.
+            run's own table; for recordings how a list of them is written.
     """
     reading = options.pop("reading", {})
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
@@ -137,6 +139,9 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         given = options.get("coverage", 0.9), options.get("costs"), reading
         return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
     options = {name: value for name, value in options.items() if name not in ("coverage", "costs")}
+    roles = [name for name in reading if name not in DIALECT]
+    if roles:
+        raise InputError(f"{roles[0]} is told of a table's columns, and {run} was trained on recordings: leave it out")
     for file in files:
         if Path(file).is_dir():
             raise InputError(
@@ -146,4 +151,4 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
     from elision.deep.predict import predict as predict_recordings
 
     device = options.pop("device", "cpu")
-    return predict_recordings(load_model(run, device), files, **options)
+    return predict_recordings(load_model(run, device), files, dialect=DETECTED.changed(reading), **options)

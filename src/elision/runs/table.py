@@ -207,6 +207,7 @@ def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
         method_options=dict(config.options) or None,
         class_weight=config.class_weight,
         informative_missingness=config.informative_missingness,
+        impute=config.impute,
         max_steps=config.max_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,

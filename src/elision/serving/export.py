@@ -82,6 +82,12 @@ class TablePosterior(Posterior):
 
     def __init__(self, fitted: FittedClassifier, modalities: Sequence[str], model: TableRespondent) -> None:
         super().__init__()
+        imputed = [m for m in modalities if m in fitted.standardizer.imputers]
+        if imputed:
+            raise InputError(
+                f"blanks of modality {imputed[0]!r} are imputed ({fitted.parameters['impute']}), which no ONNX file "
+                "does: train with impute 'mean'"
+            )
         self.model = model
         self.modalities = tuple(modalities)
         self.classes = tuple(map(str, fitted.learnt["classes_"]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from elision.choices import OBJECTIVES
 from elision.data.dataset import Dataset
 from elision.data.formats import DETECTED, TableFormat
 from elision.data.missing import ANY, LABELS, NONE
@@ -30,7 +31,8 @@ class Comparison:
         data: a name in `DATASETS`, or a table's path.
         methods: names in `METHODS`, and "upper-bound"; "all" means all of these.
         fusions: names in `FUSIONS`.
-        objectives: "all" (that a method has, averaged), "joint", "conditional".
+        objectives: "auto" (a method's own, and what the estimator averages with it), "all" (that a method has,
+            averaged), "joint", "conditional".
         encoders: a name in `ENCODERS`, or "auto".
         missing: modalities to remove from training samples, one at a time; "each" (all of them), "any", or "none".
             Default: each for complete data, none for data that lacks modalities by itself.
@@ -47,7 +49,7 @@ class Comparison:
     data: str
     methods: tuple[str, ...] = ("mle", "lower-bound", "zero-padding")
     fusions: tuple[str, ...] = ("addition",)
-    objectives: tuple[str, ...] = ("all",)
+    objectives: tuple[str, ...] = ("auto",)
     encoders: str = "auto"
     missing: tuple[str, ...] = ()
     rates: tuple[float, ...] = (0.5, 0.8, 0.95)
@@ -63,7 +65,7 @@ class Comparison:
         for what, values, choices in (
             ("method", self.methods, (*METHODS, UPPER_BOUND)),
             ("fusion", self.fusions, FUSIONS),
-            ("objective", self.objectives, ("all", "joint", "conditional")),
+            ("objective", self.objectives, OBJECTIVES),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
             ("mechanism", (self.mechanism,), MECHANISMS),
         ):
@@ -152,7 +154,7 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
         for fusion in dict.fromkeys(comparison.fusions):
             for objective in dict.fromkeys(comparison.objectives):
                 try:
-                    for concrete in claims.objectives if objective == "all" else (objective,):
+                    for concrete in claims.meant(objective):
                         claims.check(method, fusion, concrete)
                     lines.append((method, fusion, objective))
                 except InputError as error:
@@ -160,7 +162,7 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
     if all(method == UPPER_BOUND for method, *_ in lines):
         reasons = "; ".join(why for _, why in skipped) or f"{UPPER_BOUND} is a reference, not a method"
         raise InputError(f"nothing is left to compare: {reasons}")
-    rivals = [(name, lines[0][1], "all") for name in RIVALS] if comparison.unlabelled else []
+    rivals = [(name, lines[0][1], "auto") for name in RIVALS] if comparison.unlabelled else []
     return [*lines, *rivals], skipped
 
 

@@ -164,7 +164,7 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     fitted = standardizer.batch(train.arrays, train.codes).to(device, torch.float32)
     held = standardizer.batch(validation.arrays, validation.codes).to(device, torch.float32) if best else None
     members, histories = fit_members(
-        [specification], (fitted, held), len(parts.classes), schedule, run.seed, None, lambda *_: None
+        [specification], (fitted, held), len(parts.classes), schedule, run.seed, lambda *_: None
     )
     member = members[0].to("cpu", torch.float32)
 
@@ -205,7 +205,7 @@ def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     return mask.reshape(-1, *[1] * (values.ndim - 1))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _load_once(source: str, form: TableFormat, fingerprint: str, visual: str) -> Dataset:
     data, found = open_features(source, form)
     if found != fingerprint:

@@ -81,7 +81,8 @@ class Run:
         by_group: split by whole groups.
         method: a name in `METHODS`, or "upper-bound".
         fusion: a name in `FUSIONS`.
-        objective: "all" (that the method has, averaged), "joint" or "conditional".
+        objective: "auto" (the method's own, and what the estimator averages with it), "all" (that it has, averaged),
+            "joint" or "conditional".
         training: how.
         missing: the modality to remove from training samples, "any", "none", or "labels".
         rate: share of the training samples to remove it from, in [0, 1].

@@ -154,7 +154,7 @@ def check_use(data: str, form: TableFormat, acquire: bool, costs: Mapping[str, f
 
 def has_evidence(run: Run) -> bool:
     """Return whether a model of a run can say what a measurement is worth."""
-    return "joint" in METHODS[run.method].claims.objectives and run.objective in ("all", "joint")
+    return "joint" in METHODS[run.method].claims.objectives and run.objective != "conditional"
 
 
 def read_winner(out: Path) -> Winner | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.recording import Problem, Recording
 from elision.errors import InputError
 
@@ -14,15 +15,17 @@ _SYSTEM = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class LayoutOptions:
-    """The choices that a user has.
+    """The choices that a user has; ``dialect`` decides how a list is read, and nothing of the store.
 
     Args:
         all_emotions: ravdess: neutral and calm too, beside the six emotions of the paper.
         label_column: manifest: the column of the list of recordings that holds the label; "" reads none.
+        dialect: manifest: how the list is written; which column is what is not asked of it.
     """
 
     all_emotions: bool = False
     label_column: str = "label"
+    dialect: TableFormat = DETECTED
 
 
 @dataclass(frozen=True)

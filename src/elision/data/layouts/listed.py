@@ -39,7 +39,7 @@ def listed(source: Path, options: LayoutOptions) -> Found:
     """
     path = _table_in(source)
     text = (*filter(None, [options.label_column]), "id", "group", "split", *FILES)
-    table = read_table(path, text, "a list of recordings (.csv or .parquet), or its folder")
+    table = read_table(path, text, "a list of recordings (.csv or .parquet), or its folder", options.dialect)
     columns = _columns(path, list(table.columns), options.label_column)
     rows = _rows(path, table, columns)
     times = Counter(row.recording.id for row in rows)
