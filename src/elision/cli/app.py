@@ -107,7 +107,7 @@ def read_extractors(pairs: list[str] | None) -> "dict[str, OwnExtractor]":
     return found
 
 
-def extract(data: str, pairs: list[str] | None, quiet: bool) -> str:
+def address_with_features(data: str, pairs: list[str] | None, quiet: bool) -> str:
     """Return the address of a store with features in the place of ``data``; ``data`` where no function is given."""
     if not pairs:
         return data

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers, extract, naming_choices, read_costs
+from elision.cli.app import Many, Numbers, address_with_features, naming_choices, read_costs
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
 from elision.data.formats import TableFormat
@@ -114,7 +114,7 @@ def compare(  # noqa: PLR0913
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
         "unlabelled": unlabelled,
     }  # fmt: skip
-    data = extract(data, extractor, quiet)
+    data = address_with_features(data, extractor, quiet)
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
                             form=TableFormat.of(table.reading), **given)  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, extract, naming_choices, spell_out
+from elision.cli.app import Many, address_with_features, naming_choices, spell_out
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
@@ -141,7 +141,7 @@ def train(  # noqa: PLR0913
     if table.reading:
         flag = next(name for name, value in vars(table).items() if value is not None).replace("_", "-")
         raise InputError(f"--{flag} is for a table, and {known} is a store of recordings: leave it out")
-    known = extract(known, extractor, quiet)
+    known = address_with_features(known, extractor, quiet)
     chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, known)
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))
