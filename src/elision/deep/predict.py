@@ -25,7 +25,7 @@ from elision.registries import CROPS, LAYOUTS
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: DeepModel,
     files: Sequence[str | Path],
     without: Sequence[str] = (),
