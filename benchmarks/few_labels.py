@@ -5,8 +5,8 @@
 Half of the samples train, each modality of one missing with probability .5, and 20, 40 or 200 of them keep their label,
 as many of each class; the others, complete, test. *Ours* with each weight of an unlabelled sample; *label-only* is the
 default fit on the labelled samples alone. SelfTrainingClassifier has a logistic regression, LabelSpreading seven
-neighbours; both see standardised columns in which what is missing takes the mean. Finished (data, labels, seed) triples
-are kept.
+neighbours; both see standardised columns in which what is missing takes the mean. A second table has ours with other
+weights of the mean evidence beside the mean log-posterior. Finished (data, labels, seed) triples are kept.
 """
 
 import warnings
@@ -32,7 +32,7 @@ LABELS = (20, 40, 200)
 WEIGHTS = (1.0, 0.3, 0.1)
 """Of an unlabelled sample, in the mean of the evidence."""
 EVIDENCE = (0.3, 3.0, np.inf)
-"""How much the mean evidence counts beside the mean log-posterior, where the likelihood has 1; inf is the plain sums."""
+"""How much the mean evidence counts beside the mean log-posterior, where ours has 1; inf stands for the plain sums."""
 FLOOR = 1e-3  # of a rival's probability: an exact 0 would make its NLL infinite
 
 
