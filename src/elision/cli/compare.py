@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers, naming_choices, read_costs
+from elision.cli.app import Many, Numbers, address_with_features, naming_choices, read_costs
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
 from elision.data.formats import TableFormat
@@ -31,6 +31,7 @@ def compare(  # noqa: PLR0913
     fusions: Many = None,
     objectives: Many = None,
     encoders: str = "auto",
+    extractor: Many = None,
     missing: Many = None,
     rates: Numbers = None,
     seeds: int = 3,
@@ -72,6 +73,10 @@ def compare(  # noqa: PLR0913
         averaged), joint and conditional. Default: auto.
     encoders
         One of `ENCODERS`, or auto: kernel and mlp, averaged.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own from uint8 pictures (n,
+        windows, height, width, 3) of a store to features (n, d), which are compared on in the place of pooled ones, and
+        kept for the next time.
     missing
         Modalities to remove from training samples, one at a time; or each (every modality in turn), any (from each
         sample a random part of its modalities), none. Default: each if the data is complete, none if it lacks
@@ -109,6 +114,7 @@ def compare(  # noqa: PLR0913
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
         "unlabelled": unlabelled,
     }  # fmt: skip
+    data = address_with_features(data, extractor, quiet)
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
                             form=TableFormat.of(table.reading), **given)  # fmt: skip

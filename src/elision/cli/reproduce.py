@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, naming_choices
+from elision.cli.app import Many, naming_choices, read_extractors
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import Quiet, Screen, tell_failures
 from elision.data.formats import TableFormat
@@ -25,6 +25,7 @@ def reproduce(  # noqa: PLR0913
     dry_run: bool = False,
     split: str = "both",
     seeds: int | None = None,
+    extractor: Many = None,
     only: Many = None,
     limit: int | None = None,
     max_epochs: int | None = None,
@@ -63,6 +64,10 @@ def reproduce(  # noqa: PLR0913
         How the data is split: video (as in the paper), speaker (no person of the test is in training), or both.
     seeds
         Number of runs of each setting, each with its own seed. Default: 5 as in the paper, 1 for the demo.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own from uint8 pictures (n,
+        windows, height, width, 3) to features (n, d), for Table 2 in the place of the paper's networks. Sound needs it
+        when the store is prepared.
     only
         Only runs whose title contains one of these.
     limit
@@ -102,14 +107,21 @@ def reproduce(  # noqa: PLR0913
         raise InputError("expected --data: a store for each table, or demo")
     chosen, form = tuple(only or ()), TableFormat.of(table.reading)
     if CLAIM in what:
-        others = {"max-epochs": max_epochs, "encoder": encoder, "weights": weights, "no-joint": not joint}
+        others = {
+            "max-epochs": max_epochs,
+            "encoder": encoder,
+            "weights": weights,
+            "no-joint": not joint,
+            "extractor": extractor,
+        }
         given = [*(name for name in what if name != CLAIM), *(f"--{name}" for name, value in others.items() if value)]
         if given:
             raise InputError(f"claim is a study of its own: leave {', '.join(given)} out")
         plan = plan_claim(data, split, seeds, chosen, limit, form)
     else:
         demo = list(data) == ["demo"]
-        selection = Selection(what or ("all",), split, seeds, joint, chosen, limit, (demo_people, demo_repeats))
+        people, own = (demo_people, demo_repeats), read_extractors(extractor)
+        selection = Selection(what or ("all",), split, seeds, joint, chosen, limit, people, own)
         protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
         plan = plan_reproduction(
             selection, data, out, protocol, workers, lambda text: print(text, file=sys.stderr), form

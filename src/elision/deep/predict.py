@@ -1,5 +1,6 @@
 """Class probabilities of what a user has: videos, sound files, images, and lists of recordings."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,22 +15,25 @@ from elision.data.recording import Recording
 from elision.deep.model import DeepModel
 from elision.errors import InputError
 from elision.evaluation import average_segments
+from elision.extractors import OwnExtractor, OwnExtractors
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction
-from elision.registries import LAYOUTS
+from elision.registries import CROPS, LAYOUTS
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: DeepModel,
     files: Sequence[str | Path],
     without: Sequence[str] = (),
     average: str = "posteriors",
     crop: Crop | None = None,
+    extractors: OwnExtractors | None = None,
     dialect: TableFormat = DETECTED,
+    coverage: float = 0.9,
 ) -> Iterator[Prediction]:
     """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
@@ -43,10 +47,12 @@ def predict(
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
+        extractors: modality -> the function that made its features, for those that were made by one.
         dialect: how the lists are written.
+        coverage: of the sets of classes, in (0, 1).
 
     Raises:
-        InputError: before anything is read: the model has no such modality, or needs a crop.
+        InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
     """
     unknown = [m for m in without if m not in model.modalities]
     if unknown:
@@ -55,22 +61,43 @@ def predict(
         )
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
-    settings = media_settings(model, crop)
-    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings, dialect)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once
+    how = tuple(without), average, media_settings(model, crop, extractors), coverage
+    return _predictions(model, [Path(file) for file in files], dialect, how)
 
 
-def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
-    """Return the settings that the model's data was prepared with; InputError if they need a crop that is not given."""
+def media_settings(
+    model: DeepModel,
+    crop: Crop | None = None,
+    extractors: OwnExtractors | None = None,
+) -> MediaSettings:
+    """Return the settings that the model's data was prepared with.
+
+    Raises:
+        InputError: they need a crop or an extractor that is not given, or another one.
+    """
     saved = dict(model.parameters.get("settings") or {})
     if not saved:
         return MediaSettings()
     wanted = saved.pop("crop", None)
     if wanted and crop is None:
+        crop = next((CROPS[name] for name in CROPS if CROPS.where(name) == wanted), None)
+    if wanted and crop is None:
         raise InputError(f"the model's pictures were cropped by {wanted}, which a model does not hold: pass crop=")
-    return MediaSettings(**{**saved, "mel": Mel(**saved["mel"])}, crop=crop if wanted else None)
+    own = {m: OwnExtractor.of(function) for m, function in (extractors or {}).items()}
+    known = saved.pop("extractors", {})
+    for m in {**known, **own}:
+        before, now = known.get(m, {}).get("name"), own[m].name if m in own else None
+        if before != now:
+            hint = "give no extractor of it" if before is None else "a model does not hold it: give it as extractor"
+            raise InputError(f"the model's {m} is encoded from features by {before}, and {now} is given: {hint}")
+        if known[m]["sha256"] != own[m].sha256:
+            warnings.warn(f"the file of {now} changed since it made the model's features", stacklevel=2)
+    mel = Mel(**saved.pop("mel", {}))
+    return MediaSettings(**saved, mel=mel, crop=crop if wanted else None, extractors=own)
 
 
-def _predictions(model, files, without, average, settings, dialect) -> Iterator[Prediction]:
+def _predictions(model, files, dialect, how) -> Iterator[Prediction]:
     for file in files:
         try:
             found = _found(model, file, dialect)
@@ -78,7 +105,7 @@ def _predictions(model, files, without, average, settings, dialect) -> Iterator[
             yield Prediction(str(file), "", {}, (), (), str(error))
             continue
         for recording in found.recordings:
-            yield _predict_one(model, recording, without, average, settings)
+            yield _predict_one(model, recording, *how)
         for problem in found.problems:
             yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
 
@@ -92,7 +119,9 @@ def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
     return Found((Recording(str(file), sources={m: file for m in shows if m in model.modalities}),))
 
 
-def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:
+def _predict_one(
+    model: DeepModel, recording: Recording, without, average, settings: MediaSettings, coverage: float
+) -> Prediction:
     wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
     values: dict[str, Value] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
     try:
@@ -100,7 +129,7 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
     except InputError as error:
         return Prediction(recording.id, "", {}, (), (), str(error))
-    return predict_values(model, recording.id, values, without, average)
+    return predict_values(model, recording.id, values, without, average, coverage)
 
 
 def predict_values(
@@ -109,6 +138,7 @@ def predict_values(
     values: Mapping[str, Value],
     without: Sequence[str] = (),
     average: str = "posteriors",
+    coverage: float = 0.9,
 ) -> Prediction:
     """Return what the model says of what one sample shows; a problem is told in it.
 
@@ -118,6 +148,7 @@ def predict_values(
         values: as `elision.media.extract.Extracted` has them, and numbers; a missing modality is no key.
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
+        coverage: of the set of classes, which the model's test part calibrated for posteriors; none if it was small.
     """
     found = tuple(m for m in model.modalities if m in values)
     used = tuple(m for m in found if m not in without)
@@ -130,7 +161,9 @@ def predict_values(
         return Prediction(id, "", {}, (), (), str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
-    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
+    held = average == "posteriors" and model.is_calibrated(coverage)
+    classes = model.set_of(logs, used, coverage) if held else ()
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used, classes=classes)
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:

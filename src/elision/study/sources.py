@@ -96,7 +96,7 @@ def feature_sources(
     tell: Callable[[str], None],
     form: TableFormat = DETECTED,
 ) -> dict[str, Source]:
-    """Return extractor -> its features: extracted from a store and kept in ``folder``, or given in a table."""
+    """Return extractor -> its features: extracted from a store and kept in ``folder``, or given in a table or store."""
     if address.lower().endswith(TABLE_ENDINGS):
         path = str(Path(address).absolute())
         load(path, form)  # which says what it found
@@ -107,6 +107,16 @@ def feature_sources(
     store = _store(address)
     _check_classes(store.info.classes, address)
     visual = visual_name(store.info.modalities, address)
+    kinds = {m: store.info.modalities[m].kind for m in (visual, "audio")}
+    if set(kinds.values()) == {"features"}:
+        path = str(store.address)
+        return {GIVEN: _of_store(store, path, open_features(path)[1], visual)}
+    if "features" in kinds.values():
+        told = " and ".join(f"{m} as {kind}" for m, kind in kinds.items())
+        raise InputError(
+            f"{address} has {told}: Table 2 is for features of both; `elision prepare --extractor` makes them of the "
+            "other modality too"
+        )
     found = {}
     for name in extractors:
         tell(f"features of {name}")
