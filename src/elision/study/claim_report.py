@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from elision.study.paper import JOINT, TABLE1
 from elision.study.report import ReportFiles, Study, environment
 from elision.study.results import Result, results_frame, to_csv
 from elision.study.run import SPLITS
-from elision.study.tables import ACCURACY, NLL, Cell, Column, Grid, Line, Measure, deviation, markdown
+from elision.study.tables import ACCURACY, NLL, Cell, Column, Grid, Line, deviation, markdown
 
 AGAINST = LINES["mle", JOINT]
 """The row that the others are compared with."""
@@ -90,7 +90,10 @@ def _block(title: str, results: Sequence[Result]) -> Block | None:
         name: {row: np.array([measure.of(table[cell][row]) for cell in cells]) for row in rows}
         for name, measure in _MEASURES.items()
     }
-    grids = [_grid(measure.title, columns, values[name], deviation, measure) for name, measure in _MEASURES.items()]
+    grids = [
+        _grid(measure.title, columns, values[name], deviation, measure.digits, max if name == "accuracy" else min)
+        for name, measure in _MEASURES.items()
+    ]
     first: dict[str, int] = {}
     differences: dict[str, dict[str, Difference]] = {}
     if AGAINST in rows:
@@ -99,11 +102,12 @@ def _block(title: str, results: Sequence[Result]) -> Block | None:
             first[name] = sum(cell.best for cell in grid.rows[AGAINST,] if cell)
         for row in gaps["nll"]:
             differences[row] = {m: paired_difference(gap[row], 0 * gap[row], seeds) for m, gap in gaps.items()}
-        told = "half of the 95 % interval"
-        grids.append(_grid(f"NLL minus that of {AGAINST}, nats", columns, gaps["nll"], _reach, digits=3, told=told))
+        gap = _grid(f"NLL minus that of {AGAINST}, nats", columns, gaps["nll"], _reach, NLL.digits)
+        grids.append(replace(gap, spread="half of the 95 % interval"))
     taus = _taus(values)
     if taus:
-        grids.append(_grid("Kendall's tau to the paper's order", columns, taus, deviation, head="order of"))
+        tau = _grid("Kendall's tau to the paper's order", columns, taus, deviation, 2)
+        grids.append(replace(tau, heads=("order of",)))
     return Block(title, len(set(seeds)), len(set(columns)), first, differences, grids)
 
 
@@ -112,25 +116,21 @@ def _grid(
     columns: Sequence[Column],
     values: _ByRow,
     spread: Callable[[np.ndarray], float],
-    measure: Measure | None = None,
-    digits: int = 2,
-    told: str = "standard deviation",
-    head: str = "method",
+    digits: int,
+    best: Callable[..., float] | None = None,
 ) -> Grid:
-    """Return the table of values by cell and row, ``spread`` beside each mean; the best by a measure is marked."""
+    """Return the table of values by column and row, ``spread`` beside each mean; the best of a column is marked."""
     places = {column: [i for i, other in enumerate(columns) if other == column] for column in dict.fromkeys(columns)}
     means = {row: [float(own[at].mean()) for at in places.values()] for row, own in values.items()}
-    choose = min if measure and measure.less_is_better else max
-    best = [choose(column) if measure else None for column in zip(*means.values(), strict=True)]
-    digits = measure.digits if measure else digits
+    marked = [best(column) if best else None for column in zip(*means.values(), strict=True)]
     rows: dict[Line, list[Cell | None]] = {
         (row,): [
-            Cell(mean, spread(own[at]), len(at), mean == top, digits)
-            for mean, top, at in zip(means[row], best, places.values(), strict=True)
+            Cell(mean, spread(own[at]), len(at), mean == mark, digits)
+            for mean, mark, at in zip(means[row], marked, places.values(), strict=True)
         ]
         for row, own in values.items()
     }
-    return Grid(title, (head,), list(places), rows, spread=told)
+    return Grid(title, ("method",), list(places), rows)
 
 
 def _reach(gaps: np.ndarray) -> float:
@@ -140,7 +140,7 @@ def _reach(gaps: np.ndarray) -> float:
 
 
 def _taus(values: Mapping[str, _ByRow]) -> dict[str, np.ndarray]:
-    """Return Kendall's tau between each cell's order of the paper's methods and the paper's, by table and measure."""
+    """Return Kendall's tau between each cell's order of the paper's methods and the paper's; 0 where all are level."""
     from scipy.stats import kendalltau
 
     found = {}
@@ -151,5 +151,5 @@ def _taus(values: Mapping[str, _ByRow]) -> dict[str, np.ndarray]:
                 sign = -1 if measure.less_is_better else 1
                 cells = np.stack([sign * values[name][row] for row in rows], axis=1)
                 taus = [np.asarray(kendalltau(range(len(rows)), cell))[0] for cell in cells]
-                found[f"{table}, {measure.title}"] = np.array(taus)
+                found[f"{table}, {measure.title}"] = np.nan_to_num(taus)
     return found
