@@ -26,6 +26,7 @@ from elision.deep.train import train
 from elision.media.extract import MediaSettings
 
 REACH = 0.35
+SETTINGS = MediaSettings(windows=3, seconds=0.4, size=64, noise_db=-10.0, crop=mouth)
 CONFIG = TrainConfig(
     missing="visual", rate=0.8, n_features=64, batch_size=64, epochs=30, patience=0, accelerator="cpu", log_steps=100
 )
@@ -54,7 +55,7 @@ def main(source: Path, out: Path) -> None:
     print(table(results))
 
 
-def prepare_store(source: Path, store: Path) -> None:
+def prepare_store(source: Path, store: Path, settings: MediaSettings = SETTINGS, reach: float = REACH) -> None:
     """Manifest and store, unless they are there; the clips are copied, since a manifest's files lie beside it."""
     if not (store.parent / "clips").exists():
         shutil.copytree(source / "clips", store.parent / "clips", copy_function=shutil.copyfile)
@@ -64,8 +65,7 @@ def prepare_store(source: Path, store: Path) -> None:
         writer.writerow(("id", "label", "video", "start", "end"))
         for row in csv.DictReader(file):
             middle = (float(row["colour_start"]) + float(row["colour_end"])) / 2
-            writer.writerow((row["clip"], row["colour"], row["file"], f"{middle - REACH:.3f}", f"{middle + REACH:.3f}"))
-    settings = MediaSettings(windows=3, seconds=0.4, size=64, noise_db=-10.0, crop=mouth)
+            writer.writerow((row["clip"], row["colour"], row["file"], f"{middle - reach:.3f}", f"{middle + reach:.3f}"))
     prepare(manifest, store, Preparation("manifest", settings, LayoutOptions()), workers=1)
 
 

@@ -98,7 +98,7 @@ def test_from_recordings_to_predictions(tmp_path, here):
     ("words", "told"),
     [
         (["train", "store"], "--out"),
-        (["train", "--resume", "run", "--out", "other"], "leave DATA and --out out"),
+        (["train", "--resume", "run", "--out", "other"], "leave DATA, --out and --extractor out"),
         (["train", "s", "--out", "r", "--encoder", "visual"], "MODALITY=NAME"),
         (["train", "--resume", "nowhere"], "nowhere holds no run to resume"),
         (["prepare", "folder", "store"], "--layout"),

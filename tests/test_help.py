@@ -46,7 +46,7 @@ def test_help_is_the_whole_text_with_defaults(here):
     [
         ("compare", ("METHODS", "FUSIONS", "ENCODERS", "MECHANISMS", "DATASETS")),
         ("train", ("METHODS", "FUSIONS", "ENCODERS", "NETWORKS", "MECHANISMS", "DATASETS")),
-        ("prepare", ("LAYOUTS", "ENGINES")),
+        ("prepare", ("LAYOUTS", "ENGINES", "CROPS")),
         ("reproduce", ("NETWORKS", "ENGINES")),
     ],
 )

@@ -32,6 +32,11 @@ def join(address: Address, name: str) -> Address:
     return folder / name if folder else f"{str(address).rstrip('/')}/{name}"
 
 
+def cache_folder() -> Path:
+    """Return the user's cache folder for what Elision keeps."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elision"
+
+
 def read_file(address: Address) -> bytes:
     """Return all of a file.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from elision.data.missing import Mechanism
     from elision.encoders import Encoder
     from elision.fusion import Fusion
+    from elision.media.image import Crop
     from elision.methods.base import Method
     from elision.parallel import Engine
 
@@ -56,6 +57,11 @@ class Registry(MutableMapping[str, Part], Generic[Part]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+    def where(self, name: str) -> str:
+        """Return the ``module:attribute`` of a part."""
+        entry = self._entries[name]
+        return entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
 
     def doc(self, name: str) -> str:
         """Return the docstring of a part, read from its file where it is not imported yet."""
@@ -139,6 +145,9 @@ MECHANISMS: Registry["Mechanism"] = Registry(
     }
 )
 """Which training samples lose a modality: name -> a function that says how readily each sample loses it."""
+
+CROPS: Registry["Crop"] = Registry({"face": "elision.media.faces:face"})
+"""What is cut out of pictures: name -> a function of a picture that returns a box, or None for all of it."""
 
 ENGINES: Registry["Engine"] = Registry(
     {"local": "elision.parallel.processes:locally", "ray": "elision.parallel.cluster:on_ray"}

@@ -5,13 +5,18 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from elision import __version__
 from elision.errors import InputError, TrainingError
-from elision.registries import DATASETS, ENCODERS, ENGINES, FUSIONS, LAYOUTS, MECHANISMS, METHODS, NETWORKS
+from elision.registries import CROPS, DATASETS, ENCODERS, ENGINES, FUSIONS, LAYOUTS, MECHANISMS, METHODS, NETWORKS
+
+if TYPE_CHECKING:
+    from elision.extractors import OwnExtractor
+    from elision.media.image import Crop
 
 app = App(
     name="elision",
@@ -43,7 +48,7 @@ EXTRAS = {
 
 _NAMED = {
     "METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS,
-    "LAYOUTS": LAYOUTS, "MECHANISMS": MECHANISMS, "ENGINES": ENGINES,
+    "LAYOUTS": LAYOUTS, "MECHANISMS": MECHANISMS, "ENGINES": ENGINES, "CROPS": CROPS,
 }  # fmt: skip
 
 
@@ -84,6 +89,58 @@ def read_costs(pairs: list[str] | None) -> dict[str, float] | None:
         if not (modality and equals):
             raise InputError(f"--costs {pair}: expected MODALITY=COST, such as audio=2.5")
     return costs or None
+
+
+def read_extractors(pairs: list[str] | None) -> "dict[str, OwnExtractor]":
+    """Return MODALITY=PACKAGE.MODULE:FUNCTION, as often as given, as a mapping; what they name is imported."""
+    found = {}
+    for pair in pairs or ():
+        from elision.extractors import OwnExtractor
+
+        modality, equals, name = pair.partition("=")
+        if not (modality and equals and name):
+            raise InputError(
+                f"--extractor {pair}: expected MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces"
+            )
+        find_beside_me()
+        found[modality] = OwnExtractor.of(name)
+    return found
+
+
+def address_with_features(data: str, pairs: list[str] | None, quiet: bool) -> str:
+    """Return the address of a store with features in the place of ``data``; ``data`` where no function is given."""
+    if not pairs:
+        return data
+    from elision.data.extraction import with_features
+
+    def tell(text: str) -> None:
+        if not quiet:
+            print(text, file=sys.stderr)
+
+    return str(with_features(data, read_extractors(pairs), tell=tell).address)
+
+
+def read_crop(name: str | None) -> "Crop | None":
+    """Return the function of a name in `CROPS`, or of PACKAGE.MODULE:FUNCTION, after a trial on a blank picture."""
+    if name is None:
+        return None
+    import numpy as np
+
+    from elision.extractors import import_function
+
+    if name not in CROPS:
+        if ":" not in name:
+            raise InputError(f"--crop {name}: expected {', '.join(CROPS)}, or PACKAGE.MODULE:FUNCTION")
+        find_beside_me()
+    crop = CROPS[name] if name in CROPS else import_function(name, "crop")
+    crop(np.zeros((64, 64, 3), np.uint8))
+    return crop
+
+
+def find_beside_me() -> None:
+    """Let modules be imported from the folder in which the command is given, as by ``python -m``."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def main() -> None:

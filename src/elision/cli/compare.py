@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, Numbers, naming_choices, read_costs
+from elision.cli.app import Many, Numbers, address_with_features, naming_choices, read_costs
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
 from elision.data.formats import TableFormat
@@ -31,12 +31,15 @@ def compare(  # noqa: PLR0913
     fusions: Many = None,
     objectives: Many = None,
     encoders: str = "auto",
+    extractor: Many = None,
     missing: Many = None,
     rates: Numbers = None,
     seeds: int = 3,
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
     unlabelled: Numbers = None,
+    class_weight: str | None = None,
+    informative_missingness: Annotated[bool, Parameter(negative="")] = False,
     save: Annotated[bool, Parameter(negative="--no-save")] = True,
     acquire: Annotated[bool, Parameter(negative="")] = False,
     costs: Many = None,
@@ -72,6 +75,10 @@ def compare(  # noqa: PLR0913
         averaged), joint and conditional. Default: auto.
     encoders
         One of `ENCODERS`, or auto: kernel and mlp, averaged.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own from uint8 pictures (n,
+        windows, height, width, 3) of a store to features (n, d), which are compared on in the place of pooled ones, and
+        kept for the next time.
     missing
         Modalities to remove from training samples, one at a time; or each (every modality in turn), any (from each
         sample a random part of its modalities), none. Default: each if the data is complete, none if it lacks
@@ -90,6 +97,11 @@ def compare(  # noqa: PLR0913
         Shares of the training samples that lose their label, such as 0.5 0.9 0.98; the methods then stand beside mle on
         the labelled samples alone, and scikit-learn's self-training and label spreading. No modality is removed unless
         --missing says so.
+    class_weight
+        balanced makes all classes as heavy in training, however common. Default: samples count as they are.
+    informative_missingness
+        The modalities that a sample shows tell of its class too, as far as validation samples bear it out. Only for
+        samples that lose modalities in use as those of the table did.
     save
         Whether the winner is fitted and saved.
     acquire
@@ -109,8 +121,10 @@ def compare(  # noqa: PLR0913
         "methods": methods, "fusions": fusions, "objectives": objectives, "missing": missing, "rates": rates,
         "unlabelled": unlabelled,
     }  # fmt: skip
+    data = address_with_features(data, extractor, quiet)
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
+                            class_weight=class_weight, informative_missingness=informative_missingness,
                             form=TableFormat.of(table.reading), **given)  # fmt: skip
     prices = read_costs(costs)
     if (acquire or prices) and not save:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import SOME_FAILED, Many, read_costs
+from elision.cli.app import SOME_FAILED, Many, read_costs, read_crop, read_extractors
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
@@ -22,6 +22,8 @@ def predict(  # noqa: PLR0913
     coverage: float = 0.9,
     costs: Many = None,
     average: str = "posteriors",
+    crop: str | None = None,
+    extractor: Many = None,
     device: str = "cpu",
     table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     as_json: AsJson = False,
@@ -54,6 +56,10 @@ def predict(  # noqa: PLR0913
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
+    crop
+        PACKAGE.MODULE:FUNCTION that cut the pictures which the run was trained on. Recordings only.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION that made the features which the run was trained on. Recordings only.
     device
         Where it is computed: cpu, cuda, cuda:1, ... Recordings only.
     """
@@ -70,6 +76,10 @@ def predict(  # noqa: PLR0913
         "coverage": coverage,
     }
     options["costs"], options["reading"] = read_costs(costs), table.reading
+    if crop:
+        options["crop"] = read_crop(crop)
+    if extractor:
+        options["extractors"] = read_extractors(extractor)
     predictions = list(
         _watched(say(run, files, lambda text: print(f"elision: {text}", file=sys.stderr), **options), quiet)
     )

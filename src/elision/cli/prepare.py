@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elision.cli.app import naming_choices
+from elision.cli.app import Many, naming_choices, read_crop, read_extractors
 from elision.cli.columns import NO_DIALECT, DialectFlags
 from elision.cli.tables import Quiet, Screen
 from elision.data.formats import DETECTED, TABLE_ENDINGS
@@ -24,10 +24,12 @@ def prepare(  # noqa: PLR0913
     windows: int = 30,
     seconds: float = 0.5,
     size: int = 224,
+    crop: str | None = None,
     jpeg_quality: int = 90,
     sample_rate: int = 16000,
     mel_bands: int = 64,
     noise_db: float | None = None,
+    extractor: Many = None,
     workers: int = 2,
     engine: str = "local",
     staging: Path | None = None,
@@ -61,6 +63,10 @@ def prepare(  # noqa: PLR0913
         Length of a window, in seconds.
     size
         Side of the square frames, in pixels: the short side is resized to it and the middle is cut out.
+    crop
+        What is cut out of pictures: `CROPS`, or PACKAGE.MODULE:FUNCTION of your own, from a picture, uint8 (height,
+        width, 3), to (left, top, right, bottom) in pixels, or None for all of it. face is the largest face, found by
+        MTCNN: pip install --no-deps facenet-pytorch.
     jpeg_quality
         JPEG quality of the frames, 1 to 95.
     sample_rate
@@ -69,6 +75,10 @@ def prepare(  # noqa: PLR0913
         Number of mel bands of the spectrograms.
     noise_db
         Add white noise to the sound at this signal-to-noise ratio, in dB, for experiments.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own, whose features are kept in
+        the place of frames or spectrograms. Frames and images arrive as uint8 (n, windows, height, width, 3), sound as
+        float32 (n, windows, samples) and samples per second; (n, d) is expected back.
     workers
         Number of recordings processed at once, each in a process of its own.
     engine
@@ -95,7 +105,8 @@ def prepare(  # noqa: PLR0913
     if dialect.reading and layout != "manifest":
         raise InputError(f"--{next(iter(dialect.reading))} is for a list of recordings, and the layout is {layout}")
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
-    settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db)
+    own = read_crop(crop), read_extractors(extractor)
+    settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db, *own)
     how = Preparation(layout, settings, LayoutOptions(all_emotions, label, DETECTED.changed(dialect.reading)))
     with watching(what="clips", rate=True, quiet=quiet) as watch:
         summary = make(source, dest, how, workers=workers, engine=engine, watch=watch, staging=staging)

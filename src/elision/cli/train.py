@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elision.cli.app import Many, naming_choices, spell_out
+from elision.cli.app import Many, address_with_features, naming_choices, spell_out
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 from elision.config import Config, EncoderConfig, TableConfig, TrainConfig
@@ -70,6 +70,7 @@ def train(  # noqa: PLR0913
     weights: Many = None,
     frozen: Many = None,
     augment: Many = None,
+    extractor: Many = None,
     logger: Many = None,
     options: Annotated[Flags, Parameter(name="*")] = _NOTHING_GIVEN,
     table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
@@ -103,14 +104,18 @@ def train(  # noqa: PLR0913
         Modalities whose network stays as it is: only its projection to the features is trained. Recordings only.
     augment
         Modalities whose frames are shifted and mirrored at random in training. Recordings only.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION, such as visual=mine:faces: a function of your own from uint8 pictures (n,
+        windows, height, width, 3) to features (n, d), which are trained on in their place, and kept for the next time.
+        Recordings only.
     logger
         mlflow and tensorboard, beside log.csv, which is always written. Recordings only.
     """
     from elision.runs.doors import is_table
     from elision.runs.doors import train as run
 
-    if resume is not None and (out is not None or data is not None):
-        raise InputError("--resume names the run's folder, which knows its data: leave DATA and --out out")
+    if resume is not None and (out is not None or data is not None or extractor):
+        raise InputError("--resume names the run's folder, which knows its data: leave DATA, --out and --extractor out")
     if resume is not None:
         if not (resume / "config.json").is_file():
             raise InputError(f"{resume} holds no run to resume: expected the folder of a training that was begun")
@@ -124,7 +129,8 @@ def train(  # noqa: PLR0913
             "--resume run"
         )
     if is_table(known):
-        network = {"--weights": weights, "--frozen": frozen, "--augment": augment, "--logger": logger}
+        network = {"--weights": weights, "--frozen": frozen, "--augment": augment, "--extractor": extractor,
+                   "--logger": logger}  # fmt: skip
         wrong = next((flag for flag, value in network.items() if value), None)
         if wrong:
             raise InputError(f"{wrong} is for recordings, and {known} is a table")
@@ -135,6 +141,7 @@ def train(  # noqa: PLR0913
     if table.reading:
         flag = next(name for name, value in vars(table).items() if value is not None).replace("_", "-")
         raise InputError(f"--{flag} is for a table, and {known} is a store of recordings: leave it out")
+    known = address_with_features(known, extractor, quiet)
     chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, known)
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))
     chosen = replace(chosen, encoders=_encoders(chosen, encoder or (), weights or (), frozen or (), augment or ()))

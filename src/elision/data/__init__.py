@@ -10,8 +10,9 @@ _HOMES = {
     "collate": "elision.data.segments",
     "load": "elision.data.sources",
     "read_samples": "elision.data.samples",
+    "with_features": "elision.data.extraction",
 }
 
-__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_samples"]
+__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_samples", "with_features"]
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers

@@ -44,7 +44,11 @@ def root(source: Path) -> Path:
 
 
 def modalities(found: Found, settings: MediaSettings) -> dict[str, Modality]:
-    """Return the modalities that recordings name, whether or not their files turn out to show them."""
+    """Return the modalities that recordings name, whether or not their files turn out to show them.
+
+    Raises:
+        InputError: an extractor cannot be used, or no recording names its modality.
+    """
     mel, side = settings.mel, (3, settings.size, settings.size)
     spectrogram = (mel.bands, mel.frames(round(settings.seconds * mel.sample_rate)))
     media = {
@@ -54,7 +58,19 @@ def modalities(found: Found, settings: MediaSettings) -> dict[str, Modality]:
     }
     named = {m for recording in found.recordings for m in recording.sources}
     features = {m: Modality("features", (len(names),)) for m, names in found.features.items()}
-    return {m: modality for m, modality in media.items() if m in named} | features
+    shown = {m: modality for m, modality in media.items() if m in named}
+    for m, extractor in settings.extractors.items():
+        if m not in shown:
+            raise InputError(
+                f"an extractor is given for {m}, and the recordings name {', '.join({**shown, **features})}"
+            )
+        if m == "audio":
+            samples = settings.windows, round(settings.seconds * mel.sample_rate)
+            shown[m] = Modality("features", (extractor.width(samples, mel.sample_rate),))
+        else:
+            pictures = shown[m].windows, settings.size, settings.size, 3
+            shown[m] = Modality("features", (extractor.width(pictures),))
+    return shown | features
 
 
 def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str, Any]:
@@ -62,6 +78,7 @@ def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str
     settings = asdict(preparation.settings)
     if preparation.settings.crop:
         settings["crop"] = f"{preparation.settings.crop.__module__}:{preparation.settings.crop.__qualname__}"
+    settings["extractors"] = {m: extractor.identity for m, extractor in preparation.settings.extractors.items()}
     content = {
         "layout": preparation.layout,
         "options": {name: value for name, value in asdict(preparation.options).items() if name != "dialect"},

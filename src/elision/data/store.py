@@ -1,7 +1,6 @@
 """The store: shards of prepared samples, and a manifest.json that describes them."""
 
 import bisect
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -15,7 +14,17 @@ from torch import Tensor
 from elision.data.schema import Row, Shard, read_manifest
 from elision.data.shards import Columns
 from elision.errors import InputError
-from elision.files import Address, is_whole, join, local, read_file, sha256_of, sha256_of_json, write_atomically
+from elision.files import (
+    Address,
+    cache_folder,
+    is_whole,
+    join,
+    local,
+    read_file,
+    sha256_of,
+    sha256_of_json,
+    write_atomically,
+)
 from elision.kinds import StoredWindow
 
 
@@ -39,7 +48,7 @@ class Store:
     def __init__(self, address: Address, cache: Path | None = None) -> None:
         self.address = local(address) or str(address)
         self.info = read_manifest(self.address)
-        self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elision" / "shards"
+        self._cache = cache or cache_folder() / "shards"
         self._first = np.cumsum([0, *(shard.samples for shard in self.info.shards)]).tolist()
         self._columns: dict[int, Columns] = {}
 

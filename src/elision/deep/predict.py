@@ -1,5 +1,6 @@
 """Class probabilities of what a user has: videos, sound files, images, and lists of recordings."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,21 +15,23 @@ from elision.data.recording import Recording
 from elision.deep.model import DeepModel
 from elision.errors import InputError
 from elision.evaluation import average_segments
+from elision.extractors import OwnExtractor, OwnExtractors
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction
-from elision.registries import LAYOUTS
+from elision.registries import CROPS, LAYOUTS
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: DeepModel,
     files: Sequence[str | Path],
     without: Sequence[str] = (),
     average: str = "posteriors",
     crop: Crop | None = None,
+    extractors: OwnExtractors | None = None,
     dialect: TableFormat = DETECTED,
     coverage: float = 0.9,
 ) -> Iterator[Prediction]:
@@ -44,11 +47,12 @@ def predict(
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
         crop: the function that the training data was prepared with, if it was with one.
+        extractors: modality -> the function that made its features, for those that were made by one.
         dialect: how the lists are written.
         coverage: of the sets of classes, in (0, 1).
 
     Raises:
-        InputError: before anything is read: the model has no such modality, or needs a crop.
+        InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
     """
     unknown = [m for m in without if m not in model.modalities]
     if unknown:
@@ -58,19 +62,39 @@ def predict(
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
     model.is_calibrated(coverage)  # a coverage that is none is told at once
-    how = tuple(without), average, media_settings(model, crop), coverage
+    how = tuple(without), average, media_settings(model, crop, extractors), coverage
     return _predictions(model, [Path(file) for file in files], dialect, how)
 
 
-def media_settings(model: DeepModel, crop: Crop | None = None) -> MediaSettings:
-    """Return the settings that the model's data was prepared with; InputError if they need a crop that is not given."""
+def media_settings(
+    model: DeepModel,
+    crop: Crop | None = None,
+    extractors: OwnExtractors | None = None,
+) -> MediaSettings:
+    """Return the settings that the model's data was prepared with.
+
+    Raises:
+        InputError: they need a crop or an extractor that is not given, or another one.
+    """
     saved = dict(model.parameters.get("settings") or {})
     if not saved:
         return MediaSettings()
     wanted = saved.pop("crop", None)
     if wanted and crop is None:
+        crop = next((CROPS[name] for name in CROPS if CROPS.where(name) == wanted), None)
+    if wanted and crop is None:
         raise InputError(f"the model's pictures were cropped by {wanted}, which a model does not hold: pass crop=")
-    return MediaSettings(**{**saved, "mel": Mel(**saved["mel"])}, crop=crop if wanted else None)
+    own = {m: OwnExtractor.of(function) for m, function in (extractors or {}).items()}
+    known = saved.pop("extractors", {})
+    for m in {**known, **own}:
+        before, now = known.get(m, {}).get("name"), own[m].name if m in own else None
+        if before != now:
+            hint = "give no extractor of it" if before is None else "a model does not hold it: give it as extractor"
+            raise InputError(f"the model's {m} is encoded from features by {before}, and {now} is given: {hint}")
+        if known[m]["sha256"] != own[m].sha256:
+            warnings.warn(f"the file of {now} changed since it made the model's features", stacklevel=2)
+    mel = Mel(**saved.pop("mel", {}))
+    return MediaSettings(**saved, mel=mel, crop=crop if wanted else None, extractors=own)
 
 
 def _predictions(model, files, dialect, how) -> Iterator[Prediction]:

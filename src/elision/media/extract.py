@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from elision.errors import InputError, check_choice
+from elision.extractors import OwnExtractor
+from elision.kinds import KINDS, Modality, Value
 from elision.media.audio import Waveforms, noisy, waveforms
 from elision.media.clip import TOLERANCE, MediaError, OpenClip
 from elision.media.image import Crop, read_image
@@ -38,6 +40,7 @@ class MediaSettings:
         crop: finds what to cut out of a picture, such as a face: a function of the upright picture, (height, width, 3)
             uint8 RGB, that returns (left, top, right, bottom) in pixels, or None to use the whole. Its box is cut to a
             square in its middle. A function of a module, if worker processes are to find it.
+        extractors: modality -> what makes features of it, which are kept in its place.
     """
 
     windows: int = 30
@@ -47,9 +50,12 @@ class MediaSettings:
     mel: Mel = field(default_factory=Mel)
     noise_db: float | None = None
     crop: Crop | None = None
+    extractors: Mapping[str, OwnExtractor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Windows(self.windows, self.seconds)
+        for modality in self.extractors:
+            check_choice("modality of an extractor", modality, MODALITIES)
         if not 8 <= self.size <= 2048:
             raise InputError(f"pictures of {self.size} pixels a side: expected 8 to 2048")
         if not 1 <= self.jpeg_quality <= 95:
@@ -67,7 +73,8 @@ class Extracted:
 
     Args:
         values: modality -> "visual": one JPEG per window; "image": one JPEG; "audio": log-mel spectrograms, float16,
-            shape (windows, bands, frames). A missing modality is no key.
+            shape (windows, bands, frames); features, float32 (d,), where an extractor makes them. A missing modality
+            is no key.
         missing: modality asked for -> why it is missing.
         duration: seconds that the windows are spread over; 0 without picture and sound.
         notes: modality -> in what it was not taken as usual.
@@ -100,7 +107,8 @@ def extract_media(
         check_choice("modality", modality, MODALITIES)
     values: dict[str, list[bytes] | bytes | np.ndarray] = {}
     if "image" in sources:
-        values["image"] = read_image(sources["image"], settings.size, settings.jpeg_quality, settings.crop)
+        picture = read_image(sources["image"], settings.size, settings.jpeg_quality, settings.crop)
+        values["image"] = _seen("image", picture, settings, sources["image"])
     with ExitStack() as stack:
         clips = _open({m: sources[m] for m in ("visual", "audio") if m in sources}, stack)
         for m, clip in clips.items():
@@ -112,13 +120,13 @@ def extract_media(
         if "audio" in shown:
             sheet = _listen(shown["audio"], spread, settings)
             if sheet.values.any():
-                values["audio"] = _spectrograms(sheet, settings, key)
+                values["audio"] = _heard(sheet, settings, key, sources["audio"])
                 notes = _noted(shown["audio"], sheet)
             else:
                 missing["audio"] = f"silence throughout in {shown['audio'].path.name}"
         starts, duration = spread() if shown else (np.empty(0), 0.0)
         if "visual" in shown:
-            values["visual"] = _look(shown["visual"], starts, settings)
+            values["visual"] = _seen("visual", _look(shown["visual"], starts, settings), settings, sources["visual"])
     return Extracted(values, missing, duration, notes)
 
 
@@ -193,6 +201,26 @@ def _look(clip: OpenClip, starts: np.ndarray, settings: MediaSettings) -> list[b
     return pictures(clip, starts + half, half, settings.size, settings.jpeg_quality, settings.crop)
 
 
-def _spectrograms(sheet: Waveforms, settings: MediaSettings, key: str) -> np.ndarray:
+def _seen(m: str, pictures: list[bytes] | bytes, settings: MediaSettings, path: Path) -> Value:
+    """Return pictures, or the features that an extractor makes of them."""
+    if m not in settings.extractors:
+        return pictures
+    kind = "image" if m == "image" else "frames"
+    windows = KINDS[kind].split(pictures)
+    modality = Modality(kind, (3, settings.size, settings.size), len(windows))
+    return _extracted(m, settings, path, np.stack([KINDS[kind].decode(window, modality) for window in windows]))
+
+
+def _heard(sheet: Waveforms, settings: MediaSettings, key: str, path: Path) -> np.ndarray:
+    """Return log-mel spectrograms, or the features that an extractor makes of the sound."""
     waveform = sheet.values if settings.noise_db is None else noisy(sheet, settings.noise_db, key)
+    if "audio" in settings.extractors:
+        return _extracted("audio", settings, path, waveform, settings.mel.sample_rate)
     return log_mel(torch.from_numpy(waveform), settings.mel).half().numpy()
+
+
+def _extracted(m: str, settings: MediaSettings, path: Path, windows: np.ndarray, *rate: int) -> np.ndarray:
+    try:
+        return settings.extractors[m].features(windows[None], *rate)[0]
+    except InputError as error:
+        raise MediaError(path, f"has no features: {error}") from error

@@ -138,13 +138,15 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
 
 
 def _of_store(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    settings = parameters.get("settings")
-    if not settings:
-        return []
+    settings = parameters.get("settings") or {}
+    own = [("features", f"{m} by {e['name']}") for m, e in (settings.get("extractors") or {}).items()]
+    if "mel" not in settings:
+        return own
     mel = ", ".join(f"{name} {value}" for name, value in settings["mel"].items())
     crop = settings["crop"] or "none: the whole picture, its middle square"
     return [
         ("segments", f"{settings['windows']} of {settings['seconds']} s, evenly spread; their posteriors are averaged"),
         ("frames", f"{settings['size']} pixels a side; face cropping: {crop}"),
         ("log-mel", mel),
+        *own,
     ]

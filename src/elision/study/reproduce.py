@@ -1,20 +1,29 @@
 """`elision reproduce`: the paper's tables and figures from one's own data, a run at a time, and the report of them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from elision.data.extraction import with_features
 from elision.data.formats import DETECTED, TableFormat
 from elision.errors import InputError, check_choice
+from elision.extractors import OwnExtractor
 from elision.study import paper, protocol
 from elision.study.plan import Plan
 from elision.study.protocol import Protocol
-from elision.study.run import END_TO_END, Run
-from elision.study.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
+from elision.study.run import BY_GROUP, END_TO_END, Run
+from elision.study.sources import (
+    DEMO,
+    Source,
+    check_speakers,
+    end_to_end_source,
+    feature_sources,
+    make_demo,
+    table_addresses,
+)
 
 FEATURES = "features"
-_BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Selection:
         only: runs whose title contains one of these; () is all.
         limit: at most so many runs of each table; None is all.
         demo_size: of the stand-in: people, and clips of each person and emotion.
+        extractors: modality -> what makes its features for Table 2; {} takes the paper's networks for both.
     """
 
     what: tuple[str, ...] = ("all",)
@@ -38,11 +48,12 @@ class Selection:
     only: tuple[str, ...] = ()
     limit: int | None = None
     demo_size: tuple[int, int] = (8, 3)
+    extractors: Mapping[str, OwnExtractor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.what:
             check_choice("table or figure", name, paper.EXPERIMENTS)
-        check_choice("split", self.split, _BY_GROUP)
+        check_choice("split", self.split, BY_GROUP)
         for name, value in (("seeds", self.seeds), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
@@ -112,16 +123,20 @@ def _sources(
     form: TableFormat,
 ) -> dict[tuple[str, str], Source]:
     """Return (table, extractor) -> its data."""
+    if selection.extractors and "table2" not in addresses:
+        raise InputError("an extractor is for Table 2: Table 1 trains its networks end to end")
     found: dict[tuple[str, str], Source] = {}
     if "table1" in addresses:
         found["table1", END_TO_END] = end_to_end_source(addresses["table1"])
     if "table2" in addresses:
+        if selection.extractors:
+            store = with_features(addresses["table2"], selection.extractors, out / FEATURES, tell)
+            addresses["table2"] = str(store.address)
         extractors = dict.fromkeys(s.extractor for s in selection.settings if s.table == "table2")
         features = feature_sources(addresses["table2"], proto, list(extractors), out / FEATURES, tell, form)
         found |= {("table2", name): source for name, source in features.items()}
     for (table, _), source in found.items():
-        if True in _BY_GROUP[selection.split] and not source.grouped:
-            raise InputError(f"{addresses[table]} names no speakers (groups): use --split video")
+        check_speakers(addresses[table], selection.split, source.groups)
     return found
 
 
@@ -134,7 +149,7 @@ def _runs(selection: Selection, sources: dict[tuple[str, str], Source], proto: P
             folder=str((out / "training").absolute()), form=source.form,
         )
         for seed in range(selection.seeds or proto.seeds)
-        for by_group in _BY_GROUP[selection.split]
+        for by_group in BY_GROUP[selection.split]
         for setting in settings
         for source in [sources[setting.table, setting.extractor]]
     ]  # fmt: skip
