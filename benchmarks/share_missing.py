@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from benchmarks.league import work
 from benchmarks.manifests import words
@@ -48,11 +49,10 @@ def plan(table: Path, seeds: int) -> list[Run]:
     ]
 
 
-def draw(frame: pd.DataFrame) -> None:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw means and standard errors over seeds."""
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.2), layout="constrained", sharex=True, sharey="row")
+    figure = Figure(figsize=(8.2, 5.2), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey="row")
     for column, modality in enumerate(MODALITIES):
         for row, (measure, axis) in enumerate((("accuracy", "accuracy, %"), ("nll", "NLL, nats"))):
             drawn = axes[row, column]
@@ -68,7 +68,7 @@ def draw(frame: pd.DataFrame) -> None:
         axes[0, column].set_title(f"{modality} missing in training", loc="left", fontsize=11)
         axes[1, column].set_xlabel(f"training samples that lack the {modality}")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(PICTURE, dpi=140)
+    return figure
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
     for line in LINES:
         found = [cells.loc[(m, r, line)] if (m, r, line) in cells.index else None for m in MODALITIES for r in RATES]
         print(f"| {line} |" + "".join(" |" if c is None else f" {c.accuracy:.1f} / {c.nll:.3f} |" for c in found))
-    draw(frame)
+    draw(frame).savefig(PICTURE, dpi=140)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,24 @@ def test_the_imputer_is_validated_on_complete_samples_each_modality_in_turn_hidd
     assert stage.validate(held.select((~held.observed.all(1)).nonzero().squeeze(1))) is None
 
 
+@pytest.mark.parametrize("kind", [AE1, AE2])
+def test_an_imputer_of_gaps_learns_and_is_judged_by_what_training_lacks_alone(kind):
+    """y is missing: the rows of the last layer that give x have no gradient, and the error is that of y given x."""
+    batch = packed(*world(), "y")
+    for impute, learns_x in (("gaps", False), ("anything", True)):
+        method = build(kind, batch, impute=impute)
+        stage = next(method.stages(batch))
+        stage.loss(batch.select(stage.samples)).backward()
+        moved = method.steps.imputer.network[-1].weight.grad.abs().sum(1) > 0
+        assert moved[3:].all() and moved[:3].any() == learns_x
+        complete = batch.select(batch.complete)
+        alone = method.steps.imputation_error(complete, torch.tensor([[True, False]]).expand(len(complete), 2))
+        with torch.no_grad():
+            assert (stage.validate(batch) == pytest.approx(alone.item())) != learns_x
+    with pytest.raises(InputError, match=f"impute of {kind.__name__.lower()}"):
+        build(kind, batch, impute="all")
+
+
 @pytest.mark.parametrize("n_modalities", [2, 3])
 def test_every_part_of_a_sample_is_hidden_equally_often(n_modalities):
     """Of 2^M - 2 patterns, over 6,000 draws, up to 5 standard deviations of a count."""

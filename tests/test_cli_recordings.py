@@ -63,7 +63,7 @@ def test_from_recordings_to_predictions(tmp_path, here):
     assert (code, "epochs" in err) == (2, True)
 
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "without audio" in page and '"epochs": 2' in page
+    assert "without audio" in page and "<dt>epochs</dt><dd>2</dd>" in page
     code, out, err = here("evaluate", run)
     assert code == 0, err
     assert "test part of the training data" in (tmp_path / "run" / "evaluation" / "report.html").read_text()

@@ -36,12 +36,12 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def manifest(folder: Path, classes=EMOTIONS, columns=("audio.x", "face.y"), groups: bool = True) -> str:
+def manifest(folder: Path, classes=EMOTIONS, columns=("audio.x", "face.y"), groups: int = 6) -> str:
     rng = np.random.default_rng(0)
     labels = np.repeat(classes, 12)
     table = pd.DataFrame({"label": labels} | {c: rng.normal(size=len(labels)) for c in columns})
     if groups:
-        table["group"] = [f"actor {i % 6}" for i in range(len(labels))]
+        table["group"] = [f"actor {i % groups}" for i in range(len(labels))]
     folder.mkdir(exist_ok=True)
     table.to_csv(folder / "made.csv", index=False)
     return str(folder / "made.csv")
@@ -180,7 +180,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize(("data", "message"), [
     ({"classes": EMOTIONS[:5]}, r"shows 5 classes .*: the paper's tables have 6 emotions"),
     ({"columns": ("audio.x", "text.y")}, "has the modalities audio, text: the paper's tables need 'audio'"),
-    ({"groups": False}, "names no speakers .*: use --split video"),
+    ({"groups": 0}, "names no speakers .*: use --split video"),
+    ({"groups": 2}, "names 2 speakers .* needs 3 at least, one for each part: use --split video"),
 ])  # fmt: skip
 def test_data_that_lacks_what_a_table_needs_is_named(tmp_path, data, message):
     with pytest.raises(InputError, match=message):

@@ -338,7 +338,7 @@ def test_the_page_of_a_run_tells_data_config_and_metrics_and_escapes_names(table
     cell = r'<td[^>]* title="[\d.]+ %">(\d*)</td>'
     shown = [[int(n or 0) for n in re.findall(cell, row)] for row in page.split("<tr>")]
     assert all(row in shown for row in values["confusion"])
-    assert '"max_steps": 40' in page and str(odd) in page
+    assert "<dt>max steps</dt><dd>40</dd>" in page and str(odd) in page
     filled = json.loads((out / "result.json").read_text())["filled"]
     assert 0.05 < filled["lab"] < 0.2 and filled["gait"] == 0  # an eighth, of the rows that train
     assert f"<dt>lab</dt><dd>{100 * filled['lab']:.1f} % of the numbers" in page and "<dt>gait</dt>" not in page

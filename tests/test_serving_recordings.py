@@ -66,6 +66,21 @@ def test_a_recording_is_answered_as_its_file_is(client, run):
     assert (told["set"], told["measure_next"]) == (None, None)
 
 
+def test_sets_are_calibrated_by_the_test_part_with_and_without_each_modality(client, run):
+    model = load_model(run)
+    assert model.calibration.own == {
+        (True, True, True): 2, (False, True, True): 2, (True, False, True): 2, (True, True, False): 2,
+    }  # fmt: skip
+    assert model.is_calibrated(0.5) and not model.is_calibrated(0.9), "two test samples, however often they are shown"
+    told = client.post("/predict", json={"modalities": {"pulse": [70, 1]}, "coverage": 0.6}).json()["predictions"][0]
+    probabilities = np.log([told["probabilities"][c] for c in model.classes])
+    assert (told["coverage"], tuple(told["set"])) == (0.6, model.set_of(probabilities, ["pulse"], 0.6))
+    (said,) = predict(model, [run.parent / "c0.mp4"], coverage=0.6)
+    assert said.label in said.classes and not next(iter(predict(model, [run.parent / "c0.mp4"]))).classes
+    lacks = client.get("/schema").json()["lacks"]
+    assert "what to measure next" in lacks and "not calibrated for a coverage of 0.9" in lacks
+
+
 def test_numbers_go_beside_recordings_and_samples_beside_each_other(client, run):
     sent = {"a/audio": ("x.wav", clip(run)), "a/pulse": (None, "[61, null]"), "b/pulse": (None, "[70, 1]")}
     told = client.post("/predict", files=sent).json()["predictions"]
@@ -83,7 +98,7 @@ REFUSED = {
     "a file of numbers": ({"pulse": ("a.csv", b"1,2")}, "'pulse' of sample '0' was sent as a file: expected numbers"),
     "numbers of a recording": ({"audio": (None, "[1]")}, "was sent as numbers: expected a recording"),
     "nothing": ({"pulse": (None, "[null, null]")}, "shows nothing that the model may use"),
-    "a coverage": ({"pulse": (None, "[1, 2]"), "coverage": (None, "0.9")}, "has no calibrated sets"),
+    "a coverage": ({"pulse": (None, "[1, 2]"), "coverage": (None, "0.9")}, "not calibrated for a coverage of 0.9"),
 }
 
 

@@ -50,7 +50,8 @@ def inspect(dest: str, *, page: Path | None = None, as_json: AsJson = False, qui
     if report.damaged:
         print(f"elision: damaged: {', '.join(report.damaged)}; remove the store, and prepare it again", file=sys.stderr)
         sys.exit(2)
-    screen.say(f"all {len(report.info.shards)} shards are whole")
+    n = len(report.info.shards)
+    screen.say(f"all {n} shards are whole" if n > 1 else "the shard is whole")
 
 
 def _listed(counts) -> str:

@@ -48,7 +48,7 @@ def predict(  # noqa: PLR0913
         A file for the table, .csv or .parquet. Default: the table is printed.
     coverage
         With which probability a sample's set of classes is to hold the true one, whatever modalities it shows; sets are
-        calibrated on the test part of the run. Tables only.
+        calibrated on the test part of the run.
     costs
         MODALITY=COST of measuring it, one for each. The table says which missing modality of a sample is most worth
         measuring, by how much it is expected to lower the entropy of its class: with costs, by value per cost. Tables

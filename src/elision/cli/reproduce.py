@@ -42,18 +42,20 @@ def reproduce(  # noqa: PLR0913
     table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
     quiet: Quiet = False,
 ) -> None:
-    """Reproduce the paper's tables and figures from your own copy of the data, with its number beside each of yours.
+    """Reproduce the paper's tables and figures from your own copy of the data, or its claim on any data.
 
-    Writes report.html, tables.md, tables.tex, results.csv and the figures into the folder. Started again after an
-    interruption, it does only what is left.
+    Writes report.html, tables.md, results.csv, and of tables and figures also tables.tex and the figures, into the
+    folder. Started again after an interruption, it does only what is left.
 
     Parameters
     ----------
     what
-        table1, table2, figure4, figure5, figure6, or all (the default).
+        table1, table2, figure4, figure5, figure6, or all (the default); or claim alone: the paper's methods and the
+        joint objective on features, 50 to 95 % of either modality missing, with paired intervals and the paper's order.
     data
         Stores that `elision prepare` made: one, or TABLE=STORE for each table, such as table1=enterface
-        table2=ravdess; a table of features may serve Table 2. "demo" makes synthetic talking faces.
+        table2=ravdess; a table of features may serve Table 2. "demo" makes synthetic talking faces. Of claim: tables
+        of features, stores or data sets, any number.
     out
         Folder in which the results are written.
     dry_run
@@ -95,19 +97,37 @@ def reproduce(  # noqa: PLR0913
     retry_failed
         Repeat the runs that failed before.
     """
+    from elision.study.claim import CLAIM, plan_claim
     from elision.study.plan import carry_out_plan, forecast
     from elision.study.protocol import PAPER, STAND_IN, changed
     from elision.study.reproduce import Selection, plan_reproduction
     from elision.study.watch import watching
 
+    if table.sample_weight:
+        raise InputError("the paper counts each sample as one: leave --sample-weight out")
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
-    demo = list(data) == ["demo"]
-    selection = Selection(what or ("all",), split, seeds, joint, tuple(only or ()), limit, (demo_people, demo_repeats),
-                          read_extractors(extractor))  # fmt: skip
-    protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
-    plan = plan_reproduction(selection, data, out, protocol, workers,
-                             lambda text: print(text, file=sys.stderr), TableFormat.of(table.reading))  # fmt: skip
+    chosen, form = tuple(only or ()), TableFormat.of(table.reading)
+    if CLAIM in what:
+        others = {
+            "max-epochs": max_epochs,
+            "encoder": encoder,
+            "weights": weights,
+            "no-joint": not joint,
+            "extractor": extractor,
+        }
+        given = [*(name for name in what if name != CLAIM), *(f"--{name}" for name, value in others.items() if value)]
+        if given:
+            raise InputError(f"claim is a study of its own: leave {', '.join(given)} out")
+        plan = plan_claim(data, split, seeds, chosen, limit, form)
+    else:
+        demo = list(data) == ["demo"]
+        people, own = (demo_people, demo_repeats), read_extractors(extractor)
+        selection = Selection(what or ("all",), split, seeds, joint, chosen, limit, people, own)
+        protocol = changed(STAND_IN if demo else PAPER, max_epochs, encoder, weights)
+        plan = plan_reproduction(
+            selection, data, out, protocol, workers, lambda text: print(text, file=sys.stderr), form
+        )
     if dry_run:
         _list(forecast(plan, out, workers))
         return

@@ -247,7 +247,6 @@ def _render(report: Inspection, examples: Mapping[str, Sequence[Example]]) -> st
         "more_groups": max(len(groups) - _GROUPS, 0),
         "narrow": _is_narrow(report.info),
         "bars": _bars(report.durations),
-        "parameters": _flat(report.info.parameters),
         "problems": _PROBLEMS,
         "megabytes": sum(shard.bytes for shard in report.info.shards) / 2**20,
         "duration": _duration(report.durations),
@@ -261,19 +260,6 @@ def _bars(durations: np.ndarray) -> list[tuple[float, float, int, float]]:
         return []
     counts, edges = np.histogram(durations, min(_BINS, max(int(np.sqrt(len(durations))) * 2, 4)))
     return [(a, b, int(n), n / counts.max()) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)]
-
-
-def _flat(values: Mapping[str, Any], within: str = "") -> dict[str, str]:
-    """Return nested settings as what stands before each value, "mel bands", and the value in words."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        title = f"{within} {name}".strip().replace("_", " ")
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, title)
-        else:
-            several = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            found[title] = "none" if several in (None, "", {}) else str(several)
-    return found
 
 
 def _duration(durations: np.ndarray) -> str:

@@ -16,6 +16,9 @@ from elision.errors import InputError
 from elision.evaluation import Assessment, assess_posteriors, average_segments
 from elision.methods import Method
 
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Log-posteriors (n, K), class indices (n,), and which modalities were shown (n, M), of some samples."""
+
 
 @torch.no_grad()
 def segment_posteriors(method: Method, segments: Segments, reading: Reading, n_classes: int) -> Tensor:
@@ -58,7 +61,7 @@ def sample_posteriors(
     return whole
 
 
-def assess(
+def assess(  # noqa: PLR0913
     method: Method,
     store: Store,
     samples: np.ndarray,
@@ -66,6 +69,7 @@ def assess(
     reading: Reading,
     average: str = "posteriors",
     classes: Sequence[str] | None = None,
+    scored: list[Scored] | None = None,
 ) -> Assessment:
     """Judge labelled samples as they are, for each pattern among them, and with each modality taken away.
 
@@ -77,16 +81,24 @@ def assess(
         reading: how rows are read.
         average: see `elision.evaluation.average_segments`.
         classes: the method's; None are the store's.
+        scored: takes what the method said of the samples as they are, and of those that a modality was taken from.
     """
     known: list[str] = store.classes.tolist() if classes is None else list(classes)
     codes = class_codes(store, samples, known)
     logs = sample_posteriors(method, store, samples, observed, reading, len(known), average)
 
+    shown = {m: mask[samples] for m, mask in observed.items()}
+    kept = [] if scored is None else scored
+    kept.append((logs, codes, np.stack(list(shown.values()), axis=1)))
+
     def without(m: str, rest: np.ndarray) -> np.ndarray:
         others = {**observed, m: np.zeros_like(observed[m])}
-        return sample_posteriors(method, store, samples[rest], others, reading, len(known), average)
+        less = sample_posteriors(method, store, samples[rest], others, reading, len(known), average)
+        lost = shown[m][rest]
+        rows = samples[rest][lost]
+        kept.append((less[lost], codes[rest][lost], np.stack([mask[rows] for mask in others.values()], axis=1)))
+        return less
 
-    shown = {m: mask[samples] for m, mask in observed.items()}
     return replace(assess_posteriors(logs, codes, known, shown, without), average=average)
 
 

@@ -1,7 +1,7 @@
 """A trained model as a folder of safetensors and JSON: it loads without the training data, and nothing is unpickled."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from elision.batch import Batch
 from elision.config import TrainConfig
 from elision.data.schema import StoreInfo
 from elision.data.store import Store
+from elision.decisions.sets import Calibration, as_classes, needed, prediction_sets
 from elision.deep.assess import sample_posteriors
 from elision.deep.build import Modules, build, tune
 from elision.deep.rows import Reading
@@ -35,6 +36,8 @@ class DeepModel:
         classes: names of the class indices.
         parameters: that its data was prepared with; JSON.
         device: where it computes.
+        calibration: of sets of classes, by the test part as it is and with each modality taken away; None in models
+            from before there was one.
     """
 
     method: Method
@@ -44,6 +47,7 @@ class DeepModel:
     classes: tuple[str, ...]
     parameters: Mapping[str, Any]
     device: torch.device
+    calibration: Calibration | None = None
 
     @torch.no_grad()
     def log_posterior(self, batch: Batch) -> Tensor:
@@ -76,6 +80,25 @@ class DeepModel:
         reading = Reading(self.device, workers)
         return sample_posteriors(self.method, store, chosen, masks, reading, len(self.classes), average)
 
+    def is_calibrated(self, coverage: float = 0.9) -> bool:
+        """Return whether `set_of` can give sets of that coverage."""
+        most = 0 if self.calibration is None else max(self.calibration.own.values())
+        return most >= needed(coverage)  # of one pattern, since taking modalities away makes no new samples
+
+    def set_of(self, log_posterior: np.ndarray, used: Sequence[str], coverage: float = 0.9) -> tuple[str, ...]:
+        """Return the classes that hold the truth with the asked probability, the most probable first.
+
+        Args:
+            log_posterior: of one sample, its segments averaged as posteriors; shape (K,).
+            used: modalities that it shows.
+            coverage: in (0, 1).
+        """
+        if self.calibration is None:
+            raise InputError("the model's sets are not calibrated: train it again")
+        shown = np.array([[m in used for m in self.modalities]])
+        held = prediction_sets(log_posterior[None], shown, self.calibration, coverage)
+        return as_classes(held, log_posterior[None], np.array(self.classes))[0]
+
     def check(self, info: StoreInfo) -> None:
         """Raise `InputError` unless a store holds what the model takes, prepared in the same way."""
         for m, ours in self.modalities.items():
@@ -99,13 +122,16 @@ class DeepModel:
 _MUST_AGREE = ("mel", "seconds")
 
 
-def save_model(method: Method, config: TrainConfig, info: StoreInfo, path: Path) -> None:
-    """Write a settled method; ``info`` is that of the store that it was trained on."""
+def save_model(
+    method: Method, config: TrainConfig, info: StoreInfo, path: Path, calibration: Calibration | None = None
+) -> None:
+    """Write a settled method, and what its sets are made with; ``info`` is that of the store that it was trained on."""
     description = {
         "config": asdict(config),
         "modalities": {m: asdict(modality) for m, modality in info.modalities.items()},
         "classes": list(info.classes),
         "parameters": dict(info.parameters),
+        "calibration": calibration and calibration.described(),
     }
     write_model(path, RECORDINGS, json.loads(json.dumps(description)), method.state_dict())
 
@@ -140,5 +166,7 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
         raise InputError(f"{folder / TENSORS} does not fit the model that {DESCRIPTION} describes: {error}") from error
     tune(networks, replace(config, compile=False))
     method.to(device).eval()
-    parameters = description["parameters"]
-    return DeepModel(method, networks, config, modalities, classes, parameters, torch.device(device))
+    own = description.get("calibration")
+    calibration = Calibration.restored(own) if own else None
+    parameters, where = description["parameters"], torch.device(device)
+    return DeepModel(method, networks, config, modalities, classes, parameters, where, calibration)

@@ -25,7 +25,7 @@ from elision.registries import CROPS, LAYOUTS
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def predict(
+def predict(  # noqa: PLR0913
     model: DeepModel,
     files: Sequence[str | Path],
     without: Sequence[str] = (),
@@ -33,6 +33,7 @@ def predict(
     crop: Crop | None = None,
     extractors: OwnExtractors | None = None,
     dialect: TableFormat = DETECTED,
+    coverage: float = 0.9,
 ) -> Iterator[Prediction]:
     """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
@@ -48,6 +49,7 @@ def predict(
         crop: the function that the training data was prepared with, if it was with one.
         extractors: modality -> the function that made its features, for those that were made by one.
         dialect: how the lists are written.
+        coverage: of the sets of classes, in (0, 1).
 
     Raises:
         InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
@@ -59,8 +61,9 @@ def predict(
         )
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
-    settings = media_settings(model, crop, extractors)
-    return _predictions(model, [Path(file) for file in files], tuple(without), average, settings, dialect)
+    model.is_calibrated(coverage)  # a coverage that is none is told at once
+    how = tuple(without), average, media_settings(model, crop, extractors), coverage
+    return _predictions(model, [Path(file) for file in files], dialect, how)
 
 
 def media_settings(
@@ -92,7 +95,7 @@ def media_settings(
     return MediaSettings(**saved, mel=mel, crop=crop if wanted else None, extractors=own)
 
 
-def _predictions(model, files, without, average, settings, dialect) -> Iterator[Prediction]:
+def _predictions(model, files, dialect, how) -> Iterator[Prediction]:
     for file in files:
         try:
             found = _found(model, file, dialect)
@@ -100,7 +103,7 @@ def _predictions(model, files, without, average, settings, dialect) -> Iterator[
             yield Prediction(str(file), "", {}, (), (), str(error))
             continue
         for recording in found.recordings:
-            yield _predict_one(model, recording, without, average, settings)
+            yield _predict_one(model, recording, *how)
         for problem in found.problems:
             yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
 
@@ -114,7 +117,9 @@ def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
     return Found((Recording(str(file), sources={m: file for m in shows if m in model.modalities}),))
 
 
-def _predict_one(model: DeepModel, recording: Recording, without, average, settings: MediaSettings) -> Prediction:
+def _predict_one(
+    model: DeepModel, recording: Recording, without, average, settings: MediaSettings, coverage: float
+) -> Prediction:
     wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
     values: dict[str, Value] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
     try:
@@ -122,7 +127,7 @@ def _predict_one(model: DeepModel, recording: Recording, without, average, setti
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
     except InputError as error:
         return Prediction(recording.id, "", {}, (), (), str(error))
-    return predict_values(model, recording.id, values, without, average)
+    return predict_values(model, recording.id, values, without, average, coverage)
 
 
 def predict_values(
@@ -131,6 +136,7 @@ def predict_values(
     values: Mapping[str, Value],
     without: Sequence[str] = (),
     average: str = "posteriors",
+    coverage: float = 0.9,
 ) -> Prediction:
     """Return what the model says of what one sample shows; a problem is told in it.
 
@@ -140,6 +146,7 @@ def predict_values(
         values: as `elision.media.extract.Extracted` has them, and numbers; a missing modality is no key.
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
+        coverage: of the set of classes, which the model's test part calibrated for posteriors; none if it was small.
     """
     found = tuple(m for m in model.modalities if m in values)
     used = tuple(m for m in found if m not in without)
@@ -152,7 +159,9 @@ def predict_values(
         return Prediction(id, "", {}, (), (), str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
-    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used)
+    held = average == "posteriors" and model.is_calibrated(coverage)
+    classes = model.set_of(logs, used, coverage) if held else ()
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used, classes=classes)
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy, Strategy
@@ -17,8 +18,9 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from elision.config import TrainConfig
 from elision.data.store import Store
+from elision.decisions.sets import Calibration
 from elision.deep import processes
-from elision.deep.assess import assess
+from elision.deep.assess import Scored, assess
 from elision.deep.build import Modules
 from elision.deep.job import Job, Report
 from elision.deep.loop import DeepLoop
@@ -119,7 +121,10 @@ def _finish(loop: DeepLoop) -> dict[str, Any]:
         method.to(device)
         loop.settle(exact=True)
         partition = job.partition
-        assessed = assess(method, partition.store, partition.test, partition.observed, loop.reading)
+        scored: list[Scored] = []
+        assessed = assess(method, partition.store, partition.test, partition.observed, loop.reading, scored=scored)
+    # The test part decided nothing, so that sets which it calibrates hold for new samples, though not for itself.
+    calibration = Calibration.of(*map(np.concatenate, zip(*scored, strict=True)))
     values = {
         "test": asdict(assessed),
         "validation": {"nll": loop.progress.best},
@@ -132,7 +137,7 @@ def _finish(loop: DeepLoop) -> dict[str, Any]:
         "config": asdict(loop.config),
     }
     if processes.rank() == 0:
-        save_model(method, loop.config, partition.store.info, job.folder.path / MODEL)
+        save_model(method, loop.config, partition.store.info, job.folder.path / MODEL, calibration)
         job.folder.finish(values)
     return values
 

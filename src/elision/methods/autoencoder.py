@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elision.bank import Packed
 from elision.batch import Batch
-from elision.errors import InputError
+from elision.errors import InputError, check_choice
 from elision.likelihood import conditional_objective
 from elision.methods.base import Claims, Ingredients, Method, Stage
 from elision.methods.score import ScoreModel
@@ -92,17 +92,26 @@ class ImputeThenClassify(nn.Module):
         variances = [x.flatten(1).var(0, correction=0).mean() for x in complete.values()]
         self.variance.copy_(torch.stack(variances).clamp(min=1e-12))
 
-    def fit_imputer(self, targets: Batch, samples: Tensor, name: str, share: float = 1.0) -> Stage:
-        """Hide a random part of each of the ``samples`` of ``targets``, which are complete, and learn what it was."""
+    def fit_imputer(
+        self, targets: Batch, samples: Tensor, name: str, gaps: Tensor | None = None, share: float = 1.0
+    ) -> Stage:
+        """Hide a part of each of the ``samples`` of ``targets``, which are complete, and learn what it was.
+
+        What stays is a random row of ``gaps``, patterns (n, M), or without them any proper part.
+        """
 
         def loss(batch: Batch) -> Tensor:
-            return self.imputation_error(batch, _random_patterns(len(batch), len(self.shapes), batch.labels.device))
+            n, device = len(batch), batch.labels.device
+            anything = gaps is None
+            shown = _random_patterns(n, len(self.shapes), device) if anything else gaps[torch.randint(len(gaps), (n,))]
+            return self.imputation_error(batch, shown)
 
         def validate(batch: Batch) -> float | None:
             complete = batch.select(batch.complete)
             if not len(complete):
                 return None
-            patterns = ~torch.eye(len(self.shapes), dtype=torch.bool, device=batch.labels.device)
+            each = ~torch.eye(len(self.shapes), dtype=torch.bool, device=batch.labels.device)
+            patterns = each if gaps is None else gaps.unique(dim=0)
             errors = [self.imputation_error(complete, p.expand(len(complete), -1)) for p in patterns]
             return float(sum(errors) / len(errors))
 
@@ -123,7 +132,11 @@ class ImputeThenClassify(nn.Module):
 
 
 class AE1(Method):
-    """The autoencoder learns from complete samples alone, imputes once, and a classifier learns from the result."""
+    """The autoencoder learns from complete samples alone, imputes once, and a classifier learns from the result.
+
+    It learns to impute any part of a sample from the rest; with ``impute="gaps"`` only what training samples lack from
+    what they show, as the paper's does, which then says little of other patterns.
+    """
 
     claims = Claims(
         summary="Trains an autoencoder on complete samples to impute what the others lack, then a classifier on the "
@@ -134,15 +147,17 @@ class AE1(Method):
         unweighted="the autoencoder counts every complete sample alike",
     )
 
-    def __init__(self, ingredients: Ingredients) -> None:
+    def __init__(self, ingredients: Ingredients, impute: str = "anything") -> None:
         super().__init__()
+        check_choice("impute of ae1", impute, IMPUTED)
+        self.impute = impute
         self.steps = ImputeThenClassify(ingredients)
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples; the classifier on all labelled ones."""
         complete = _complete_samples("ae1", train)
         self.steps.measure_variance(train.select(complete).inputs)
-        yield self.steps.fit_imputer(train, complete, "autoencoder")
+        yield self.steps.fit_imputer(train, complete, "autoencoder", IMPUTED[self.impute](train))
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
@@ -167,8 +182,10 @@ class AE2(Method):
         unweighted="the autoencoder counts every complete sample alike",
     )
 
-    def __init__(self, ingredients: Ingredients, rounds: int = 3) -> None:
+    def __init__(self, ingredients: Ingredients, rounds: int = 3, impute: str = "anything") -> None:
         super().__init__()
+        check_choice("impute of ae2", impute, IMPUTED)
+        self.impute = impute
         if rounds < 1:
             raise InputError(f"rounds of ae2 is {rounds}: expected at least 1")
         self.rounds = rounds
@@ -178,11 +195,12 @@ class AE2(Method):
         """The autoencoder on complete samples, then on all completed ones, several times; the classifier."""
         complete = _complete_samples("ae2", train)
         self.steps.measure_variance(train.select(complete).inputs)
-        yield self.steps.fit_imputer(train, complete, "autoencoder")
+        gaps = IMPUTED[self.impute](train)
+        yield self.steps.fit_imputer(train, complete, "autoencoder", gaps)
         everything = torch.arange(len(train), device=train.labels.device)
         for i in range(self.rounds):
             name = f"self-training {i + 1}"
-            yield self.steps.fit_imputer(self.steps.complete(train), everything, name, 1 / self.rounds)
+            yield self.steps.fit_imputer(self.steps.complete(train), everything, name, gaps, 1 / self.rounds)
         yield self.steps.fit_classifier(train, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
@@ -196,6 +214,15 @@ def _complete_samples(name: str, train: Batch) -> Tensor:
     if not len(train.complete):
         raise InputError(f"{name}: {_NEEDS_COMPLETE}, and there are none: use another method")
     return train.complete
+
+
+def _gaps(train: Batch) -> Tensor | None:
+    """What each incomplete sample shows, shape (n, M), bool; None where all are complete."""
+    return train.observed[~train.observed.all(1)] if len(train.complete) < len(train) else None
+
+
+IMPUTED: dict[str, Callable[[Batch], Tensor | None]] = {"anything": lambda train: None, "gaps": _gaps}
+"""What an autoencoder learns to impute -> training samples to the patterns that it is to be imputed from."""
 
 
 def _random_patterns(n: int, n_modalities: int, device: torch.device) -> Tensor:

@@ -15,4 +15,23 @@ def render(page: str, content: Mapping[str, Any]) -> str:
 
     loader = jinja2.PackageLoader("elision", "pages")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["in_words"] = in_words
     return environment.get_template(page).render(content)
+
+
+def in_words(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:
+    """Return nested settings as what stands before each value, and the value as text.
+
+    Example:
+        >>> in_words({"mel": {"sample_rate": 16000}, "crop": None})
+        {'mel sample rate': '16000', 'crop': 'none'}
+    """
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        title = f"{within} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping) and value:
+            found |= in_words(value, title)
+        else:
+            several = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            found[title] = "none" if several in (None, "", {}) else str(several)
+    return found

@@ -81,8 +81,7 @@ def _limits(folder: RunFolder, assessed: Assessment) -> list[str]:
         told.append(f"Few test samples show just: {_plain(', '.join(few))}. Their figures are rough.")
     if rare:
         told.append(f"Few training samples have the class: {_plain(', '.join(rare))}.")
-    if kind_of(folder.path / MODEL) == CLASSIFIER:
-        told.append("Sets of classes were calibrated on the test part: they hold for new samples that are like it.")
+    told.append("Sets of classes were calibrated on the test part: they hold for new samples that are like it.")
     return ["## Limits", "", *(f"* {line}" for line in told), ""]
 
 

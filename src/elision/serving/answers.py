@@ -244,8 +244,6 @@ class RecordingRespondent(Respondent):
         modules: modality -> module of the user's own.
     """
 
-    limits = "a model of recordings has no calibrated sets, and does not say what to measure next"
-
     def __init__(self, folder: Path, name: str, device: str, modules: "Mapping[str, nn.Module]") -> None:
         from elision.deep.model import load_model
         from elision.deep.predict import media_settings
@@ -258,14 +256,22 @@ class RecordingRespondent(Respondent):
             m: Taken("numbers", list(modality.shape)) if modality.kind == "features" else Taken(RECORDING)
             for m, modality in self.model.modalities.items()
         }
+        told = ["a model of recordings does not say what to measure next"]
+        if not self.model.is_calibrated(COVERAGE):
+            told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")
+        self.limits = "; ".join(told)
 
     def answer(self, question: Question, seconds: float) -> list[Answer]:
         """Answer about one sample after the other."""
         from elision.deep.predict import predict_values
         from elision.serving.decoding import Recordings
 
-        if question.coverage is not None:
-            raise InputError("a coverage is asked for, and a model of recordings has no calibrated sets: leave it out")
+        coverage = COVERAGE if question.coverage is None else question.coverage
+        calibrated = self.model.is_calibrated(coverage)
+        if question.coverage is not None and not calibrated:
+            raise InputError(
+                f"the model's sets are not calibrated for a coverage of {coverage}: leave it out, or lower"
+            )
         until, answers = time.monotonic() + seconds, []
         for sample in question.samples:
             numbers, sources = self._numbers(sample), self._sources(sample)
@@ -278,12 +284,13 @@ class RecordingRespondent(Respondent):
                     raise InputError(f"sample {sample.id!r}: {error}") from error
                 values |= found.values
                 notes = {**found.notes, **found.missing}
-            told = predict_values(self.model, sample.id, values)
+            told = predict_values(self.model, sample.id, values, coverage=coverage)
             if told.problem:
                 raise InputError(f"sample {sample.id!r} {told.problem}")
             missing = [m for m in self.modalities if m not in told.used]
             shares, used = dict(told.probabilities), list(told.used)
-            answers.append(Answer(sample.id, told.label, shares, None, None, used, missing, None, notes))
+            held = (list(told.classes), coverage) if calibrated else (None, None)
+            answers.append(Answer(sample.id, told.label, shares, *held, used, missing, None, notes))
         return answers
 
     def close(self) -> None:

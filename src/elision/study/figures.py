@@ -159,7 +159,7 @@ def draw_matrices(matrices: Mapping[str, np.ndarray], classes: Sequence[str], co
     """
     columns = min(len(matrices), columns)
     rows, size = -(-len(matrices) // columns), max(3.1, 0.27 * len(classes) + 1.2)
-    size_of_all = max(size * columns, 3.6), size * rows + 0.5
+    size_of_all = max(size * columns, 3.6), size * rows + 1.0
     figure, axes = plt.subplots(rows, columns, figsize=size_of_all, sharey=True, squeeze=False, layout="constrained")
     for axis in axes.flat[len(matrices) :]:
         axis.set_visible(False)

@@ -78,10 +78,11 @@ def by_estimator(run: Run) -> Result:
         if run.method in (SELF_TRAINING, LABEL_SPREADING):
             return fit_scikit(run.method, parts.train, len(parts.classes)), {}
         train = labelled_only(parts.train) if run.method == LABEL_ONLY else parts.train
-        held = (parts.validation.arrays, parts.validation.codes) if len(parts.validation.codes) else None
+        rest = parts.validation
+        held = (rest.arrays, rest.codes, rest.weights) if len(rest.codes) else None
         with warnings.catch_warnings():  # the report says how many samples have no label; each run need not repeat it
             warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
-            model.fit(train.arrays, train.codes, validation=held)
+            model.fit(train.arrays, train.codes, validation=held, sample_weight=train.weights)
         return model.predict_log_proba, {"members": model.members_}
 
     return _fitted(run, fit)
@@ -194,11 +195,11 @@ def _divided(run: Run, data: Dataset) -> Partition:
 
 
 def _parts(data: Dataset, divided: Partition) -> Parts:
-    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes)
+    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes, data.weights)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
     shown = {m: divided.observed[m][divided.train] for m in data.arrays}
     hidden = {m: np.where(_like(shown[m], a), a, np.nan) for m, a in train.arrays.items()}
-    return Parts(Samples(hidden, train.codes), validation, test, tuple(data.classes.tolist()))
+    return Parts(Samples(hidden, train.codes, train.weights), validation, test, tuple(data.classes.tolist()))
 
 
 def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:

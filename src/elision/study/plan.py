@@ -24,6 +24,7 @@ REPORTS: Registry = Registry(
     {
         "comparison": "elision.study.comparison_report:report_comparison",
         "reproduction": "elision.study.paper_report:report_reproduction",
+        "claim": "elision.study.claim_report:report_claim",
     }
 )
 """kind of study -> a function of (study, results, failures, command) that makes its report."""

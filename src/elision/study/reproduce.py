@@ -12,11 +12,18 @@ from elision.extractors import OwnExtractor
 from elision.study import paper, protocol
 from elision.study.plan import Plan
 from elision.study.protocol import Protocol
-from elision.study.run import END_TO_END, Run
-from elision.study.sources import DEMO, Source, end_to_end_source, feature_sources, make_demo, table_addresses
+from elision.study.run import BY_GROUP, END_TO_END, Run
+from elision.study.sources import (
+    DEMO,
+    Source,
+    check_speakers,
+    end_to_end_source,
+    feature_sources,
+    make_demo,
+    table_addresses,
+)
 
 FEATURES = "features"
-_BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Selection:
     def __post_init__(self) -> None:
         for name in self.what:
             check_choice("table or figure", name, paper.EXPERIMENTS)
-        check_choice("split", self.split, _BY_GROUP)
+        check_choice("split", self.split, BY_GROUP)
         for name, value in (("seeds", self.seeds), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
@@ -129,8 +136,7 @@ def _sources(
         features = feature_sources(addresses["table2"], proto, list(extractors), out / FEATURES, tell, form)
         found |= {("table2", name): source for name, source in features.items()}
     for (table, _), source in found.items():
-        if True in _BY_GROUP[selection.split] and not source.grouped:
-            raise InputError(f"{addresses[table]} names no speakers (groups): use --split video")
+        check_speakers(addresses[table], selection.split, source.groups)
     return found
 
 
@@ -143,7 +149,7 @@ def _runs(selection: Selection, sources: dict[tuple[str, str], Source], proto: P
             folder=str((out / "training").absolute()), form=source.form,
         )
         for seed in range(selection.seeds or proto.seeds)
-        for by_group in _BY_GROUP[selection.split]
+        for by_group in BY_GROUP[selection.split]
         for setting in settings
         for source in [sources[setting.table, setting.extractor]]
     ]  # fmt: skip

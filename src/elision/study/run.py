@@ -15,7 +15,7 @@ UPPER_BOUND = "upper-bound"
 """No method: the reference that a comparison can show beside them."""
 LABEL_ONLY, SELF_TRAINING, LABEL_SPREADING = "label-only", "self-training", "label-spreading"
 RIVALS: dict[str, Claims] = {
-    LABEL_ONLY: Claims("Throws the samples without a label away: mle on the others.", "The same model"),
+    LABEL_ONLY: Claims("Throws the samples without a label away: mle on the others.", "The same model", unweighted=""),
     SELF_TRAINING: Claims(
         "Trains a logistic regression, takes what it is sure of for labels, and trains again; gaps take the mean.",
         "Yarowsky, ACL 1995; scikit-learn's SelfTrainingClassifier",
@@ -43,6 +43,8 @@ END_TO_END = "end-to-end"
 """The extractor of runs whose encoders are trained with them, and the way in which they are trained."""
 SPLITS = {False: "by video", True: "by speaker"}
 """Whether the split keeps groups together -> what that is called where the samples are videos, the groups speakers."""
+BY_GROUP = {"video": (False,), "speaker": (True,), "both": (False, True)}
+"""What a split is called -> whether it keeps groups together."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
 from elision.data.sources import load
+from elision.data.splits import PARTS
 from elision.data.store import Store
 from elision.demo import talking_faces
 from elision.errors import InputError
 from elision.study.features import extract, open_features, visual_name
 from elision.study.paper import GIVEN, TABLES
 from elision.study.protocol import Protocol
+from elision.study.run import BY_GROUP
 
 DEMO = "demo"
 CLASSES = 6
@@ -29,7 +33,7 @@ class Source:
         fingerprint: of its content.
         visual: its name of the visual modality.
         samples: how many.
-        grouped: whether it names groups.
+        groups: how many it names; 0 where it names none.
         parameters: of its preparation; {} without a store.
         form: how a table is read.
     """
@@ -39,7 +43,7 @@ class Source:
     fingerprint: str
     visual: str
     samples: int
-    grouped: bool
+    groups: int
     parameters: Mapping[str, Any]
     form: TableFormat = DETECTED
 
@@ -98,8 +102,8 @@ def feature_sources(
         load(path, form)  # which says what it found
         data, fingerprint = open_features(path, form)
         _check_classes(data.classes.tolist(), address)
-        visual, grouped = visual_name(data.arrays, address), data.groups is not None
-        return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), grouped, {}, form)}
+        visual, groups = visual_name(data.arrays, address), count_groups(data.groups)
+        return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), groups, {}, form)}
     store = _store(address)
     _check_classes(store.info.classes, address)
     visual = visual_name(store.info.modalities, address)
@@ -151,7 +155,21 @@ def _store(address: str) -> Store:
 def _of_store(store: Store, address: str, content: str, visual: str) -> Source:
     layout = str(store.info.parameters.get("layout", ""))
     name = layout if layout not in ("", "manifest") else Path(str(store.address)).name
-    return Source(name, address, content, visual, len(store), store.groups is not None, dict(store.info.parameters))
+    return Source(name, address, content, visual, len(store), count_groups(store.groups), dict(store.info.parameters))
+
+
+def check_speakers(address: str, split: str, groups: int) -> None:
+    """Raise `InputError` unless data that names so many groups can be split as "video", "speaker" or "both" says."""
+    if True in BY_GROUP[split] and groups < len(PARTS):
+        raise InputError(
+            f"{address} names {groups or 'no'} speakers (groups), and a split by speaker needs {len(PARTS)} at least, "
+            "one for each part: use --split video"
+        )
+
+
+def count_groups(groups: np.ndarray | None) -> int:
+    """Return how many groups there are; 0 where samples name none."""
+    return 0 if groups is None else len(np.unique(groups))
 
 
 def _check_classes(classes: Sequence[str], address: str) -> None:

@@ -106,6 +106,7 @@ class Grid:
         compared: whether that is of the same thing, so that the difference says something.
         agreement: Kendall's tau of each column between our order and the paper's; None where fewer than two lines have
             both numbers. Empty without the paper.
+        spread: what stands behind ± in the cells.
     """
 
     title: str
@@ -115,6 +116,7 @@ class Grid:
     has_paper: bool = False
     compared: bool = False
     agreement: Sequence[float | None] = ()
+    spread: str = "standard deviation"
 
     @property
     def spans(self) -> list[tuple[str, list[float]]]:
@@ -159,7 +161,7 @@ def grid_of(results: Sequence[Result], measure: Measure) -> Grid:
 def markdown(grid: Grid) -> str:
     """Return a table as Markdown: mean and standard deviation over n seeds, the best in bold."""
     paper = " [paper, difference]" if grid.compared else " [paper]"
-    told = "mean ± standard deviation" + (paper if grid.has_paper else "")
+    told = f"mean ± {grid.spread}" + (paper if grid.has_paper else "")
     header = [*grid.heads, *(column_title(*column) for column in grid.columns), "n"]
     lines = [f"{grid.title} ({told})", "", _row(header), _row(["---"] * len(header))]
     for line, cells in grid.rows.items():
