@@ -50,13 +50,14 @@ def by_seed(
     show: Callable[[dict[str, list[dict]]], None],
     description: str | None,
     data: list[str],
+    prefix: str = "",
 ) -> None:
-    """Compute every data set and seed that is not kept yet, and show data set -> results."""
+    """Compute every data set and seed that is not kept yet, in files of that prefix, and show data set -> results."""
     given = options(description, 5, data)
     names = [name for _ in given.seeds for name in given.data]
     seeds = [seed for seed in given.seeds for _ in given.data]
     pieces = {
-        given.out / f"{name.replace(' ', '-')}-{seed}.json": partial(one, name, given.source, seed)
+        given.out / f"{prefix}{name.replace(' ', '-')}-{seed}.json": partial(one, name, given.source, seed)
         for name, seed in zip(names, seeds, strict=True)
     }
     found: dict[str, list[dict]] = {name: [] for name in given.data}

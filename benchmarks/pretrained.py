@@ -43,12 +43,13 @@ def main() -> None:
         data = load(str(store))
         print(f"{name}: " + ", ".join(f"{m} {a.shape[1]}" for m, a in data.arrays.items()), machine(), flush=True)
         for by_group, missing in product(SETS[name], data.arrays):
-            found = []
-            for seed in range(given.seeds):
+            place = f"{name}-{'speaker' if by_group else 'video'}-{missing}"
+            found = [{} for _ in range(given.seeds)]
+            for seed, line in product(range(given.seeds), [*METHODS, *(f"{m} alone" for m in data.arrays)]):
                 run = Run(str(store), data.name, data.fingerprint(), by_group, "mle", "addition", "joint", Training(),
                           missing, RATE, seed)  # fmt: skip
-                file = given.out / f"{name}-{'speaker' if by_group else 'video'}-{missing}-{seed}.json"
-                found.append(once(file, lambda run=run: one(run)))
+                file = given.out / f"{place}-{seed}-{line.replace(', ', '-').replace(' ', '-')}.json"
+                found[seed][line] = once(file, lambda run=run, line=line: one(run, line))
             split = "by speaker" if by_group else "by video"
             print(
                 f"\n{name}, {split}, {missing} missing in {RATE:.0%}\n\n{table(found, list(data.arrays))}", flush=True
@@ -86,16 +87,14 @@ def ravdess(source: Path, folder: Path) -> Path:
     return folder / "store"
 
 
-def one(run: Run) -> dict[str, dict[str, list]]:
-    """Return line -> what is asked about ("" is everything) -> [hit, NLL] of each test sample."""
-    whole = partition(run)
-    parts, found = Cell(whole.train, whole.validation, whole.test), {}
-    for name, (method, objective) in METHODS.items():
-        found[name] = ask(fitted(parts, run.seed, method, objective), parts)
-    for m in parts.train.arrays:
-        alone = only(parts, m)
-        found[f"{m} alone"] = {m: ask(fitted(alone, run.seed, "mle", "conditional"), alone)[""]}
-    return found
+def one(run: Run, line: str) -> dict[str, list]:
+    """Return what is asked about ("" is everything) -> hits and NLL of the test samples."""
+    parts = partition(run)
+    cell = Cell(parts.train, parts.validation, parts.test)
+    if line in METHODS:
+        return ask(fitted(cell, run.seed, *METHODS[line]), cell)
+    m = line.removesuffix(" alone")
+    return {m: ask(fitted(only(cell, m), run.seed, "mle", "conditional"), only(cell, m))[""]}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from elision.inputs import Samples, observed_rows
 METHODS = {
     "mle, joint": ("mle", "joint"), "mle, conditional": ("mle", "conditional"),
     "zero padding": ("zero-padding", "conditional"), "lower bound": ("lower-bound", "conditional"),
-    "late fusion": ("late-fusion", "conditional"),
+    "late fusion": ("late-fusion", "conditional"), "hgr": ("hgr", "conditional"), "ae1": ("ae1", "conditional"),
+    "ae2": ("ae2", "conditional"),
 }  # fmt: skip
 
 

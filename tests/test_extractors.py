@@ -242,6 +242,10 @@ def test_the_command_takes_a_function_that_lies_beside_it(source, tmp_path, monk
     code, out, err = here("predict", "run", film, "--extractor", visual, "--json")
     assert (code, json.loads(out)[0]["used"]) == (0, ["visual", "audio"]), err
     assert here("predict", "run", film)[0] == 2
+    code, out, err = here("evaluate", "run", "store", "--extractor", visual, "--json")
+    assert (code, json.loads(out)["metrics"]["n"]) == (0, 2), err  # it is the same data: their test part
+    code, _, err = here("evaluate", "run", "--extractor", visual)
+    assert (code, "--extractor is for DATA, another store" in err) == (2, True)
     code, _, err = here("train", "digits", "--out", "t", "--extractor", visual)
     assert (code, "--extractor is for recordings, and digits is a table" in err) == (2, True)
 

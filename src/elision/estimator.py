@@ -111,7 +111,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             10,000 are.
         refit: train on with all samples, validation included, for half as many steps as were best, at half the rate.
             Not done when a validation set is passed to `fit`.
-        max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
+        max_steps: optimiser steps; None means 20 epochs of mini-batches, at least 200 steps and at most 4,000.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.
@@ -442,7 +442,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             folds: X and y are the samples of the fit: so many further models are trained, each without a part of
                 them, which it then scores. No sample is lost to calibration; what holds strictly for each of these
                 models holds nearly for the one of all samples. None: X and y are samples that `fit` has not seen.
-            groups: samples of one group stay together in a fold, shape (n,).
+            groups: samples of one group stay together in a fold, and in the validation part of each fit, shape (n,).
         """
         batch, codes = self._labelled(X, y)
         if folds is None:
@@ -462,7 +462,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         X = Splittable(X) if isinstance(X, dict) else X
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
-            other = cast(MultimodalClassifier, clone(self)).fit(_safe_indexing(X, rest), _safe_indexing(y, rest))
+            own = None if groups is None else _safe_indexing(groups, rest)
+            other = cast(MultimodalClassifier, clone(self))
+            other.fit(_safe_indexing(X, rest), _safe_indexing(y, rest), groups=own)
             columns = np.searchsorted(self.classes_, other.classes_)
             logs[held[:, None], columns] = other.predict_log_proba(_safe_indexing(X, held))
         return logs[codes != UNLABELLED]

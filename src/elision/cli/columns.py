@@ -25,6 +25,9 @@ class _RoleFlags:
     split_column: Annotated[
         _Name, _told("Column of each sample's part: train, val or test. [default: split, if there is one]")
     ] = None
+    sample_weight: Annotated[
+        _Name, _told("Column of how many samples each one counts as in training, 0 or more. [default: each as one]")
+    ] = None
     modality: Annotated[
         Many,
         _told(
@@ -54,7 +57,9 @@ class DialectFlags:
     @property
     def reading(self) -> dict[str, Any]:
         """Return the fields of `TableFormat` that were given."""
-        names = {"split_column": "split", "modality": "modalities", "category": "categories"}
+        names = {
+            "split_column": "split", "sample_weight": "weight", "modality": "modalities", "category": "categories"
+        }  # fmt: skip
         given = {names.get(name, name): value for name, value in vars(self).items() if value is not None}
         if "modalities" in given:
             given["modalities"] = parse_modalities(given["modalities"])

@@ -38,6 +38,8 @@ def compare(  # noqa: PLR0913
     by_group: Annotated[bool | None, Parameter(negative="--split-random", name="--split-by-group")] = None,
     mechanism: str = "mcar",
     unlabelled: Numbers = None,
+    class_weight: str | None = None,
+    informative_missingness: Annotated[bool, Parameter(negative="")] = False,
     save: Annotated[bool, Parameter(negative="--no-save")] = True,
     acquire: Annotated[bool, Parameter(negative="")] = False,
     costs: Many = None,
@@ -95,6 +97,11 @@ def compare(  # noqa: PLR0913
         Shares of the training samples that lose their label, such as 0.5 0.9 0.98; the methods then stand beside mle on
         the labelled samples alone, and scikit-learn's self-training and label spreading. No modality is removed unless
         --missing says so.
+    class_weight
+        balanced makes all classes as heavy in training, however common. Default: samples count as they are.
+    informative_missingness
+        The modalities that a sample shows tell of its class too, as far as validation samples bear it out. Only for
+        samples that lose modalities in use as those of the table did.
     save
         Whether the winner is fitted and saved.
     acquire
@@ -117,6 +124,7 @@ def compare(  # noqa: PLR0913
     data = address_with_features(data, extractor, quiet)
     given: dict[str, Any] = {name: tuple(values) for name, values in chosen.items() if values}
     comparison = Comparison(data=data, encoders=encoders, seeds=seeds, by_group=by_group, mechanism=mechanism,
+                            class_weight=class_weight, informative_missingness=informative_missingness,
                             form=TableFormat.of(table.reading), **given)  # fmt: skip
     prices = read_costs(costs)
     if (acquire or prices) and not save:

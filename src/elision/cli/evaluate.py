@@ -7,8 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from elision.cli.app import Many, address_with_features
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
+from elision.errors import InputError
 
 
 def evaluate(  # noqa: PLR0913
@@ -17,6 +19,7 @@ def evaluate(  # noqa: PLR0913
     *,
     out: Path | None = None,
     average: str = "posteriors",
+    extractor: Many = None,
     device: str = "cpu",
     workers: int = 0,
     table: Annotated[TableFlags, Parameter(name="*")] = NOTHING_GIVEN,
@@ -40,6 +43,9 @@ def evaluate(  # noqa: PLR0913
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
+    extractor
+        MODALITY=PACKAGE.MODULE:FUNCTION that made the features which the run was trained on, if DATA is another store.
+        Recordings only.
     device
         Where it is computed: cpu, cuda, cuda:1, ... Recordings only.
     workers
@@ -50,6 +56,9 @@ def evaluate(  # noqa: PLR0913
     from elision.runs.report import REPORT, write_run_page
     from elision.study.figures import confusion_of
 
+    if extractor and data is None:
+        raise InputError("--extractor is for DATA, another store; the run's own data has its features: leave it out")
+    data = None if data is None else address_with_features(data, extractor, quiet)
     judged = judge(run, data, average=average, device=device, workers=workers, reading=table.reading)
     values = asdict(judged)
     out = out or run / "evaluation"

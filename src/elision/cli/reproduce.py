@@ -103,6 +103,8 @@ def reproduce(  # noqa: PLR0913
     from elision.study.reproduce import Selection, plan_reproduction
     from elision.study.watch import watching
 
+    if table.sample_weight:
+        raise InputError("the paper counts each sample as one: leave --sample-weight out")
     if not data:
         raise InputError("expected --data: a store for each table, or demo")
     chosen, form = tuple(only or ()), TableFormat.of(table.reading)

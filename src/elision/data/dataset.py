@@ -28,6 +28,7 @@ class Dataset:
         ids: a name of each sample, shape (n,), str; None numbers them from 1.
         columns: modality -> a name of each of its numbers; None makes them of the modality and their positions.
         levels: column of categories -> their names.
+        weights: how many samples each one counts as in training, 0 or more, shape (n,); None counts each as one.
     """
 
     name: str
@@ -38,6 +39,11 @@ class Dataset:
     ids: np.ndarray | None = None
     columns: Mapping[str, Sequence[str]] | None = None
     levels: Mapping[str, Levels] = field(default_factory=dict)
+    weights: np.ndarray | None = None
+
+    def weights_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the weights of some samples, or None where each counts as one."""
+        return None if self.weights is None else self.weights[rows]
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
@@ -110,6 +116,6 @@ class Dataset:
         content = [repr(sorted(self.levels.items())).encode()] if self.levels else []
         for m, values in self.arrays.items():
             content += [f"{m}{values.shape}".encode(), np.ascontiguousarray(values, dtype=np.float64).tobytes()]
-        for column in (self.labels, self.groups, self.parts):
+        for column in (self.labels, self.groups, self.parts, *(() if self.weights is None else (self.weights,))):
             content.append(repr(None if column is None else column.tolist()).encode())
         return sha256_of(b"".join(content))[:16]

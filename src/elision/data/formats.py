@@ -30,6 +30,7 @@ class TableFormat:
         id: column that names each sample, if there is one.
         group: column of what a split keeps together, if there is one.
         split: column of each sample's part, train, val or test, if there is one.
+        weight: column of how many samples each one counts as in training, 0 or more; "" counts each as one.
         modalities: modality -> its columns; {} takes those that are named modality.feature.
         categories: columns of codes that are categories, not numbers; texts are categories anyhow.
         ignore: columns that are left out without a word.
@@ -43,6 +44,7 @@ class TableFormat:
     id: str = "id"
     group: str = "group"
     split: str = "split"
+    weight: str = ""
     modalities: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     categories: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -64,8 +66,8 @@ class TableFormat:
             "".encode(self.encoding or "utf-8")
         except LookupError as error:
             raise InputError(f"encoding is {self.encoding!r}: expected one of Python's, such as cp1252") from error
-        if len(set(self.roles.values())) < len(self.roles):
-            raise InputError(f"one column has two roles among {', '.join(f'{r} {c!r}' for r, c in self.roles.items())}")
+        if len(set(self.named.values())) < len(self.named):
+            raise InputError(f"one column has two roles among {', '.join(f'{r} {c!r}' for r, c in self.named.items())}")
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -74,6 +76,11 @@ class TableFormat:
     def roles(self) -> dict[str, str]:
         """Return role -> the column that has it: label, id, group and split."""
         return {role: getattr(self, role) for role in ROLES}
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Return role -> the column that has it, the weight's too if there is one."""
+        return self.roles | ({"weight": self.weight} if self.weight else {})
 
     @classmethod
     def of(cls, values: "Mapping[str, Any] | TableFormat", where: str = "the config") -> "TableFormat":

@@ -58,7 +58,19 @@ def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
     check_samples(path, text, (table.index + 2).tolist(), form.roles)
     ids = text.get("id", (table.index + 2).astype(str).to_numpy())
     named = text["label"], text.get("group"), text.get("split"), ids
-    return Dataset(path.stem, arrays, *named, features, levels)
+    weights = _weights(path, table[form.weight]) if form.weight else None
+    return Dataset(path.stem, arrays, *named, features, levels, weights)
+
+
+def _weights(path: Path, column: pd.Series) -> np.ndarray:
+    """Return how much each sample counts, shape (n,)."""
+    numbers, _ = parse_numbers(path, column)
+    wrong = np.flatnonzero(~(numbers >= 0))
+    if len(wrong):
+        found = str(column.iloc[wrong[0]])
+        where = f"{path}, row {int(column.index[wrong[0]]) + 2}, column {column.name!r}"
+        raise InputError(f"{where} is {found!r}: expected a weight, 0 or more")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -135,19 +147,20 @@ def read_new_rows(
             problems.setdefault(position, f"{where} is blank: give every row one, or remove the column")
         elif first.setdefault(name, row) != row:
             problems.setdefault(position, f"{where}: {name!r} stands in row {first[name]} already")
-    known = {*wanted, *form.roles.values()}
+    known = {*wanted, *form.named.values()}
     ignored = tuple(c for c in table.columns if c not in known and not matches(c, form.ignore))
     return NewRows(ids, pd.DataFrame(values), text.get("label"), problems, absent, ignored)
 
 
 def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str, list[str]]:
     """modality -> its columns, in the file's order."""
-    lost = [r for r, name in form.roles.items() if name not in columns and (r == "label" or name != r)]
+    lost = [r for r, name in form.named.items() if name not in columns and (r in ("label", "weight") or name != r)]
     if lost:
-        told = "; ".join(f"no column {form.roles[r]!r}, the {r} of each sample" for r in lost)
-        flags = ", ".join("--split-column" if r == "split" else f"--{r}" for r in lost)
+        told = "; ".join(f"no column {form.named[r]!r}, the {r} of each sample" for r in lost)
+        special = {"split": "--split-column", "weight": "--sample-weight"}
+        flags = ", ".join(special.get(r, f"--{r}") for r in lost)
         raise InputError(f"{path} has {told}: it has {quoted(columns)}; name others with {flags}, or add them")
-    rest = [c for c in columns if c not in form.roles.values() and not matches(c, form.ignore)]
+    rest = [c for c in columns if c not in form.named.values() and not matches(c, form.ignore)]
     features = _named_features(path, rest, form.modalities) if form.modalities else _dotted_features(rest)
     recordings = [c for c in rest if c in _RECORDINGS and not form.modalities]
     if recordings:

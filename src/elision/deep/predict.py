@@ -77,8 +77,6 @@ def media_settings(
         InputError: they need a crop or an extractor that is not given, or another one.
     """
     saved = dict(model.parameters.get("settings") or {})
-    if not saved:
-        return MediaSettings()
     wanted = saved.pop("crop", None)
     if wanted and crop is None:
         crop = next((CROPS[name] for name in CROPS if CROPS.where(name) == wanted), None)
@@ -89,7 +87,7 @@ def media_settings(
     for m in {**known, **own}:
         before, now = known.get(m, {}).get("name"), own[m].name if m in own else None
         if before != now:
-            hint = "give no extractor of it" if before is None else "a model does not hold it: give it as extractor"
+            hint = "give no extractor of it" if before is None else "a model does not hold it: name the extractor"
             raise InputError(f"the model's {m} is encoded from features by {before}, and {now} is given: {hint}")
         if known[m]["sha256"] != own[m].sha256:
             warnings.warn(f"the file of {now} changed since it made the model's features", stacklevel=2)

@@ -217,7 +217,7 @@ def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
         device=config.device,
         random_state=config.seed,
     )
-    choices.check(model.get_params(deep=False))
+    choices.check(model.get_params(deep=False), weighted=data.weights is not None)
     return model
 
 
@@ -226,8 +226,9 @@ def _fit(
 ) -> dict[str, Any]:
     frame = data.frame(parts.observed)
     started = time.perf_counter()
-    held = (frame.iloc[parts.validation], data.labels[parts.validation])
-    model.fit(frame.iloc[parts.train], data.labels[parts.train], validation=held, checkpoints=checkpoints)
+    held = (frame.iloc[parts.validation], data.labels[parts.validation], data.weights_of(parts.validation))
+    weights = data.weights_of(parts.train)
+    model.fit(frame.iloc[parts.train], data.labels[parts.train], held, checkpoints, sample_weight=weights)
     seconds = time.perf_counter() - started
     test = frame.iloc[parts.test], data.codes[parts.test]
     values = {

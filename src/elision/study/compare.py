@@ -43,6 +43,8 @@ class Comparison:
             (depending on what goes missing), "mnar-label" (depending on the class).
         unlabelled: shares of the training samples to remove the label from, beside what scikit-learn makes of the rest;
             then modalities are removed only if ``missing`` names some.
+        class_weight: "balanced" makes all classes as heavy in training, however common; None counts samples.
+        informative_missingness: whether the modalities that a sample shows tell of its class too.
         form: how a table is written, and which of its columns is what.
     """
 
@@ -57,6 +59,8 @@ class Comparison:
     by_group: bool | None = None
     mechanism: str = "mcar"
     unlabelled: tuple[float, ...] = ()
+    class_weight: str | None = None
+    informative_missingness: bool = False
     form: TableFormat = DETECTED
 
     def __post_init__(self) -> None:
@@ -68,6 +72,7 @@ class Comparison:
             ("objective", self.objectives, OBJECTIVES),
             ("encoder", (self.encoders,), ("auto", *ENCODERS)),
             ("mechanism", (self.mechanism,), MECHANISMS),
+            ("class weight", (self.class_weight or "balanced",), ("balanced",)),
         ):
             for value in values:
                 check_choice(what, value, choices)
@@ -90,11 +95,13 @@ def plan_comparison(comparison: Comparison) -> Plan:
     if data.parts is None:
         for seed in range(comparison.seeds):
             split(data.codes, data.groups if by_group else None, seed, data.classes.tolist())
-    lines, skipped = _lines(comparison)
+    lines, skipped = _lines(comparison, data.weights is not None)
     cells = _cells(comparison, data)
     if UPPER_BOUND in comparison.methods and (NONE, 0.0) in cells:
         skipped.append((f"{UPPER_BOUND}, data as it is", "what the data lacks by itself is not known"))
-    fingerprint, training = data.fingerprint(), Training(comparison.encoders)
+    estimator = {"class_weight": comparison.class_weight, "informative_missingness": comparison.informative_missingness}
+    options = tuple((name, value) for name, value in estimator.items() if value)
+    fingerprint, training = data.fingerprint(), Training(comparison.encoders, options=options)
     every = [
         Run(comparison.data, data.name, fingerprint, by_group, *line, training, missing, rate, seed,
             comparison.mechanism, form=comparison.form)
@@ -145,7 +152,7 @@ def _with_complete_samples(runs: Sequence[Run], skipped: list[tuple[str, str]]) 
     return kept
 
 
-def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+def _lines(comparison: Comparison, weighted: bool) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
     """Return (method, fusion, objective) that make sense, and (what, why) of those that do not."""
     lines: list[tuple[str, str, str]] = []
     skipped: list[tuple[str, str]] = []
@@ -154,6 +161,8 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
         for fusion in dict.fromkeys(comparison.fusions):
             for objective in dict.fromkeys(comparison.objectives):
                 try:
+                    if claims.unweighted and (weighted or comparison.class_weight is not None):
+                        raise InputError(f"it takes no weights: {claims.unweighted}")
                     for concrete in claims.meant(objective):
                         claims.check(method, fusion, concrete)
                     lines.append((method, fusion, objective))
@@ -162,7 +171,9 @@ def _lines(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[tup
     if all(method == UPPER_BOUND for method, *_ in lines):
         reasons = "; ".join(why for _, why in skipped) or f"{UPPER_BOUND} is a reference, not a method"
         raise InputError(f"nothing is left to compare: {reasons}")
-    rivals = [(name, lines[0][1], "auto") for name in RIVALS] if comparison.unlabelled else []
+    weighted = weighted or comparison.class_weight is not None
+    able = [name for name, claims in RIVALS.items() if not (weighted and claims.unweighted)]
+    rivals = [(name, lines[0][1], "auto") for name in able] if comparison.unlabelled else []
     return [*lines, *rivals], skipped
 
 

@@ -26,7 +26,7 @@ from elision.study.few_labels import fit_scikit, labelled_only
 from elision.study.protocol import LEAST_STEPS
 from elision.study.results import Result
 from elision.study.run import LABEL_ONLY, LABEL_SPREADING, SELF_TRAINING, Run
-from elision.training import Schedule
+from elision.training import EPOCHS, Schedule
 
 SELECTIONS = ("best", "last")
 Predict = Callable[[Arrays], np.ndarray]
@@ -78,10 +78,11 @@ def by_estimator(run: Run) -> Result:
         if run.method in (SELF_TRAINING, LABEL_SPREADING):
             return fit_scikit(run.method, parts.train, len(parts.classes)), {}
         train = labelled_only(parts.train) if run.method == LABEL_ONLY else parts.train
-        held = (parts.validation.arrays, parts.validation.codes) if len(parts.validation.codes) else None
+        rest = parts.validation
+        held = (rest.arrays, rest.codes, rest.weights) if len(rest.codes) else None
         with warnings.catch_warnings():  # the report says how many samples have no label; each run need not repeat it
             warnings.filterwarnings("ignore", message=r"\d+ samples have no label")
-            model.fit(train.arrays, train.codes, validation=held)
+            model.fit(train.arrays, train.codes, validation=held, sample_weight=train.weights)
         return model.predict_log_proba, {"members": model.members_}
 
     return _fitted(run, fit)
@@ -137,11 +138,8 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     training, (windows,) = run.training, {_windows(a) for a in parts.train.arrays.values()}
     train, validation = (_segments(part, windows) for part in (parts.train, parts.validation))
     defaults = Schedule(batch_size=training.batch_size)
-    steps, size = defaults.steps(len(train.codes))
-    if training.max_epochs is not None:
-        steps = training.max_epochs * math.ceil(len(train.codes) / size)
-    else:
-        steps = max(steps, LEAST_STEPS)
+    batches = math.ceil(len(train.codes) / defaults.steps(len(train.codes))[1])
+    steps = max(EPOCHS * batches, LEAST_STEPS) if training.max_epochs is None else training.max_epochs * batches
     schedule = replace(
         defaults,
         max_steps=steps,
@@ -194,11 +192,11 @@ def _divided(run: Run, data: Dataset) -> Partition:
 
 
 def _parts(data: Dataset, divided: Partition) -> Parts:
-    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes)
+    samples = Samples(data.encoded(divided.train, divided.observed), divided.codes, data.weights)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
     shown = {m: divided.observed[m][divided.train] for m in data.arrays}
     hidden = {m: np.where(_like(shown[m], a), a, np.nan) for m, a in train.arrays.items()}
-    return Parts(Samples(hidden, train.codes), validation, test, tuple(data.classes.tolist()))
+    return Parts(Samples(hidden, train.codes, train.weights), validation, test, tuple(data.classes.tolist()))
 
 
 def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:

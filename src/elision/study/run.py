@@ -15,7 +15,7 @@ UPPER_BOUND = "upper-bound"
 """No method: the reference that a comparison can show beside them."""
 LABEL_ONLY, SELF_TRAINING, LABEL_SPREADING = "label-only", "self-training", "label-spreading"
 RIVALS: dict[str, Claims] = {
-    LABEL_ONLY: Claims("Throws the samples without a label away: mle on the others.", "The same model"),
+    LABEL_ONLY: Claims("Throws the samples without a label away: mle on the others.", "The same model", unweighted=""),
     SELF_TRAINING: Claims(
         "Trains a logistic regression, takes what it is sure of for labels, and trains again; gaps take the mean.",
         "Yarowsky, ACL 1995; scikit-learn's SelfTrainingClassifier",

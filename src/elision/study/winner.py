@@ -188,11 +188,13 @@ def fit_winner(fit: WinnerFit) -> dict[str, Any]:
     model = MultimodalClassifier(
         run.method, run.fusion, run.objective, run.training.encoders, data.named_columns,
         n_features=run.training.n_features, refit=fit.fold is None, unlabelled="", random_state=run.seed,
+        **dict(run.training.options),
     )  # fmt: skip
     frame, labels = data.frame(), data.labels
     train, validation, test = _division(data, fit)
-    held = None if validation is None else (frame.iloc[validation], labels[validation])
-    model.fit(frame.iloc[train], labels[train], validation=held)
+    held = None if validation is None else (frame.iloc[validation], labels[validation], data.weights_of(validation))
+    groups = data.groups[train] if held is None and run.by_group and data.groups is not None else None
+    model.fit(frame.iloc[train], labels[train], held, sample_weight=data.weights_of(train), groups=groups)
     if fit.saved:
         model.save(fit.saved)
     if not len(test):
