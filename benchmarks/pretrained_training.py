@@ -28,13 +28,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.kept import once
-from benchmarks.pretrained_lines import METHODS, Cell, ask, only, table
+from benchmarks.pretrained_lines import METHODS, Sound, ask, cell_of, coarser, only, table
 from benchmarks.pretrained_networks import MIDDLE, layers
 from elision import MultimodalClassifier
 from elision.data.dataset import Dataset
-from elision.data.partition import Partition, Removal
-from elision.inputs import Samples
-from elision.vision import SmallConvolutions
 
 if TYPE_CHECKING:
     from elision.data import Store
@@ -70,19 +67,6 @@ class Mouth(nn.Module):
         cells = functional.adaptive_avg_pool2d(self.blocks[FROZEN:](x), 3).flatten(1)
         change = cells.view(-1, WINDOWS, cells.shape[1]).diff(dim=1).flatten(1)
         return self.project(functional.layer_norm(change, change.shape[1:]))
-
-
-class Sound(nn.Module):
-    """(n, 1, bands, moments), standardised as one, to k: four small convolutions that start from nothing."""
-
-    def __init__(self, k: int = 32) -> None:
-        super().__init__()
-        layers = SmallConvolutions(1)
-        self.layers = nn.Sequential(layers, nn.Linear(layers.n_outputs, k))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (n, k)."""
-        return self.layers(x)
 
 
 def varied(x: Tensor) -> Tensor:
@@ -122,8 +106,7 @@ def write(store: "Store", file: Path) -> None:
         strip = np.concatenate([store.window(i, "visual", w) for w in range(WINDOWS)], axis=1)
         Image.fromarray(strip).save(buffer, "JPEG", quality=90)
         strips.append(np.frombuffer(buffer.getvalue(), np.uint8))
-        heard = np.concatenate([store.window(i, "audio", w)[:, :-1] for w in range(WINDOWS)], axis=1).astype(np.float32)
-        sound.append(heard.reshape(len(heard) // 2, 2, -1, 2).mean((1, 3))[None])
+        sound.append(coarser(np.concatenate([store.window(i, "audio", w)[:, :-1] for w in range(WINDOWS)], axis=1)))
     state = efficientnet()[: MIDDLE + 1].state_dict()
     np.savez_compressed(
         file, strips=np.concatenate(strips), sizes=[len(s) for s in strips], sound=np.stack(sound).astype(np.float16),
@@ -144,19 +127,9 @@ def unpack(file: Path) -> tuple[Dataset, dict[str, Tensor]]:
     return Dataset("grid", arrays, found["labels"]), state
 
 
-def cell_of(data: Dataset, seed: int) -> Cell:
-    """Split as `elision compare` does, and take the mouth away from 80 % of the training samples."""
-    divided = Partition.of(data, seed, False, Removal("visual", 0.8))
-    whole = Samples(dict(data.arrays), divided.codes)
-    train, validation, test = (whole.take(rows) for rows in (divided.train, divided.validation, divided.test))
-    shown = divided.observed["visual"][divided.train].reshape(-1, 1, 1, 1, 1)
-    hidden = {**train.arrays, "visual": np.where(shown, train.arrays["visual"], np.float32(np.nan))}
-    return Cell(Samples(hidden, train.codes), validation, test)
-
-
 def one(file: Path, line: str, seed: int, rate: float) -> dict:
     data, state = unpack(file)
-    cell = cell_of(data, seed)
+    cell = cell_of(data, False, "visual", 0.8, seed)
     method, objective = METHODS.get(line, ("mle", "conditional"))
     if line not in METHODS:
         cell = only(cell, line.split()[0])
