@@ -219,16 +219,19 @@ def draw(out: Path) -> None:
             print(f"| {title} | {100 * m['best  accuracy']:.1f} / {m['best ']:.2f} | {100 * m['last  accuracy']:.1f} / "
                   f"{m['last ']:.2f} | {m['stop']:.0f} | {d.mean():+.3f} ± {error:.3f} |")  # fmt: skip
     print(orders(curves))
-    found = curves[curves["data"] == curves["data"].iloc[0]]
-    titles = set(found["title"])
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, layout="constrained")
-    for axis, part in zip(axes, ("train", "validation", "test"), strict=True):
-        for title in [t for t in ("joint", "composite", "conditional", "ae1", "zero padding") if t in titles]:
-            curves = [[r[part] for r in c] for c in found[found["title"] == title]["curve"]]
-            axis.plot(np.arange(10, STEPS + 1, 10), np.mean(curves, axis=0), label=title)
-        axis.set(title=part, xlabel="steps", ylim=(0, 3.5))
-    axes[0].set_ylabel("NLL, nats")
-    axes[0].legend(fontsize=7)
+    sets = list(curves.groupby("data"))
+    size = {"figsize": (9, 2.6 * len(sets)), "sharex": True, "layout": "constrained", "squeeze": False}
+    figure, rows = plt.subplots(len(sets), 3, **size)
+    for axes, (data, found) in zip(rows, sets, strict=True):
+        for axis, part in zip(axes, ("train", "validation", "test"), strict=True):
+            for title in ("joint", "composite", "conditional", "ae1", "zero padding"):
+                own = [[r[part] for r in c] for c in found[found["title"] == title]["curve"]]
+                axis.plot(np.arange(10, STEPS + 1, 10), np.mean(own, axis=0), label=title)
+            axis.set(title=f"{data}, {part}", ylim=(0, 3.5))
+        axes[0].set_ylabel("NLL, nats")
+    for axis in rows[-1]:
+        axis.set_xlabel("steps")
+    rows[0, 0].legend(fontsize=7)
     figure.savefig(Path(__file__).with_name("why_steps.png"), dpi=80)
     found = frame("columns")
     if not len(found):
@@ -238,11 +241,16 @@ def draw(out: Path) -> None:
         wide.groupby(["missing", "columns"]).mean().round(3).assign(seeds=wide.groupby(["missing", "columns"]).size())
     )
     figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    axis.set_xscale("log")
     for missing, own in wide.groupby("missing"):
         gap = (own["conditional"] - own["joint"]).groupby("columns").mean()
-        axis.plot(gap.index, gap, "o-", label=f"{missing} missing")
+        (line,) = axis.plot(gap.index, gap, "-", label=f"{missing} missing")
+        each = (own["conditional"] - own["joint"]).reset_index("columns")
+        axis.plot(each["columns"], each[0], "o", color=line.get_color(), markersize=4)
+    axis.set_xticks(gap.index, [f"{columns:,}" for columns in gap.index])
     axis.axhline(0, color="grey", lw=0.8)
-    axis.set(xscale="log", xlabel="columns of each modality, at most", ylabel="NLL, conditional minus joint, nats")
+    axis.minorticks_off()
+    axis.set(xlabel="columns of each modality, at most", ylabel="NLL, conditional minus joint, nats")
     axis.legend()
     figure.savefig(Path(__file__).with_name("why_columns.png"), dpi=80)
 

@@ -6,12 +6,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from itertools import product
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from benchmarks.share_missing import LINES, MODALITIES, RATES, draw
+from benchmarks.share_missing import LINES, SECTION, cells
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
@@ -62,12 +60,13 @@ def test_relative_links_of_the_readme_lead_somewhere():
     assert links and not [link for link in links if not (ROOT / link).exists()]
 
 
-def test_the_picture_of_the_readme_shows_the_mean_and_the_standard_error_of_every_line():
-    cells = product(LINES, MODALITIES, RATES, range(3))
-    rows = [(*cell, 80.0 + cell[-1] - 10 * cell[2], cell[2]) for cell in cells]
-    figure = draw(pd.DataFrame(rows, columns=["line", "missing", "rate", "seed", "accuracy", "nll"]))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [label for label, *_ in LINES.values()]
-    (accuracy, *_), (_, *bars), *_ = figure.axes[0].containers[0].lines, figure.axes[0].containers[0].lines
-    assert accuracy.get_ydata() == pytest.approx([81 - 10 * rate for rate in RATES])
-    low, high = bars[-1][0].get_segments()[0][:, 1]
-    assert high - low == pytest.approx(2 / 3**0.5), "three seeds, one apart"
+def test_the_picture_of_the_readme_is_drawn_from_the_league():
+    found = cells((ROOT / "benchmarks" / "LEAGUE.md").read_text("utf-8"), SECTION)
+    assert set(LINES) <= set(found)
+    for line in LINES:
+        for column in ("audio 50%", "audio 95%", "face 50%", "face 95%"):
+            (accuracy, _), (nll, error), *_ = found[line][column]
+            assert 0 < accuracy < 1 and nll > 0 and error > 0
+    rows = ["| method | n | a 5% | b 5% |", "| --- | --- | --- | --- |", "| x | 5 | 0.5 ± 0.1 / 1.0 ± 0.2 | - |"]
+    with_two = "## S\n\n" + "\n".join(rows) + "\n"
+    assert cells(with_two, "## S") == {"x": {"a 5%": [(0.5, 0.1), (1.0, 0.2)], "b 5%": []}}

@@ -231,6 +231,16 @@ def test_categories_are_sent_as_their_values(tmp_path, kind):
         assert "<select" in client.get("/").text
 
 
+def test_the_page_says_what_a_blank_takes(tmp_path):
+    X = {"a": np.random.default_rng(0).normal(size=(40, 2)), "b": np.arange(40.0)}
+    for impute, told in (("mean", "counts as its mean"), ("knn", "is imputed (knn)")):
+        MultimodalClassifier(encoders="linear", max_steps=2, impute=impute).fit(X, np.arange(40) % 2).save(
+            tmp_path / impute
+        )
+        with TestClient(application(respondent(tmp_path / impute))) as client:
+            assert told in client.get("/").text
+
+
 def test_a_model_without_the_joint_objective_says_what_it_lacks(tmp_path):
     rng = np.random.default_rng(0)
     X, y = {"a": rng.normal(size=(40, 1)), "b": rng.normal(size=(40, 1))}, np.arange(40) % 2

@@ -44,9 +44,11 @@ def test_the_order_does_not_depend_on_what_else_was_drawn():
     assert order(3) == first
 
 
-@pytest.mark.parametrize(("n", "expected"), [(100, (200, 100)), (4096, (200, 4096)), (4097, (340, 256))])
+@pytest.mark.parametrize(("n", "expected"), [
+    (100, (200, 100)), (4096, (200, 4096)), (4097, (340, 256)), (51_201, (4000, 256)),
+])  # fmt: skip
 def test_the_schedule_is_full_batch_up_to_its_documented_size(n, expected):
-    """20 epochs of ceil(4097 / 256) = 17 mini-batches are 340 steps."""
+    """20 epochs of ceil(4097 / 256) = 17 mini-batches are 340 steps; more than 4,000 are not taken."""
     assert Schedule().steps(n) == expected
 
 

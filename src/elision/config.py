@@ -103,7 +103,8 @@ class TableConfig(Config):
         rank: rank of the outer product's label tensor; None is full rank for two modalities, k for more.
         bank: how the marginal of missing features is estimated in training: "auto", "exact", "bank" (features
             remembered from earlier batches), or "batch" (those of the batch alone).
-        max_steps: largest number of optimiser steps; None is 200, or 20 passes over the samples if that is more.
+        max_steps: largest number of optimiser steps; None is 20 passes over the samples, at least 200
+            steps and at most 4,000.
         batch_size: samples per step; None is all of them at once up to 4,096 samples, 256 beyond.
         learning_rate: Adam's learning rate at its peak.
         weight_decay: L2 regularisation.

@@ -111,7 +111,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             10,000 are.
         refit: train on with all samples, validation included, for half as many steps as were best, at half the rate.
             Not done when a validation set is passed to `fit`.
-        max_steps: optimiser steps; None means 200, or 20 epochs of mini-batches if that is more.
+        max_steps: optimiser steps; None means 20 epochs of mini-batches, at least 200 steps and at most 4,000.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.
         weight_decay: L2 regularisation.

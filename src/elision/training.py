@@ -18,7 +18,7 @@ from elision.errors import InputError, TrainingError
 from elision.methods.base import Method, Stage
 from elision.rates import Adam, one_cycle, parameter_groups
 
-LEAST_STEPS, FULL_BATCH_ROWS, MINI_BATCH = 200, 4096, 256
+LEAST_STEPS, MOST_STEPS, EPOCHS, FULL_BATCH_ROWS, MINI_BATCH = 200, 4000, 20, 4096, 256
 VALIDATIONS = 30
 """Validations spread over a stage's steps."""
 
@@ -31,7 +31,8 @@ class Schedule:
     Adam's first momentum goes the other way (Smith and Topin 2018).
 
     Args:
-        max_steps: optimiser steps at most; None means 200, or 20 epochs of mini-batches if that is more.
+        max_steps: optimiser steps at most; None means 20 epochs of mini-batches, at least 200 steps and at most
+            4,000.
         batch_size: None means all samples at once up to 4096 of them, and 256 beyond.
         learning_rate: at its peak, after the first tenth of the steps; of matrices of up to 128 inputs, wider ones
             take less, see `elision.rates`.
@@ -49,7 +50,8 @@ class Schedule:
         """(steps, batch size) for so many training samples."""
         size = self.batch_size or (n_samples if n_samples <= FULL_BATCH_ROWS else MINI_BATCH)
         size = min(size, n_samples)
-        return self.max_steps or max(LEAST_STEPS, 20 * math.ceil(n_samples / size)), size
+        epochs = EPOCHS * math.ceil(n_samples / size)
+        return self.max_steps or min(max(LEAST_STEPS, epochs), MOST_STEPS), size
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,10 @@ class ImputeThenClassify(nn.Module):
         """
 
         def loss(batch: Batch) -> Tensor:
-            n, device = len(batch), batch.labels.device
-            anything = gaps is None
-            shown = _random_patterns(n, len(self.shapes), device) if anything else gaps[torch.randint(len(gaps), (n,))]
+            if gaps is None:
+                shown = _random_patterns(len(batch), len(self.shapes), batch.labels.device)
+            else:
+                shown = gaps[torch.randint(len(gaps), (len(batch),))]
             return self.imputation_error(batch, shown)
 
         def validate(batch: Batch) -> float | None:
@@ -217,7 +218,7 @@ def _complete_samples(name: str, train: Batch) -> Tensor:
 
 
 def _gaps(train: Batch) -> Tensor | None:
-    """What each incomplete sample shows, shape (n, M), bool; None where all are complete."""
+    """Return what each incomplete sample shows, shape (n, M), bool; None where all are complete."""
     return train.observed[~train.observed.all(1)] if len(train.complete) < len(train) else None
 
 

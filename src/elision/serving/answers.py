@@ -77,12 +77,14 @@ class Respondent(ABC):
         classes: names of the classes.
         modalities: name -> what is sent of it.
         limits: what is not to be had of this model, for people; "" where everything is.
+        blanks: what becomes of a number that is blank where others of its modality are not, for people.
     """
 
     name: str
     classes: tuple[str, ...]
     modalities: Mapping[str, Taken]
     limits: str = ""
+    blanks: str = "counts as its mean"
 
     @abstractmethod
     def answer(self, question: Question, seconds: float) -> list[Answer]:
@@ -155,6 +157,8 @@ class TableRespondent(Respondent):
         }
         self.modalities = {m: self._taken(m, shape, saved.tensors.get(f"mean/{m}")) for m, shape in shapes.items()}
         self._says_value = any(member["objective"] == "joint" for member in self.model.members_)
+        if model.impute != "mean":
+            self.blanks = f"is imputed ({model.impute})"
         told = [] if self._says_value else ["it cannot say what to measure next, since it lacks the joint objective"]
         if not self.model.is_calibrated(COVERAGE):
             told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")

@@ -1,10 +1,10 @@
 """The report of `elision reproduce claim`: tables in the paper's layout, paired differences, and the paper's order."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from elision.evaluation import Difference, paired_difference
 from elision.pages import render
@@ -14,14 +14,15 @@ from elision.study.paper import JOINT, TABLE1
 from elision.study.report import ReportFiles, Study, environment
 from elision.study.results import Result, results_frame, to_csv
 from elision.study.run import SPLITS
-from elision.study.tables import Cell, Grid, deviation, markdown
+from elision.study.tables import ACCURACY, NLL, Cell, Column, Grid, Line, deviation, markdown
 
-OURS = LINES["mle", JOINT]
-ORDERS = {"Table 1": ("lower-bound", "hgr", "zero-padding", "mle"), "Table 2": ("ae1", "ae2", "mle")}
+AGAINST = LINES["mle", JOINT]
+"""The row that the others are compared with."""
+PAPERS_ORDER = {"Table 1": ("lower-bound", "hgr", "zero-padding", "mle"), "Table 2": ("ae1", "ae2", "mle")}
 """Table of the paper -> its methods, worst first: as it has them in every column of + and concat, and on the whole."""
-CELL = ["missing", "rate", "seed"]
-MEASURES = {"accuracy": ("Accuracy, %", "max", 1), "nll": ("NLL, nats", "min", 3)}
-"""metric -> its title, which is the best, digits."""
+_MEASURES = {"accuracy": ACCURACY, "nll": NLL}
+_ByRow = Mapping[str, np.ndarray]
+"""row -> its values, one of each cell (what is missing, rate, seed)."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Block:
 
 def report_claim(study: Study, results: Sequence[Result], failures: Sequence[FailedRun], command: str) -> ReportFiles:
     """Make the report of the claim; see `elision.study.plan.write_report`."""
-    frame = results_frame(results).assign(row=[LINES[r.run.method, r.run.objective] for r in results])
-    blocks = [
-        _block(f"{data}, {SPLITS[by_group]}, {TABLE1.blocks[fusion]}", own)
-        for (data, by_group, fusion), own in frame.groupby(["data", "by_group", "fusion"])
-    ]
+    by_block: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        run = result.run
+        by_block[run.data, SPLITS[run.by_group], TABLE1.blocks[run.fusion]].append(result)
+    blocks = [block for where, own in sorted(by_block.items()) if (block := _block(", ".join(where), own))]
     content = {
-        "blocks": [block for block in blocks if block],
-        "joint": OURS,
-        "orders": {table: " < ".join(LINES[m, "conditional"] for m in methods) for table, methods in ORDERS.items()},
+        "blocks": blocks,
+        "joint": AGAINST,
+        "orders": {t: " < ".join(LINES[m, "conditional"] for m in methods) for t, methods in PAPERS_ORDER.items()},
         "facts": study.settings["data"] | {"Runs": f"{len(results):,} finished of {len(study.runs):,}"},
         "choices": study.about["choices"],
         "failures": failures,
@@ -64,78 +65,91 @@ def report_claim(study: Study, results: Sequence[Result], failures: Sequence[Fai
         "versions": environment(),
         "command": command,
     }
-    tables = [f"## {block.title}\n\n" + "\n".join(map(markdown, block.grids)) for block in content["blocks"]]
+    frame = results_frame(results).assign(row=[_row(result) for result in results])
+    tables = [f"## {block.title}\n\n" + "\n".join(map(markdown, block.grids)) for block in blocks]
     page = render("claim.html", content)
     files = {"results.csv": to_csv(frame), "tables.md": "\n".join(tables), "report.html": page}
     return ReportFiles(files, ["report.html"])
 
 
-def _block(title: str, results: pd.DataFrame) -> Block | None:
+def _row(result: Result) -> str:
+    return LINES[result.run.method, result.run.objective]
+
+
+def _block(title: str, results: Sequence[Result]) -> Block | None:
     """Return what a block tells, of the cells that every row has finished; None where there are none."""
-    rows = [row for row in LINES.values() if row in set(results["row"])]
-    whole = results.assign(accuracy=100 * results["accuracy"]).pivot(index=CELL, columns="row", values=list(MEASURES))
-    whole = whole.dropna().sort_index()
-    if not len(whole):
+    table: dict[tuple[str, float, int], dict[str, Result]] = defaultdict(dict)
+    for result in results:
+        table[result.run.missing, result.run.rate, result.run.seed][_row(result)] = result
+    rows = [row for row in LINES.values() if any(row in own for own in table.values())]
+    cells = sorted(cell for cell, own in table.items() if len(own) == len(rows))
+    if not cells:
         return None
-    wide = {metric: whole[metric][rows] for metric in MEASURES}
-    grids = [_grid(head, wide[m], deviation, digits, best) for m, (head, best, digits) in MEASURES.items()]
-    first, differences = {}, {}
-    if OURS in rows:
-        first = {m: sum(cell.best for cell in grid.rows[OURS,]) for m, grid in zip(MEASURES, grids, strict=True)}
-        others = [row for row in rows if row != OURS]
-        gaps = {m: values[others].sub(values[OURS], axis=0) for m, values in wide.items()}
-        differences = {row: {m: _difference(gap[row]) for m, gap in gaps.items()} for row in others}
-        grids.append(_grid(f"NLL minus that of {OURS}, nats", gaps["nll"], _reach, 3, told="half of the 95 % interval"))
-    taus = _taus(wide)
-    if len(taus.columns):
-        grids.append(_grid("Kendall's tau to the paper's order", taus, deviation, 2, head="order of"))
-    n_columns = len(grids[0].columns)
-    return Block(title, whole.index.get_level_values("seed").nunique(), n_columns, first, differences, grids)
+    columns, seeds = [(missing, rate) for missing, rate, _ in cells], np.array([seed for *_, seed in cells])
+    values = {
+        name: {row: np.array([measure.of(table[cell][row]) for cell in cells]) for row in rows}
+        for name, measure in _MEASURES.items()
+    }
+    grids = [
+        _grid(measure.title, columns, values[name], deviation, measure.digits, max if name == "accuracy" else min)
+        for name, measure in _MEASURES.items()
+    ]
+    first: dict[str, int] = {}
+    differences: dict[str, dict[str, Difference]] = {}
+    if AGAINST in rows:
+        gaps = {m: {row: own - by[AGAINST] for row, own in by.items() if row != AGAINST} for m, by in values.items()}
+        for name, grid in zip(_MEASURES, grids, strict=True):
+            first[name] = sum(cell.best for cell in grid.rows[AGAINST,] if cell)
+        for row in gaps["nll"]:
+            differences[row] = {m: paired_difference(gap[row], 0 * gap[row], seeds) for m, gap in gaps.items()}
+        gap = _grid(f"NLL minus that of {AGAINST}, nats", columns, gaps["nll"], _reach, NLL.digits)
+        grids.append(replace(gap, spread="half of the 95 % interval"))
+    taus = _taus(values)
+    if taus:
+        tau = _grid("Kendall's tau to the paper's order", columns, taus, deviation, 2)
+        grids.append(replace(tau, heads=("order of",)))
+    return Block(title, len(set(seeds)), len(set(columns)), first, differences, grids)
 
 
 def _grid(
     title: str,
-    values: pd.DataFrame,
-    spread: Callable[[pd.Series], float],
+    columns: Sequence[Column],
+    values: _ByRow,
+    spread: Callable[[np.ndarray], float],
     digits: int,
-    best: str = "",
-    told: str = "standard deviation",
-    head: str = "method",
+    best: Callable[..., float] | None = None,
 ) -> Grid:
-    """Return the table of values by cell and row, ``spread`` beside each mean, the ``best`` of a column marked."""
-    by_column = values.groupby(level=CELL[:2])
-    means = by_column.mean()
-    marked = means.eq(means.agg(best, axis=1), axis=0) if best else means.isna()
-    columns = list(means.index)
-    rows = {
+    """Return the table of values by column and row, ``spread`` beside each mean; the best of a column is marked."""
+    places = {column: [i for i, other in enumerate(columns) if other == column] for column in dict.fromkeys(columns)}
+    means = {row: [float(own[at].mean()) for at in places.values()] for row, own in values.items()}
+    marked = [best(column) if best else None for column in zip(*means.values(), strict=True)]
+    rows: dict[Line, list[Cell | None]] = {
         (row,): [
-            Cell(means.loc[c, row], spread(own), len(own), bool(marked.loc[c, row]), digits)
-            for c, own in by_column[row]
+            Cell(mean, spread(own[at]), len(at), mean == mark, digits)
+            for mean, mark, at in zip(means[row], marked, places.values(), strict=True)
         ]
-        for row in values
+        for row, own in values.items()
     }
-    return Grid(title, (head,), columns, rows, spread=told)
+    return Grid(title, ("method",), list(places), rows)
 
 
-def _difference(gap: pd.Series) -> Difference:
-    return paired_difference(gap.to_numpy(), np.zeros(len(gap)), gap.index.get_level_values("seed").to_numpy())
+def _reach(gaps: np.ndarray) -> float:
+    """Return half of the 95 % interval of gaps, one of each seed; NaN for one."""
+    found = paired_difference(gaps, 0 * gaps, np.arange(len(gaps)))
+    return found.high - found.mean if len(gaps) > 1 else float("nan")
 
 
-def _reach(gap: pd.Series) -> float:
-    found = _difference(gap)
-    return found.high - found.mean if np.isfinite(found.high) else float("nan")
-
-
-def _taus(wide: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return Kendall's tau between each cell's order of the paper's methods and the paper's, by table and metric."""
+def _taus(values: Mapping[str, _ByRow]) -> dict[str, np.ndarray]:
+    """Return Kendall's tau between each cell's order of the paper's methods and the paper's; 0 where all are level."""
     from scipy.stats import kendalltau
 
     found = {}
-    for order, methods in ORDERS.items():
+    for table, methods in PAPERS_ORDER.items():
         rows = [LINES[m, "conditional"] for m in methods]
-        for metric, values in wide.items():
-            if set(rows) <= set(values):
-                sign = 1 if metric == "accuracy" else -1
-                own = sign * values[rows].to_numpy()
-                found[f"{order}, {MEASURES[metric][0]}"] = [kendalltau(range(len(rows)), cell)[0] for cell in own]
-    return pd.DataFrame(found, index=wide["nll"].index)
+        for name, measure in _MEASURES.items():
+            if set(rows) <= set(values[name]):
+                sign = -1 if measure.less_is_better else 1
+                cells = np.stack([sign * values[name][row] for row in rows], axis=1)
+                taus = [np.asarray(kendalltau(range(len(rows)), cell))[0] for cell in cells]
+                found[f"{table}, {measure.title}"] = np.nan_to_num(taus)
+    return found

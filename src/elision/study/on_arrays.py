@@ -26,7 +26,7 @@ from elision.study.few_labels import fit_scikit, labelled_only
 from elision.study.protocol import LEAST_STEPS
 from elision.study.results import Result
 from elision.study.run import LABEL_ONLY, LABEL_SPREADING, SELF_TRAINING, Run
-from elision.training import Schedule
+from elision.training import EPOCHS, Schedule
 
 SELECTIONS = ("best", "last")
 Predict = Callable[[Arrays], np.ndarray]
@@ -138,11 +138,8 @@ def _fit_segments(run: Run, parts: Parts, best: bool, options: Mapping[str, Any]
     training, (windows,) = run.training, {_windows(a) for a in parts.train.arrays.values()}
     train, validation = (_segments(part, windows) for part in (parts.train, parts.validation))
     defaults = Schedule(batch_size=training.batch_size)
-    steps, size = defaults.steps(len(train.codes))
-    if training.max_epochs is not None:
-        steps = training.max_epochs * math.ceil(len(train.codes) / size)
-    else:
-        steps = max(steps, LEAST_STEPS)
+    batches = math.ceil(len(train.codes) / defaults.steps(len(train.codes))[1])
+    steps = max(EPOCHS * batches, LEAST_STEPS) if training.max_epochs is None else training.max_epochs * batches
     schedule = replace(
         defaults,
         max_steps=steps,

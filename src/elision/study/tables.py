@@ -58,7 +58,7 @@ def values_of(
     return values
 
 
-def deviation(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float] | np.ndarray) -> float:
     """Return the standard deviation of a sample (n - 1); NaN for one value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
