@@ -172,7 +172,7 @@ def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _sharing(members: list[Member]) -> list[int]:
+def _sharing(members: Sequence[Member]) -> list[int]:
     """Return for each member the first one that has the same frozen maps."""
     ids = [id(member.frozen) for member in members]
     return [ids.index(i) for i in ids]
@@ -198,8 +198,8 @@ def _restore(description, tensors, modules) -> FittedClassifier:
     imputers = {
         m: Imputer(parameters["impute"], tensors[f"imputer/{m}"].numpy()) for m in shapes if f"imputer/{m}" in tensors
     }
-    scales = ({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale"))
-    standardizer = Standardizer(*scales, imputers)
+    mean, scale = ({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale"))
+    standardizer = Standardizer(mean, scale, imputers)
     extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
     members = _restored_members(description["specifications"], extent, tensors, modules, parameters["device"])
     calibration, gaps = description.get("calibration"), description.get("gaps")
