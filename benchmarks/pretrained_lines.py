@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.stats import t
+from torch import Tensor, nn
 
 from elision import MultimodalClassifier
+from elision.data.dataset import Dataset
+from elision.data.partition import Partition, Removal
 from elision.inputs import Samples, observed_rows
+from elision.vision import SmallConvolutions
 
 METHODS = {
     "mle, joint": ("mle", "joint"), "mle, conditional": ("mle", "conditional"),
@@ -25,6 +30,36 @@ class Cell:
     test: Samples
 
 
+class Sound(nn.Module):
+    """(n, 1, bands, moments), standardised as one, to k: four small convolutions that start from nothing."""
+
+    def __init__(self, k: int = 32) -> None:
+        super().__init__()
+        layers = SmallConvolutions(1)
+        self.layers = nn.Sequential(layers, nn.Linear(layers.n_outputs, k))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (n, k)."""
+        return self.layers(x)
+
+
+def coarser(spectrogram: np.ndarray) -> np.ndarray:
+    """Return one of half as many bands and moments: (1, bands / 2, moments / 2), float32."""
+    bands, moments = (size // 2 * 2 for size in spectrogram.shape)
+    whole = spectrogram[:bands, :moments].astype(np.float32)
+    return whole.reshape(bands // 2, 2, moments // 2, 2).mean((1, 3))[None]
+
+
+def cell_of(data: Dataset, by_group: bool, missing: str, rate: float, seed: int) -> Cell:
+    """Split as `elision compare` does, and take a modality away from some of the training samples."""
+    divided = Partition.of(data, seed, by_group, Removal(missing, rate))
+    whole = Samples(dict(data.arrays), divided.codes)
+    train, validation, test = (whole.take(rows) for rows in (divided.train, divided.validation, divided.test))
+    values, shown = train.arrays[missing], divided.observed[missing][divided.train]
+    hidden = np.where(shown.reshape(-1, *[1] * (values.ndim - 1)), values, np.float32(np.nan))
+    return Cell(Samples({**train.arrays, missing: hidden}, train.codes), validation, test)
+
+
 def only(cell: Cell, m: str) -> Cell:
     """Return the samples that show a modality, and that alone."""
 
@@ -36,7 +71,9 @@ def only(cell: Cell, m: str) -> Cell:
 
 
 def fitted(cell: Cell, seed: int, method: str, objective: str) -> MultimodalClassifier:
-    model = MultimodalClassifier(method, "addition", objective, "mlp", n_features=32, random_state=seed)
+    encoders = {m: Sound() if a.ndim > 2 else "mlp" for m, a in cell.train.arrays.items()}
+    torch.manual_seed(seed)
+    model = MultimodalClassifier(method, "addition", objective, encoders, n_features=32, random_state=seed)
     return model.fit(cell.train.arrays, cell.train.codes, validation=(cell.validation.arrays, cell.validation.codes))
 
 

@@ -3,12 +3,13 @@
     python -m benchmarks.pretrained_training pack ../shared/data results/pretrained/mouths.npz
     python -m benchmarks.pretrained_training run results/pretrained/mouths.npz --out results/tuned --workers 6
 
-`pack` makes one file of 12 MB from the clips, and needs the packages of weights (`benchmarks.pretrained_networks`);
+`pack` makes one file of 13 MB from the clips, and needs the package of weights (`benchmarks.pretrained_networks`);
 `run` needs nothing but that file, torch and torchvision, and is for a GPU. Four pictures of 80 pixels around the colour
 word go through the first twelve blocks of the network, of which the last eight learn (statistics of normalisation stay
 as they are), shifted, mirrored and lightened at random; what changes from picture to picture is projected to k. The
-sound is GE2E's second layer, frozen, behind a small network. The mouth is missing in 80 % of the training samples. The
-rate is chosen by validation NLL, for each line and seed. Finished runs are kept; `show` prints what is there.
+sound is a spectrogram, for four small convolutions that start from nothing. The mouth is missing in 80 % of the
+training samples. The rate is chosen by validation NLL, for each line and seed. Finished runs are kept; `show` prints
+what is there.
 """
 
 import argparse
@@ -27,12 +28,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.kept import once
-from benchmarks.pretrained_lines import METHODS, Cell, ask, only, table
+from benchmarks.pretrained_lines import METHODS, Sound, ask, cell_of, coarser, only, table
 from benchmarks.pretrained_networks import MIDDLE, layers
 from elision import MultimodalClassifier
 from elision.data.dataset import Dataset
-from elision.data.partition import Partition, Removal
-from elision.inputs import Samples
 
 if TYPE_CHECKING:
     from elision.data import Store
@@ -82,39 +81,36 @@ def varied(x: Tensor) -> Tensor:
 
 
 def pack(source: Path, file: Path) -> None:
-    """Prepare the pictures, and the features of the sound, and write them into one file."""
+    """Prepare the clips, and write pictures, spectrograms and the network's first blocks into one file."""
     from benchmarks.grid_mouth import mouth
     from benchmarks.grid_training import prepare_store
-    from benchmarks.pretrained import grid
     from elision.data import Store
     from elision.media.extract import MediaSettings
 
-    heard = Store(grid(source, file.parent / "grid"))
     folder = file.parent / "frames"
     folder.mkdir(parents=True, exist_ok=True)
     settings = MediaSettings(windows=WINDOWS, seconds=0.4, size=SIDE, noise_db=-10.0, crop=mouth)
     prepare_store(source / "grid", folder / "store", settings, reach=0.36)
-    write(Store(folder / "store"), heard, file)
+    write(Store(folder / "store"), file)
 
 
-def write(seen: "Store", heard: "Store", file: Path) -> None:
-    """Write a store of pictures, one of sound's features, and the network's first blocks into one file."""
+def write(store: "Store", file: Path) -> None:
+    """Write the pictures of a sample as one strip, and its spectrograms, of half as many bands and moments, too."""
     from PIL import Image
 
     from benchmarks.pretrained_networks import efficientnet
 
-    assert seen.ids.tolist() == heard.ids.tolist()
-    strips = []
-    for i in range(len(seen)):
+    strips, sound = [], []
+    for i in range(len(store)):
         buffer = io.BytesIO()
-        strip = np.concatenate([seen.window(i, "visual", w) for w in range(WINDOWS)], axis=1)
+        strip = np.concatenate([store.window(i, "visual", w) for w in range(WINDOWS)], axis=1)
         Image.fromarray(strip).save(buffer, "JPEG", quality=90)
         strips.append(np.frombuffer(buffer.getvalue(), np.uint8))
-    sound = np.stack([heard.window(i, "audio") for i in range(len(heard))])
+        sound.append(coarser(np.concatenate([store.window(i, "audio", w)[:, :-1] for w in range(WINDOWS)], axis=1)))
     state = efficientnet()[: MIDDLE + 1].state_dict()
     np.savez_compressed(
-        file, strips=np.concatenate(strips), sizes=[len(s) for s in strips], sound=sound.astype(np.float16),
-        labels=seen.labels, **{f"net.{name}": value.half().numpy() for name, value in state.items()},
+        file, strips=np.concatenate(strips), sizes=[len(s) for s in strips], sound=np.stack(sound).astype(np.float16),
+        labels=store.labels, **{f"net.{name}": value.half().numpy() for name, value in state.items()},
     )  # fmt: skip
 
 
@@ -131,24 +127,15 @@ def unpack(file: Path) -> tuple[Dataset, dict[str, Tensor]]:
     return Dataset("grid", arrays, found["labels"]), state
 
 
-def cell_of(data: Dataset, seed: int) -> Cell:
-    """Split as `elision compare` does, and take the mouth away from 80 % of the training samples."""
-    divided = Partition.of(data, seed, False, Removal("visual", 0.8))
-    whole = Samples(dict(data.arrays), divided.codes)
-    train, validation, test = (whole.take(rows) for rows in (divided.train, divided.validation, divided.test))
-    shown = divided.observed["visual"][divided.train].reshape(-1, 1, 1, 1, 1)
-    hidden = {**train.arrays, "visual": np.where(shown, train.arrays["visual"], np.float32(np.nan))}
-    return Cell(Samples(hidden, train.codes), validation, test)
-
-
 def one(file: Path, line: str, seed: int, rate: float) -> dict:
     data, state = unpack(file)
-    cell = cell_of(data, seed)
+    cell = cell_of(data, False, "visual", 0.8, seed)
     method, objective = METHODS.get(line, ("mle", "conditional"))
     if line not in METHODS:
         cell = only(cell, line.split()[0])
     torch.manual_seed(seed)
-    encoders = {m: Mouth(state) if m == "visual" else "mlp" for m in cell.train.arrays}
+    known = {"visual": Mouth(state), "audio": Sound() if data.arrays["audio"].ndim > 2 else "mlp"}
+    encoders = {m: known[m] for m in cell.train.arrays}
     model = MultimodalClassifier(
         method, "addition", objective, encoders, n_features=32, max_steps=STEPS, learning_rate=rate, patience=30,
         random_state=seed,

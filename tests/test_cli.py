@@ -109,7 +109,7 @@ def test_the_table_and_the_report_tell_what_was_run(compared):
     out = compared[1]
     results = pd.read_csv(out / "results.csv")
     accuracy = 100 * results.query("method == 'mle' and missing == 'a'")["accuracy"].item()
-    assert re.search(rf"\| mle \| addition \| all \| \**{accuracy:.1f}", (out / "table.md").read_text())
+    assert re.search(rf"\| mle \| addition \| auto \| \**{accuracy:.1f}", (out / "table.md").read_text())
     report = (out / "report.html").read_text()
     for text in ("tiny: 60 samples, 3 classes", "a missing", "50 %", f"{accuracy:.1f}", "arXiv 2108.10513", "torch",
                  "elision compare", "--methods mle zero-padding", "without b"):  # fmt: skip

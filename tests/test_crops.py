@@ -98,6 +98,7 @@ def test_the_command_cuts_pictures_by_a_function_of_ones_own(here, tmp_path, mon
 @pytest.mark.parametrize(("crop", "message"), [
     ("nose", "--crop nose: expected face, or PACKAGE.MODULE:FUNCTION"),
     ("nowhere.at_all:nose", "crop nowhere.at_all:nose cannot be imported"),
+    ("own_extractors:failing", "crop own_extractors:failing failed on a black picture: RuntimeError: no weights"),
 ])  # fmt: skip
 def test_a_crop_that_is_none_is_told(crop, message, here):
     code, _, err = here("prepare", "clips.csv", "store", "--crop", crop)

@@ -436,9 +436,9 @@ def test_a_method_with_names_of_its_own_passes_every_door(data, tmp_path, monkey
     assert 0 <= execute(run).test.metrics.accuracy <= 1
 
 
-def _briefly(self, fit, X, y, validation=None):
+def _briefly(self, fit, X, y, validation=None, **more):
     self.max_steps = 5
-    return fit(self, X, y, validation)
+    return fit(self, X, y, validation, **more)
 
 
 def test_what_several_processes_say_comes_back_in_the_order_of_the_samples(run, data, monkeypatch):

@@ -82,7 +82,8 @@ def test_label_only_learns_from_labelled_samples_alone(tmp_path, monkeypatch):
     plan = plan_comparison(Comparison(table(tmp_path), ("mle",), encoders="linear", unlabelled=(0.8,), seeds=1))
     results = {run.method: by_estimator(run) for run in plan.runs if run.method in ("mle", LABEL_ONLY)}
     (every, options), (few, _) = fitted
-    assert options == {"validation": None} and len(every) == 102 and (few >= 0).all() and len(few) == 21
+    assert options == {"validation": None, "sample_weight": None}
+    assert len(every) == 102 and (few >= 0).all() and len(few) == 21
     assert (every >= 0).sum() == 21 and results["mle"].test.metrics.n == results[LABEL_ONLY].test.metrics.n == 18
 
 

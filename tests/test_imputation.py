@@ -5,7 +5,7 @@ import pytest
 
 from elision import MultimodalClassifier
 from elision.errors import InputError
-from elision.imputation import Imputer
+from elision.imputation import Filling
 from elision.inputs import Standardizer
 from small import small_model
 
@@ -24,7 +24,7 @@ def test_a_blank_takes_the_mean_of_the_five_nearest_rows_that_show_it():
     rows = tied()
     rows = rows[~np.isnan(rows).all(1)]
     new = tied(40, 1)
-    filled = Imputer.of("knn", rows).fill(new)
+    filled = Filling.of("knn", rows).fill(new)
     for row, ours in zip(new, filled, strict=True):
         blank = np.isnan(row)
         if blank.all():
@@ -84,7 +84,7 @@ def test_columns_that_training_never_showed_or_that_never_varied_do_no_harm(impu
 
 def test_few_rows_are_kept_of_many_and_the_same_each_time():
     rows = np.random.default_rng(0).normal(size=(5000, 2))
-    one, other = (Imputer.of("knn", rows).rows for _ in range(2))
+    one, other = (Filling.of("knn", rows).rows for _ in range(2))
     assert len(one) == 2000 and (one == other).all() and len(np.unique(one[:, 0])) == 2000
 
 

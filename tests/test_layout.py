@@ -17,7 +17,7 @@ LEVELS = {
     "files": 0, "kinds": 0, "versions": 0, "lazy": 0, "registries": 0, "pages": 0, "likelihood": 0, "bank": 0,
     "correlation": 0, "extractors": 1, "stacking": 0, "measuring": 0, "rates": 0,
     "parallel": 1, "evaluation": 1, "prediction": 1, "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 2,
-    "methods": 2, "inputs": 2,
+    "methods": 2, "inputs": 2, "reading": 3,
     "training": 3, "data": 3,
     "models": 1, "checkpoints": 2, "config": 4, "run_folder": 5, "ensemble": 4, "decisions": 5,
     "choices": 5,

@@ -1,7 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,23 +10,15 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_random_state, estimator_html_repr
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from elision import choices, persistence
 from elision.alignment import (
     Splittable,
-    as_frame,
-    by_name,
     check_pairs,
-    check_rows,
-    frame_numbers,
-    holds_texts,
-    known_columns,
-    unnamed_frame,
 )
 from elision.batch import Batch
-from elision.categories import Categories, learn_categories, one_hot, tell_unseen
 from elision.data.splits import folds as division
 from elision.data.splits import grouped_part, stratified_part
 from elision.decisions import acquisition, priors, sets
@@ -41,33 +33,31 @@ from elision.ensemble import (
     log_evidences,
     log_posteriors,
 )
-from elision.errors import InputError, check_choice
+from elision.errors import InputError
 from elision.evaluation import reliability_table
 from elision.fusion import Fusion
 from elision.inputs import (
     Samples,
     Standardizer,
-    check_finite,
     filled_share,
     observed_rows,
     partial_rows,
-    read_arrays,
     read_groups,
     read_labels,
     read_weights,
-    resolve_columns,
     share_right,
 )
 from elision.likelihood import UNLABELLED, log_label_prior
 from elision.methods import Method
 from elision.pages import render
+from elision.reading import ReadsModalities, named_modalities
 from elision.stacking import mixture
 from elision.training import Schedule
 
 _VALIDATION_ROWS = 10_000
 
 
-class MultimodalClassifier(ClassifierMixin, BaseEstimator):
+class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
     """A classifier for samples of several modalities, of which each may lack some, in training and in prediction.
 
     X is a dict, modality -> array (n, ...), in which a row that is NaN throughout is missing; or one table (2-D array
@@ -588,7 +578,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"no training sample shows any modality ({', '.join(arrays)}): expected some that do")
         if unseen:
             warnings.warn(
-                f"no training sample shows {_modalities(unseen)}: the model learns from the others, and ignores it",
+                f"no training sample shows {named_modalities(unseen)}: the model learns from the others and ignores it",
                 stacklevel=3,
             )
         self.unseen_modalities_ = tuple(unseen)
@@ -609,7 +599,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         kept = chosen[~observed[chosen][:, lost].any(1)]
         if not len(kept):
             raise InputError(
-                f"{_modalities(np.array(self.modalities_)[lost].tolist())} is observed in {len(chosen)} training "
+                f"{named_modalities(np.array(self.modalities_)[lost].tolist())} is observed in {len(chosen)} training "
                 "sample(s), all of which the inner validation split took: give more, or a validation set of your own"
             )
         return kept
@@ -673,134 +663,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
             print(f"trained {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
 
-    def _read(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
-        """X as one array per modality; ``reset`` learns the modalities and shapes, else they are checked."""
-        X = X.arrays if isinstance(X, Splittable) else as_frame(X, "X")
-        if not isinstance(X, dict):
-            return self._read_table(X, reset)
-        if self.modalities is not None:
-            raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
-        X = {m: as_frame(values, f"modality {m!r}") for m, values in X.items()}
-        check_rows({f"modality {m!r}": values for m, values in X.items()})
-        frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
-        if reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(name, None)
-            self._columns = {m: list(frame.columns) for m, frame in frames.items()}
-            self.categories_ = {}
-        else:
-            known = {m: self._columns[m] for m in frames if m in self._columns}
-            X = X | {m: by_name(frames[m], names, f"modality {m!r}") for m, names in known.items()}
-        arrays = read_arrays({m: self._numbers(m, values, reset) for m, values in X.items()})
-        return self._complete(arrays, reset)
-
-    def _numbers(self, m: str, values: Any, reset: bool) -> Any:
-        """Return the numbers of a modality whose columns have kinds, one column per category; others as they are."""
-        known = {} if reset else self.categories_.get(m, {})
-        if not isinstance(values, pd.DataFrame):
-            if not (known or holds_texts(values)):
-                return values
-            values = unnamed_frame(values, self._columns.get(m, ()))
-        if reset:
-            self.categories_[m] = known = learn_categories(values)
-        codes = self._codes(values, known, f"modality {m!r}")
-        return one_hot(codes, [known.get(c) for c in values.columns])
-
-    def _codes(self, frame: pd.DataFrame, categories: Categories, where: str) -> np.ndarray:
-        """Return a frame's numbers and codes, shape (n, d); values that training did not show are said."""
-        codes = frame_numbers(frame, where, categories)
-        unseen = tell_unseen(frame, categories, where)
-        if unseen:
-            warnings.warn(unseen, stacklevel=2)
-        return codes
-
-    def _read_table(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
-        if not reset and not hasattr(self, "n_features_in_"):
-            raise InputError(
-                f"X is a {type(X).__name__}, and the model was fitted on a dict of arrays: "
-                f"give a dict, such as {dict.fromkeys(self.modalities_, '...')}"
-            )
-        if reset:
-            self._columns = {}
-        known = {} if reset else {name: own for held in self.categories_.values() for name, own in held.items()}
-        frame, named = X, isinstance(X, pd.DataFrame)
-        if named and self.modalities is not None and (reset or self._columns):
-            frame = self._named_table(X, reset)
-        elif named and not any(isinstance(name, str) for name in X.columns):
-            frame = X.set_axis(range(X.shape[1]), axis=1)
-        elif not named and (known or holds_texts(X)):
-            frame = unnamed_frame(X, () if reset else vars(self).get("feature_names_in_", ()))
-        elif not named and getattr(X, "dtype", np.dtype(float)).kind in "mM":
-            raise InputError("X holds dates: expected numbers, such as days since a date")
-        if isinstance(frame, pd.DataFrame):
-            known = learn_categories(frame) if reset else known
-            values = self._codes(frame, known, "X")
-            frame = pd.DataFrame(values, index=frame.index, columns=frame.columns) if named else values
-        table = np.asarray(validate_data(self, frame, reset=reset, dtype=np.float64, ensure_all_finite=False))
-        names: list[Any] = list(getattr(self, "feature_names_in_", range(table.shape[1])))
-        check_finite(table, "X", names)
-        if self._columns:
-            place = {name: i for i, name in enumerate(names)}
-            columns = {m: np.array([place[str(c)] for c in own]) for m, own in self._columns.items()}
-        else:
-            columns = resolve_columns(self.modalities, names)
-        own_names = {m: np.array(names, dtype=object)[c].tolist() for m, c in columns.items()}
-        if reset:
-            used = set().union(*(self._columns or columns).values())
-            self._tell_unused([c for c in (X.columns if self._columns else range(len(names))) if c not in used], names)
-        arrays = {m: one_hot(table[:, c], [known.get(name) for name in own_names[m]]) for m, c in columns.items()}
-        if reset:
-            self.categories_ = {m: {c: known[c] for c in own if c in known} for m, own in own_names.items()}
-        return self._complete(arrays, reset)
-
-    def _tell_unused(self, unused: Sequence[Hashable], names: Sequence[Any]) -> None:
-        """Say what may be a mistake in ``modalities``: columns that it does not name, or that it was forgotten."""
-        if self.modalities is None and len(names) > 1:
-            warnings.warn(
-                f"modalities is not given, so that the {len(names)} columns of X are one modality: say which belong "
-                "together, modalities={name: columns}; {'x': slice(None)} if they all do",
-                stacklevel=4,
-            )
-        elif unused:
-            listed = ", ".join(map(repr, unused[:8])) + (f", ... ({len(unused)} in all)" if len(unused) > 8 else "")
-            warnings.warn(f"X has columns that modalities does not name, left out: {listed}", stacklevel=4)
-
-    def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
-        """Return the columns of a frame that the modalities name, in the order of the training table, names as text.
-
-        ``reset`` learns which they are.
-        """
-        if reset:
-            positions = resolve_columns(self.modalities, list(X.columns), unnamed=False)
-            self._columns = {m: X.columns[chosen].tolist() for m, chosen in positions.items()}
-        texts = {name: str(name) for names in self._columns.values() for name in names}
-        if len(set(texts.values())) < len(texts):
-            raise InputError("X has columns whose names differ by type alone, such as 1 and '1': rename them")
-        if reset:
-            wanted = X[[name for name in X.columns if name in texts]]
-        else:
-            named = {text: name for name, text in texts.items()}
-            wanted = known_columns(X, self._columns)[[named[text] for text in vars(self)["feature_names_in_"]]]
-        return wanted.set_axis([texts[c] for c in wanted.columns], axis=1)
-
-    def _complete(self, arrays: dict[str, np.ndarray], reset: bool) -> dict[str, np.ndarray]:
-        """The known modalities in order, those that are not there missing everywhere; ``reset`` learns which."""
-        if reset:
-            self.modalities_ = tuple(arrays)
-            self._shapes = {m: a.shape[1:] for m, a in arrays.items()}
-        n_samples = len(next(iter(arrays.values())))
-        unseen = () if reset else self.unseen_modalities_
-        shown = [m for m in unseen if m in arrays and observed_rows(arrays[m]).any()]
-        if shown:
-            warnings.warn(f"no training sample showed {_modalities(shown)}: it is ignored", stacklevel=2)
-        for m, values in ((m, values) for m, values in arrays.items() if m not in unseen):
-            check_choice("modality", m, self.modalities_)
-            if values.shape[1:] != self._shapes[m]:
-                raise InputError(
-                    f"modality {m!r} has rows of shape {values.shape[1:]}: expected {self._shapes[m]}, as in training"
-                )
-        return {m: arrays.get(m, np.broadcast_to(np.nan, (n_samples, *self._shapes[m]))) for m in self.modalities_}
-
     def _batch(self, X: Any) -> Batch:
         check_is_fitted(self)
         arrays = self._read(X, reset=False)
@@ -821,10 +683,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         if (labels.codes == UNLABELLED).all():
             raise InputError("no validation sample has a label")
         return samples
-
-
-def _modalities(names: Sequence[str]) -> str:
-    return f"modalit{'ies' if len(names) > 1 else 'y'} {', '.join(map(repr, names))}"
 
 
 def _gap_table(samples: Samples, n_classes: int, power: float) -> GapTable:

@@ -11,7 +11,7 @@ _ROWS = 2000
 _PREDICTORS = 20
 
 
-class Imputer:
+class Filling:
     """Fills a blank from what else its row shows: by the 5 nearest training rows, or by ridge regressions in turn.
 
     It is its training rows: scikit-learn's own, which can be saved by pickle alone, is fitted to them when it is first
@@ -27,7 +27,7 @@ class Imputer:
         self.name, self.rows = name, rows
 
     @classmethod
-    def of(cls, name: str, rows: np.ndarray) -> "Imputer":
+    def of(cls, name: str, rows: np.ndarray) -> "Filling":
         """Return one of at most 2,000 of the rows, drawn at random."""
         kept = np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS])
         return cls(name, rows[kept])

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from elision.alignment import flat_name, frame_numbers
 from elision.batch import Batch
 from elision.errors import InputError
-from elision.imputation import Imputer
+from elision.imputation import Filling
 from elision.likelihood import UNLABELLED
 
 _BLOCK = 2**18
@@ -301,12 +301,12 @@ class Standardizer:
     Args:
         mean: modality -> shape (d,), or () for rows of more dimensions.
         scale: modality -> the reciprocal standard deviation, same shape.
-        imputers: modality -> what fills the blanks of its rows, if not the mean.
+        fillings: modality -> what fills the blanks of its rows, if not the mean.
     """
 
     mean: Arrays
     scale: Arrays
-    imputers: Mapping[str, Imputer] = field(default_factory=dict)
+    fillings: Mapping[str, Filling] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, arrays: Arrays, weights: np.ndarray | None = None, impute: str = "mean") -> "Standardizer":
@@ -335,7 +335,7 @@ class Standardizer:
             return plain
         flat = {m: a for m, a in arrays.items() if a.ndim == 2 and a.shape[1] > 1}
         return cls(
-            mean, scale, {m: Imputer.of(impute, plain._standard(m, a[observed_rows(a)])) for m, a in flat.items()}
+            mean, scale, {m: Filling.of(impute, plain._standard(m, a[observed_rows(a)])) for m, a in flat.items()}
         )
 
     def _standard(self, m: str, rows: np.ndarray) -> np.ndarray:
@@ -356,7 +356,7 @@ class Standardizer:
             done = 0
             for block in _blocks(shown, arrays[m][:1].size):
                 standard = self._standard(m, arrays[m][block])
-                standard = self.imputers[m].fill(standard) if m in self.imputers else standard
+                standard = self.fillings[m].fill(standard) if m in self.fillings else standard
                 packed[done : done + len(block)] = np.nan_to_num(standard, copy=False, nan=0.0)
                 done += len(block)
             inputs[m], rows[m] = torch.from_numpy(packed), torch.from_numpy(shown)

@@ -17,7 +17,7 @@ from elision.decisions.gaps import GapTable
 from elision.decisions.sets import Calibration
 from elision.ensemble import Extent, Member, Specification
 from elision.errors import InputError, check_choice
-from elision.imputation import Imputer
+from elision.imputation import Filling
 from elision.inputs import Standardizer
 from elision.models import CLASSIFIER, read_model, write_model
 from elision.registries import FUSIONS, METHODS
@@ -159,8 +159,8 @@ def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:
     for m in fitted.shapes:
         tensors[f"mean/{m}"] = torch.from_numpy(np.asarray(fitted.standardizer.mean[m]))
         tensors[f"scale/{m}"] = torch.from_numpy(np.asarray(fitted.standardizer.scale[m]))
-    imputers = fitted.standardizer.imputers
-    tensors |= {f"imputer/{m}": torch.from_numpy(imputer.rows) for m, imputer in imputers.items()}
+    fillings = fitted.standardizer.fillings
+    tensors |= {f"filling/{m}": torch.from_numpy(filling.rows) for m, filling in fillings.items()}
     for i, (member, first) in enumerate(zip(fitted.members, _sharing(fitted.members), strict=True)):
         parts = {f"method/{i}": member.method}
         if first == i:
@@ -172,7 +172,7 @@ def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _sharing(members: list[Member]) -> list[int]:
+def _sharing(members: Sequence[Member]) -> list[int]:
     """Return for each member the first one that has the same frozen maps."""
     ids = [id(member.frozen) for member in members]
     return [ids.index(i) for i in ids]
@@ -195,11 +195,11 @@ def _restore(description, tensors, modules) -> FittedClassifier:
         torch.tensor(given["patterns"], dtype=torch.bool),
         *(torch.tensor(given[f.name], dtype=torch.float64) for f in fields(PatternWeights)[1:]),
     )
-    imputers = {
-        m: Imputer(parameters["impute"], tensors[f"imputer/{m}"].numpy()) for m in shapes if f"imputer/{m}" in tensors
+    fillings = {
+        m: Filling(parameters["impute"], tensors[f"filling/{m}"].numpy()) for m in shapes if f"filling/{m}" in tensors
     }
-    scales = ({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale"))
-    standardizer = Standardizer(*scales, imputers)
+    mean, scale = ({m: tensors[f"{part}/{m}"].numpy() for m in shapes} for part in ("mean", "scale"))
+    standardizer = Standardizer(mean, scale, fillings)
     extent = Extent(shapes, description["rows"], len(learnt["classes_"]))
     members = _restored_members(description["specifications"], extent, tensors, modules, parameters["device"])
     calibration, gaps = description.get("calibration"), description.get("gaps")

@@ -121,7 +121,7 @@ def address_with_features(data: str, pairs: list[str] | None, quiet: bool) -> st
 
 
 def read_crop(name: str | None) -> "Crop | None":
-    """Return the function of a name in `CROPS`, or of PACKAGE.MODULE:FUNCTION, after a trial on a blank picture."""
+    """Return the function of a name in `CROPS`, or of PACKAGE.MODULE:FUNCTION, after a trial on a black picture."""
     if name is None:
         return None
     import numpy as np
@@ -133,7 +133,12 @@ def read_crop(name: str | None) -> "Crop | None":
             raise InputError(f"--crop {name}: expected {', '.join(CROPS)}, or PACKAGE.MODULE:FUNCTION")
         find_beside_me()
     crop = CROPS[name] if name in CROPS else import_function(name, "crop")
-    crop(np.zeros((64, 64, 3), np.uint8))
+    try:
+        crop(np.zeros((64, 64, 3), np.uint8))
+    except InputError:
+        raise
+    except Exception as error:  # of a function of the user's own
+        raise InputError(f"crop {name} failed on a black picture: {type(error).__name__}: {error}") from error
     return crop
 
 

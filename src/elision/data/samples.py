@@ -58,7 +58,7 @@ def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
     check_samples(path, text, (table.index + 2).tolist(), form.roles)
     ids = text.get("id", (table.index + 2).astype(str).to_numpy())
     named = text["label"], text.get("group"), text.get("split"), ids
-    weights = _weights(path, table[form.weight]) if form.weight else None
+    weights = _weights(path, held[form.weight]) if form.weight else None
     return Dataset(path.stem, arrays, *named, features, levels, weights)
 
 

@@ -82,7 +82,7 @@ class TablePosterior(Posterior):
 
     def __init__(self, fitted: FittedClassifier, modalities: Sequence[str], model: TableRespondent) -> None:
         super().__init__()
-        imputed = [m for m in modalities if m in fitted.standardizer.imputers]
+        imputed = [m for m in modalities if m in fitted.standardizer.fillings]
         if imputed:
             raise InputError(
                 f"blanks of modality {imputed[0]!r} are imputed ({fitted.parameters['impute']}), which no ONNX file "
