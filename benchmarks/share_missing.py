@@ -2,7 +2,7 @@
 
     python -m benchmarks.share_missing
 
-Draws one data set of the league, from LEAGUE.md, into docs/_static/share-missing.png: run it when the league was.
+Draws the spoken words of the league, from LEAGUE.md, into docs/_static/share-missing.png: run it when the league was.
 """
 
 import re
@@ -10,13 +10,19 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "_static" / "share-missing.png"
-SECTION = "## RAVDESS, test data complete: accuracy / NLL / ECE"
+SECTIONS = {
+    "digits, 10 classes": "## words, digits, test data complete: accuracy / NLL / ECE",
+    "letters, 25 classes": "## words, letters, test data complete: accuracy / NLL / ECE",
+}
+"""Title of a column of the picture -> section of the league."""
+COLUMNS = {"any 50%": 50, "any 80%": 80}
+"""Column of the league -> share of the training samples that lack each modality, in per cent."""
 LINES = {
-    "mle": ("Elision (mle)", "#0b6e99", "o"),
+    "mle": ("Elision", "#0b6e99", "o"),
+    "late-fusion": ("late fusion of the same encoders", "#5b7f3f", "^"),
     "late fusion of SVCs": ("late fusion of tuned SVCs", "#d1495b", "s"),
     "modality-dropout": ("modality dropout", "#b07d10", "D"),
-    "LightGBM": ("LightGBM, gaps as NaN", "#3f7f5f", "^"),
-    "lower-bound": ("complete samples only", "#8a8f98", "v"),
+    "zero-padding": ("zero padding", "#8a8f98", "v"),
 }
 """Line of the league -> its label, colour and marker."""
 
@@ -37,22 +43,23 @@ def main() -> None:
     """Draw."""
     from matplotlib import pyplot as plt
 
-    found = cells((HERE / "LEAGUE.md").read_text("utf-8"), SECTION)
-    figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.2), layout="constrained", sharex=True, sharey="row")
-    for column, modality in enumerate(("audio", "face")):
+    league = (HERE / "LEAGUE.md").read_text("utf-8")
+    figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.2), layout="constrained", sharex=True)
+    for column, (title, section) in enumerate(SECTIONS.items()):
+        found = cells(league, section)
         for row, measure in enumerate(("accuracy", "NLL, nats")):
             drawn = axes[row, column]
-            for line, (label, colour, marker) in LINES.items():
-                own = {c.split()[1]: v[row] for c, v in found[line].items() if c.startswith(modality)}
-                shares = [float(c.rstrip("%")) for c in own]
-                means, errors = zip(*own.values(), strict=True)
-                drawn.errorbar(shares, means, errors, color=colour, marker=marker, ms=5, capsize=2, label=label)
+            for i, (line, (label, colour, marker)) in enumerate(LINES.items()):
+                means, errors = zip(*(found[line][c][row] for c in COLUMNS), strict=True)
+                at = [share + 0.5 * (i - 2) for share in COLUMNS.values()]
+                drawn.errorbar(at, means, errors, color=colour, marker=marker, ms=5, capsize=2, label=label)
             drawn.spines[["top", "right"]].set_visible(False)
-            drawn.set_xticks(shares, [f"{share:.0f}%" for share in shares])
+            drawn.set_xticks(list(COLUMNS.values()), [f"{share}%" for share in COLUMNS.values()])
+            drawn.set_xlim(45, 85)
             if column == 0:
                 drawn.set_ylabel(measure)
-        axes[0, column].set_title(f"{modality} missing in training", loc="left", fontsize=11)
-        axes[1, column].set_xlabel(f"training samples that lack the {modality}")
+        axes[0, column].set_title(f"spoken words: {title}", loc="left", fontsize=11)
+        axes[1, column].set_xlabel("training samples that lack each modality")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(PICTURE, dpi=140)
 
