@@ -134,7 +134,7 @@ def test_dates_and_text_are_refused_by_name():
     frame = V.assign(born=pd.Timestamp("2020-01-01"), note=[f"text {i}" for i in range(N)], crp=crp)
     words = (
         r"holds dates in column 'born'.*nor category in columns 'note', 'crp'.*"
-        r"'note' \(60 texts such as 'text 0'\); 'crp' \('high' beside others\)"
+        r"'note' \(60 texts such as 'text 0'\); 'crp' \('high' beside others such as '3\.5'\)"
     )
     with pytest.raises(InputError, match=words):
         quick().fit({"v": frame}, Y)

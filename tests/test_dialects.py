@@ -16,7 +16,7 @@ from elision import InputError, TableConfig, TableFormat
 from elision.config import TrainConfig
 from elision.data import load
 from elision.data.formats import DETECTED
-from elision.data.tables import read_table
+from elision.data.tables import call_of_pandas, read_table
 from elision.study.compare import Comparison, plan_comparison
 from elision.study.run import Run
 
@@ -170,6 +170,36 @@ def test_the_user_decides_what_is_ambiguous(tmp_path):
     with pytest.raises(InputError, match=r"not UTF-8.*--encoding cp1252"):
         load(latin)
     assert quietly(load, latin, TableFormat(encoding="cp1252")).classes.tolist() == ["v", "ü"]
+
+
+def test_texts_of_which_some_read_as_numbers_are_told_the_option_for_categories(tmp_path):
+    path = tmp_path / "blood.csv"
+    path.write_text("label,a.group\n" + "u,A\nv,0\nu,AB\n" * 4)
+    with pytest.raises(
+        InputError, match=r"'A' is not a finite number.*'a.group' holds categories.*--category \(8 such"
+    ):
+        load(str(path))
+    with pytest.warns(UserWarning, match=r"columns of categories.*'a.group' \(3\)"):
+        assert load(str(path), TableFormat(categories=("a.group",))).arrays["a"].shape[0] == 12
+
+
+@pytest.mark.parametrize("form", [TableFormat(), TableFormat(na=("-",))])
+@pytest.mark.parametrize("dialect", [{}, {"sep": ";", "decimal": ","}, {"sep": "\t"}, {"encoding": "utf-16"}])
+def test_the_call_of_pandas_that_is_told_reads_what_was_read(tmp_path, monkeypatch, dialect, form):
+    written = pd.DataFrame({"label": ["1,5", "b", "c"], "a.x": [0.5, 1.25, 3.0], "a.k": ["u", "v", "u"]})
+    written.to_csv(tmp_path / "new.csv", index=False, **dialect)
+    call = call_of_pandas(tmp_path / "new.csv", form)
+    assert ("sep" in call, "na_values=['-']" in call) == ("sep" in dialect, bool(form.na))
+    monkeypatch.chdir(tmp_path)
+    pd.testing.assert_frame_equal(eval(call, {"pandas": pd}), written)
+
+
+def test_the_call_of_pandas_for_a_binary_table_reads_it(tmp_path, monkeypatch):
+    written = pd.DataFrame({"label": ["u", "v"], "a.x": [0.5, 1.25]})
+    written.to_parquet(tmp_path / "new.parquet")
+    monkeypatch.chdir(tmp_path)
+    pd.testing.assert_frame_equal(eval(call_of_pandas(tmp_path / "new.parquet"), {"pandas": pd}), written)
+    assert call_of_pandas(tmp_path / "new.xlsx") == "pandas.read_excel('new.xlsx')"
 
 
 def test_spellings_of_what_is_missing_are_missing_in_every_column_when_asked(tmp_path):

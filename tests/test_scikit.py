@@ -105,6 +105,8 @@ def test_validation_takes_whole_groups(monkeypatch):
     weights = np.ones(N)
     weights[SITES == 0] = 0
     of_table().fit(TABLE, Y, groups=names, sample_weight=weights)
+    with pytest.raises(InputError, match="groups is 'site': expected the group of each sample, such as a column"):
+        of_table().fit(TABLE, Y, groups="site")
     with pytest.raises(InputError, match="groups has 3 entries: expected one for each of 90"):
         of_table().fit(TABLE, Y, groups=[1, 2, 3])
     with pytest.raises(InputError, match="groups is missing at row 4"):

@@ -17,7 +17,9 @@ from elision.decisions.sets import class_scores
 from elision.errors import InputError
 from elision.study.winner import FOLDS, read_winner
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Cyclopts application invoked without tokens", "ignore:.*found cells separated"
+)
 QUICK = ("--encoders", "linear", "--methods", "mle", "--seeds", "1", "--missing", "none", "--workers", "1")
 
 
@@ -31,7 +33,7 @@ def table(folder, **columns):
             frame[f"{m}.{'abc'[i]}"] = rng.normal(size=90) + 1.2 * y
     frame.loc[::3, ["gait.a", "gait.b", "gait.c"]] = np.nan
     path = folder / "patients.csv"
-    frame.to_csv(path, index=False)
+    frame.to_csv(path, index=False, sep=";", decimal=",")
     return path
 
 

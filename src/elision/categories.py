@@ -105,7 +105,9 @@ def why_no_numbers(column: pd.Series) -> str:
     texts = [value for value in values if isinstance(value, str) and not _is_number(value)]
     if not texts:
         return f"such as {next((v for v in values if not isinstance(v, (int, float, str))), '?')!r}"
-    return f"{len(texts)} texts such as {texts[0]!r}" if len(texts) == len(values) else f"{texts[0]!r} beside others"
+    if len(texts) == len(values):
+        return f"{len(texts)} texts such as {texts[0]!r}"
+    return f"{texts[0]!r} beside others such as {next(v for v in values if v not in texts)!r}"
 
 
 def _levels(column: pd.Series) -> Levels | None:

@@ -187,6 +187,10 @@ def read_groups(groups: Any, n: int) -> np.ndarray:
     Raises:
         InputError: there are more or fewer than samples, or one is missing.
     """
+    if np.ndim(groups) == 0:
+        raise InputError(
+            f"groups is {groups!r:.60}: expected the group of each sample, such as a column, table['site']"
+        )
     codes, _ = pd.factorize(column_or_1d(groups))
     if len(codes) != n:
         raise InputError(f"groups has {len(codes)} entries: expected one for each of {n} samples")

@@ -219,8 +219,9 @@ def _categories(path: Path, table: pd.DataFrame) -> dict[str, Levels]:
         elif name not in levels or _all_match(_LIKE_A_NUMBER, column):  # 1,5 or 5 %
             bad = parse_numbers(path, column)[1]
             if bad.any():
-                more = f" ({bad.sum()} such cells)" if bad.sum() > 1 else ""
-                wrong.append(f"{_cell(column, int(bad.argmax()))} {_NO_NUMBER}, or name its spelling with --na{more}")
+                told = f"{_cell(column, int(bad.argmax()))} {_NO_NUMBER}, or name its spelling with --na"
+                more = f", or, if {name!r} holds categories, name it with --category ({bad.sum()} such cells)"
+                wrong.append(told + (more if bad.sum() > 1 else ""))
     if wrong:
         raise InputError(f"{path}, {'; '.join(wrong[:20])}")
     told = [f"{c!r} ({len(found.values)})" for c, found in levels.items()]

@@ -73,6 +73,27 @@ def read_table(path: Path, text: Collection[str], expected: str, form: TableForm
     return table
 
 
+def call_of_pandas(path: Path, form: TableFormat = DETECTED) -> str:
+    """Return the Python that reads, with pandas alone, a file ``new`` written as a table that `read_table` accepts is.
+
+    Example:
+        >>> call_of_pandas(Path("patients.csv"), TableFormat(separator=";", decimal=",", encoding="utf-8"))
+        "pandas.read_csv('new.csv', sep=';', decimal=',')"
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TEXT_ENDINGS:
+        return f"pandas.read_{suffix[1:].replace('xlsx', 'excel')}('new{suffix}')"
+    encoding = form.encoding or _encoding(path)
+    separator, decimal = form.separator or _separator(path, encoding), form.decimal
+    if decimal is None:
+        text = set(form.named.values())
+        decimal = "," if _has_commas(path, _texts(_read_text(path, text, form)[0], text, form)) else "."
+    options: dict[str, Any] = {"sep": separator, "decimal": decimal, "encoding": encoding, "na_values": list(form.na)}
+    plain: dict[str, tuple] = {"sep": (",",), "decimal": (".",), "encoding": ("utf-8", "utf-8-sig"), "na_values": ([],)}
+    told = [f"{name}={value!r}" for name, value in options.items() if value not in plain[name]]
+    return f"pandas.read_csv({', '.join([repr(f'new{suffix}'), *told])})"
+
+
 def parse_numbers(path: Path, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Return a column as float64, NaN where it is blank, and where it holds something else than a finite number."""
     if holds_times(column):

@@ -14,6 +14,7 @@ from elision.data.formats import TableFormat
 from elision.data.missing import NONE
 from elision.data.sources import load_again
 from elision.data.splits import PARTS, folds
+from elision.data.tables import call_of_pandas
 from elision.decisions.acquisition import check_costs
 from elision.decisions.sets import Calibration, as_classes, needed, prediction_sets
 from elision.errors import InputError
@@ -90,6 +91,7 @@ class Winner:
         assessed: how good these are.
         covered: share of them whose set holds the truth; None where there are no sets.
         curves: of acquisition, as `MultimodalClassifier.acquisition_curves` gives; None where there are none.
+        reader: the call of pandas that reads a table written as the source is; "" where that is none.
     """
 
     folder: str
@@ -100,6 +102,7 @@ class Winner:
     assessed: Assessment
     covered: float | None
     curves: pd.DataFrame | None
+    reader: str
 
 
 def save_winner(
@@ -168,14 +171,16 @@ def read_winner(out: Path) -> Winner | None:
     curves = pd.DataFrame(values["curves"]) if values["curves"] else None
     assessed = Assessment.of(values["assessed"])
     facts = values["source"], tuple(values["line"]), values["n_folds"]
-    return Winner(str(out.absolute()), *facts, predictions, assessed, values["covered"], curves)
+    return Winner(
+        str(out.absolute()), *facts, predictions, assessed, values["covered"], curves, values.get("reader", "")
+    )
 
 
 def lines_of_use(winner: Winner) -> list[str]:
     """Return the lines of Python that load the winner's model and ask it."""
     open_model = f"model = elision.load({winner.folder!r})"
-    if is_table(winner.source) and winner.source not in DATASETS:
-        return ["import elision, pandas", open_model, "model.predict_proba(pandas.read_csv('new.csv'))"]
+    if winner.reader:
+        return ["import elision, pandas", open_model, f"model.predict_proba({winner.reader})"]
     new = winner.source if winner.source in DATASETS else "new-store"
     return ["import elision, elision.data", open_model, f"model.predict_proba(elision.data.load({new!r}).frame())"]
 
@@ -238,8 +243,10 @@ def _write(out: Path, run: Run, n_folds: int, data: Dataset, found: Sequence[Map
         covered = float(held[np.arange(len(rows)), codes].mean())
         told_sets = ["; ".join(map(str, one)) for one in as_classes(held, logs, classes)]
         table.insert(list(table).index("shown"), "set", told_sets)
+    from_table = is_table(run.source) and run.source not in DATASETS
     told = {
         "source": run.source,
+        "reader": call_of_pandas(Path(run.source), run.form) if from_table else "",
         "line": [run.method, run.fusion, run.objective],
         "n_folds": n_folds,
         "assessed": asdict(assess_posteriors(np.maximum(logs, -700), codes, classes.tolist(), shown)),
