@@ -195,7 +195,9 @@ def test_a_method_that_does_not_claim_to_count_weights_refuses_them():
 
     X, y = small_world()
     small_model(Deaf).fit(X, y)
-    with pytest.raises(InputError, match="takes no weights: it does not claim to count"):
+    with pytest.raises(InputError, match="method 'Deaf' takes no weights: it does not claim to count"):
         small_model(Deaf).fit(X, y, sample_weight=np.ones(80))
     with pytest.raises(InputError, match="takes no weights"):
         small_model(Deaf, class_weight="balanced").fit(X, y)
+    with pytest.raises(InputError, match="method 'Deaf' has no objective 'joint'"):
+        small_model(Deaf, objective="joint").fit(X, y)

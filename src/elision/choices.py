@@ -55,16 +55,15 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
     """Raise `InputError` for whatever can be told to be wrong before any data is read; ``weighted``: samples are."""
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
+    named = parameters["method"] if isinstance(parameters["method"], str) else method.__name__
     if method.claims.unweighted and (weighted or parameters["class_weight"] is not None):
-        raise InputError(
-            f"method {parameters['method']!r} takes no weights: {method.claims.unweighted}; leave them out"
-        )
+        raise InputError(f"method {named!r} takes no weights: {method.claims.unweighted}; leave them out")
     check_choice("objective", parameters["objective"], OBJECTIVES)
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
     check_choice("impute", parameters["impute"], IMPUTERS)
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
     for objective in _objectives(method, parameters):
-        method.claims.check(str(parameters["method"]), registered, objective)
+        method.claims.check(named, registered, objective)
     _check_encoders(parameters["encoders"])
     if parameters["modalities"] is not None and not (
         isinstance(parameters["modalities"], Mapping) and parameters["modalities"]
