@@ -129,6 +129,19 @@ def test_values_of_pandas_that_are_missing_are_missing(form):
         np.testing.assert_allclose(other, first, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "found"),
+    [("high", "object", "'high' beside"), ("high", "category", "'high' beside"), (1.0, "category", "category dtype")],
+)
+def test_a_column_of_which_training_showed_numbers_is_not_told_to_become_a_category(value, kind, found):
+    """That is what a fit is told; here it would lead back to the same message."""
+    model = quick(modalities={"v": list(V)}).fit(V, Y)
+    column = pd.Series([value, *V["v1"][1:]], index=V.index).astype(kind)
+    with pytest.raises(InputError, match=f"no number in column 'v1', of which training showed.*{found}") as refused:
+        model.predict(V.assign(v1=column))
+    assert "astype" not in str(refused.value)
+
+
 def test_dates_and_text_are_refused_by_name():
     crp = ["3.5", "high"] * (N // 2)
     frame = V.assign(born=pd.Timestamp("2020-01-01"), note=[f"text {i}" for i in range(N)], crp=crp)

@@ -17,13 +17,16 @@ from elision.errors import InputError
 _NONE: Categories = MappingProxyType({})
 
 
-def frame_numbers(frame: pd.DataFrame | pd.Series, where: str, categories: Categories = _NONE) -> np.ndarray:
+def frame_numbers(
+    frame: pd.DataFrame | pd.Series, where: str, categories: Categories = _NONE, trained: bool = False
+) -> np.ndarray:
     """Return a frame's numbers as float64, shape (n, d); None, pd.NA and NaN are NaN.
 
     Args:
         frame: whose columns hold numbers or booleans, whatever their dtype, or values of ``categories``.
         where: what it is, for errors.
         categories: columns of which each value is replaced by its place among the levels, NaN if it is none of them.
+        trained: a model read the other columns as numbers, so that no category can take their place; for errors.
 
     Raises:
         InputError: columns hold dates, or what is neither number nor category; all of them are named.
@@ -44,7 +47,10 @@ def frame_numbers(frame: pd.DataFrame | pd.Series, where: str, categories: Categ
     if others:
         told = "; ".join(f"{name!r} ({why})" for name, why in list(others.items())[:8])
         problems.append(
-            f"what is neither number nor category in {_named(list(others))}: leave it out, make numbers of it, or "
+            f"what is no number in {_named(list(others))}, of which training showed numbers: make numbers of it, NaN "
+            f"where one is missing; found {told}"
+            if trained
+            else f"what is neither number nor category in {_named(list(others))}: leave it out, make numbers of it, or "
             f".astype('category') where values repeat; found {told}"
         )
     if problems:

@@ -104,7 +104,8 @@ def why_no_numbers(column: pd.Series) -> str:
     values = _values(column)
     texts = [value for value in values if isinstance(value, str) and not _is_number(value)]
     if not texts:
-        return f"such as {next((v for v in values if not isinstance(v, (int, float, str))), '?')!r}"
+        odd = [value for value in values if not isinstance(value, (int, float, str))]
+        return f"such as {odd[0]!r}" if odd else "of pandas' category dtype"
     if len(texts) == len(values):
         return f"{len(texts)} texts such as {texts[0]!r}"
     return f"{texts[0]!r} beside others such as {next(v for v in values if v not in texts)!r}"

@@ -66,12 +66,12 @@ class ReadsModalities:
             values = unnamed_frame(values, self._columns.get(m, ()))
         if reset:
             self.categories_[m] = known = learn_categories(values)
-        codes = self._codes(values, known, f"modality {m!r}")
+        codes = self._codes(values, known, f"modality {m!r}", reset)
         return one_hot(codes, [known.get(c) for c in values.columns])
 
-    def _codes(self, frame: pd.DataFrame, categories: Categories, where: str) -> np.ndarray:
+    def _codes(self, frame: pd.DataFrame, categories: Categories, where: str, reset: bool) -> np.ndarray:
         """Return a frame's numbers and codes, shape (n, d); values that training did not show are said."""
-        codes = frame_numbers(frame, where, categories)
+        codes = frame_numbers(frame, where, categories, trained=not reset)
         unseen = tell_unseen(frame, categories, where)
         if unseen:
             warnings.warn(unseen, stacklevel=2)
@@ -97,7 +97,7 @@ class ReadsModalities:
             raise InputError("X holds dates: expected numbers, such as days since a date")
         if isinstance(frame, pd.DataFrame):
             known = learn_categories(frame) if reset else known
-            values = self._codes(frame, known, "X")
+            values = self._codes(frame, known, "X", reset)
             frame = pd.DataFrame(values, index=frame.index, columns=frame.columns) if named else values
         table = np.asarray(validate_data(self, frame, reset=reset, dtype=np.float64, ensure_all_finite=False))
         names: list[Any] = list(getattr(self, "feature_names_in_", range(table.shape[1])))
