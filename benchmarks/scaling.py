@@ -84,7 +84,8 @@ def report(folder: Path) -> str:
     """Return a table for each axis, and draw the figure."""
     import matplotlib.pyplot as plt
 
-    lines, (figure, axes) = [], plt.subplots(len(MEASURES), len(AXES), figsize=(13, 8), squeeze=False)
+    shape = {"figsize": (12, 9), "squeeze": False, "sharex": "col", "sharey": "row", "layout": "constrained"}
+    lines, (figure, axes) = [], plt.subplots(len(MEASURES), len(AXES), **shape)
     for column, axis in enumerate(AXES):
         found = {int(p.stem.split("-")[1]): json.loads(p.read_text()) for p in folder.glob(f"{axis}-*.json")}
         sizes = sorted(size for size, values in found.items() if "fit" in values)
@@ -99,10 +100,13 @@ def report(folder: Path) -> str:
         for row, (key, name) in enumerate(MEASURES.items()):
             plot = axes[row][column]
             plot.loglog(sizes, [max(found[s][key], 1e-3) for s in sizes], "o-")
-            plot.set_xlabel(axis)
-            plot.set_ylabel(name)
+            plot.minorticks_off()
+            plot.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45)
+            if row == len(MEASURES) - 1:
+                plot.set_xlabel(axis)
+            if column == 0:
+                plot.set_ylabel(name)
             plot.grid(alpha=0.3)
-    figure.tight_layout()
     figure.savefig(folder / "scaling.png", dpi=100)
     return "\n".join(lines)
 
