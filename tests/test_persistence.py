@@ -203,11 +203,13 @@ def test_a_damaged_model_is_refused(tmp_path, model, damage, words):
         MultimodalClassifier.load(tmp_path / "model")
 
 
-@pytest.mark.parametrize("path", ["nowhere", "empty", "file"])
-def test_what_is_no_saved_model_is_refused(tmp_path, path):
+@pytest.mark.parametrize(("path", "why"), [
+    ("nowhere", "there is no such folder"), ("empty", "model.json is missing"), ("file", "there is no such folder"),
+])  # fmt: skip
+def test_what_is_no_saved_model_is_refused(tmp_path, path, why):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("text")
-    with pytest.raises(InputError, match=f"{path} is not a saved model"):
+    with pytest.raises(InputError, match=f"{path} is not a saved model: {why}"):
         MultimodalClassifier.load(tmp_path / path)
 
 

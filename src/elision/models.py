@@ -89,7 +89,8 @@ def read_model(path: Path) -> SavedModel:
         whole = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         content = (path / TENSORS).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path} is not a saved model: {Path(error.filename).name} is missing") from error
+        what = f"{Path(error.filename).name} is missing" if path.is_dir() else "there is no such folder"
+        raise InputError(f"{path} is not a saved model: {what}") from error
     except ValueError as error:
         raise InputError(f"{path / DESCRIPTION} is damaged: {error}; {NOT_AS_SAVED}") from error
     version = whole.get("format") if isinstance(whole, dict) else None
