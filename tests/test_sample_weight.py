@@ -10,6 +10,9 @@ import elision
 from elision.data.formats import TableFormat
 from elision.data.samples import read_samples
 from elision.errors import InputError
+from elision.study.compare import Comparison, plan_comparison
+from elision.study.on_arrays import by_estimator
+from elision.study.winner import WinnerFit, fit_winner
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
@@ -60,7 +63,19 @@ def test_a_run_trains_by_the_weights_of_its_rows(path, tmp_path, here, seen):
     np.testing.assert_allclose(shares, heavy.to_numpy(), atol=0.02)
 
 
-def test_a_comparison_and_its_winner_take_weights(path, tmp_path, here, seen):
+def test_runs_of_a_comparison_and_fits_of_its_winner_get_the_weights(path, seen):
+    form = TableFormat(weight="times")
+    run = plan_comparison(
+        Comparison(str(path), ("mle",), encoders="linear", missing=("none",), seeds=1, form=form)
+    ).runs[0]
+    trained = by_estimator(run).n_train
+    fit_winner(WinnerFit(run, 0, 5, False, ()))
+    (training, validation), (fold, held) = seen
+    assert set(training) == set(validation) == set(fold) == {1, 2, 3} and held is None
+    assert (len(training), len(fold)) == (trained, 96)
+
+
+def test_a_comparison_and_its_winner_are_told_of_weights(path, tmp_path, here):
     out = tmp_path / "out"
     words = ("compare", str(path), "--out", str(out), "--encoders", "linear", "--seeds", "1", "--missing", "none",
              "--workers", "1", "--methods", "mle", "hgr", "--sample-weight", "times", "--class-weight", "balanced",
@@ -68,7 +83,6 @@ def test_a_comparison_and_its_winner_take_weights(path, tmp_path, here, seen):
     code, _, err = here(*words)
     assert code == 0, err
     assert "hgr, addition, auto: it takes no weights: a correlation of weighted samples" in err
-    assert all(set(training) <= {1, 2, 3} for training, _ in seen if training is not None)
     model = elision.load(out)
     assert (model.class_weight, model.informative_missingness) == ("balanced", True)
     np.testing.assert_allclose(model.class_prior_, [0.5, 0.5], atol=1e-6)
