@@ -349,12 +349,12 @@ def test_curves_of_acquisition_count_costs_and_what_is_there(data, model):
         model.acquisition_curves(X, y, start=["sound"])
 
 
-def test_sets_calibrated_by_cross_fitting_cover_where_those_of_learnt_samples_do_not():
+def test_sets_calibrated_by_cross_fitting_cover_where_those_of_learnt_samples_do_not(monkeypatch):
     """Samples of the fit are known too well; a model of the other folds has not seen them, and none is lost.
 
     Five worlds: coverage with 240 samples to calibrate by moves by .064 from one to the next, measured on ten.
     """
-    found = []
+    found, fit = [], MultimodalClassifier.fit
     for seed in range(5):
         rng = np.random.default_rng(seed)
         y = np.arange(1200) % 3
@@ -371,5 +371,10 @@ def test_sets_calibrated_by_cross_fitting_cover_where_those_of_learnt_samples_do
     seen, crossed = np.mean(found, axis=0)
     assert abs(crossed - 0.9) < 2 * 0.064 / 5**0.5
     assert seen < crossed - 0.07
+    own = []
+    monkeypatch.setattr(MultimodalClassifier, "fit", lambda self, X, y, groups: own.append(groups) or fit(self, X, y))
+    people = np.arange(240) // 4
+    model.calibrate_sets(rows(X, 240), y[:240], folds=3, groups=people)
+    assert sorted(map(len, own)) == [160] * 3 and all(set(people) - set(g) for g in own), "whole groups are held out"
     with pytest.raises(InputError, match="groups are for cross-fitting"):
         model.calibrate_sets(rows(X, 240), y[:240], groups=np.arange(240))

@@ -101,3 +101,10 @@ def test_calibration_of_sets_is_saved_and_a_fit_forgets_it(tmp_path):
 def test_a_choice_that_is_none_is_refused():
     with pytest.raises(InputError, match="informative_missingness is 'yes'"):
         small_model(informative_missingness="yes").fit(*world(60, False))
+
+
+def test_the_table_is_of_all_samples_once_a_fit_has_gone_on_with_them():
+    X, y = world(80, informative=True)
+    for refit in (True, False):
+        model = small_model(informative_missingness=True, refit=refit).fit(X, y)
+        assert (model._gaps.sizes.sum() == 80) == refit

@@ -32,11 +32,11 @@ def path(tmp_path):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Return the weights that each fit got: of what it trains on, and of what validates."""
+    """Return the weights that each fit got: of what it trains on, and of what validates, or groups to take it by."""
     fit, found = elision.MultimodalClassifier.fit, []
 
     def spy(self, X, y, validation=None, checkpoints=None, sample_weight=None, groups=None):
-        found.append((sample_weight, None if validation is None else validation[2]))
+        found.append((sample_weight, groups if validation is None else validation[2]))
         return fit(self, X, y, validation, checkpoints, sample_weight, groups)
 
     monkeypatch.setattr(elision.MultimodalClassifier, "fit", spy)
@@ -88,6 +88,19 @@ def test_a_comparison_and_its_winner_are_told_of_weights(path, tmp_path, here):
     np.testing.assert_allclose(model.class_prior_, [0.5, 0.5], atol=1e-6)
     code, _, err = here(*words[:3], str(tmp_path / "no"), "--class-weight", "heavy")
     assert code == 2 and "unknown class weight 'heavy': choose from balanced" in err
+
+
+def test_the_fits_of_a_winner_keep_groups_together_where_the_comparison_did(path, seen):
+    table = pd.read_csv(path)
+    table["group"] = [f"s{i // 4}" for i in range(120)]
+    table.to_csv(path, index=False)
+    form = TableFormat(weight="times")
+    run = plan_comparison(
+        Comparison(str(path), ("mle",), encoders="linear", missing=("none",), seeds=1, form=form)
+    ).runs[0]
+    fit_winner(WinnerFit(run, 0, 5))
+    ((_, groups),) = seen
+    assert len(set(groups)) == 24
 
 
 @pytest.mark.parametrize(("cell", "words"), [
