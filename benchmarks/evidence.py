@@ -5,8 +5,9 @@
 Default fits on half of the samples, each modality of one missing with probability .5; the other half, complete, is
 judged: as it is against three damages of one random modality of each sample. *Another class*: the modality of a sample
 of another class. *Same class*: that of another sample of its class. *Shuffled*: every column drawn from another sample.
-AUROC of evidence, greatest posterior, entropy, and disagreement (mean Jensen-Shannon divergence of the posteriors of
-single modalities, in nats). Finished (data, seed) pairs are kept.
+AUROC of the least agreement of a modality with the others, evidence, greatest posterior, entropy, and disagreement
+(mean Jensen-Shannon divergence of the posteriors of single modalities, in nats); last, how often the modality of least
+agreement is the damaged one. Finished (data, seed) pairs are kept.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks.decisions import hide, load, rows
 from benchmarks.kept import by_seed
 from elision import MultimodalClassifier
 
-SIGNS = ("evidence", "greatest posterior", "entropy", "disagreement")
+SIGNS = ("least agreement", "evidence", "greatest posterior", "entropy", "disagreement")
 
 
 def damaged(X, y, kind: str, rng) -> dict[str, np.ndarray]:
@@ -42,7 +43,8 @@ def signs(model, X) -> dict[str, np.ndarray]:
     p = model.predict_proba(X)
     alone = np.stack([model.predict_proba({m: values}) for m, values in X.items()])
     spread = entr(alone.mean(0)).sum(1) - entr(alone).sum(2).mean(0)
-    return dict(zip(SIGNS, (-model.evidence(X), -p.max(1), entr(p).sum(1), spread), strict=True))
+    least = model.agreement(X)["nats"].to_numpy().reshape(len(p), -1).min(1)
+    return dict(zip(SIGNS, (-least, -model.evidence(X), -p.max(1), entr(p).sum(1), spread), strict=True))
 
 
 def one(name: str, source: Path, seed: int) -> dict:
@@ -53,17 +55,20 @@ def one(name: str, source: Path, seed: int) -> dict:
     whole, codes = rows(X, test), y[test]
     clean, found = signs(model, whole), {}
     for kind in ("another class", "same class", "shuffled"):
-        wrong = signs(model, damaged(whole, codes, kind, rng))
+        changed = damaged(whole, codes, kind, rng)
+        wrong, least = signs(model, changed), model.agreement(changed)["nats"].to_numpy().reshape(len(codes), -1)
         truth = np.repeat([0, 1], len(codes))
         found[kind] = {sign: roc_auc_score(truth, np.r_[clean[sign], wrong[sign]]) for sign in SIGNS}
+        is_it = np.stack([(changed[m] != whole[m]).any(1) for m in whole], axis=1)
+        found[kind]["named"] = float(is_it[np.arange(len(codes)), least.argmin(1)][is_it.any(1)].mean())
     return found
 
 
 def show(found: dict[str, list[dict]]) -> None:
-    print(f"| data | one modality | {' | '.join(SIGNS)} |\n| --- | --- | --- | --- | --- | --- |")
+    print(f"| data | one modality | {' | '.join(SIGNS)} | names it |\n{'| --- ' * (len(SIGNS) + 3)}|")
     for name, runs in found.items():
         for kind in runs[0]:
-            values = [np.array([r[kind][sign] for r in runs]) for sign in SIGNS]
+            values = [np.array([r[kind][sign] for r in runs]) for sign in (*SIGNS, "named")]
             cells = [f"{v.mean():.3f} ± {v.std(ddof=1) / len(v) ** 0.5:.3f}" for v in values]
             print(f"| {name} | {kind} | " + " | ".join(cells) + " |")
 

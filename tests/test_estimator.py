@@ -387,6 +387,24 @@ def test_evidence_needs_the_joint_objective(changes):
         quick(**changes).fit(X, Y).evidence(X)
 
 
+def test_agreement_is_what_a_modality_adds_to_the_evidence_and_names_the_one_that_does_not_belong():
+    rng = np.random.default_rng(0)
+    data = {m: 2 * np.eye(3)[Y] + 0.5 * rng.normal(size=(90, 3)) for m in "abc"}
+    model = quick(objective="joint").fit(data, Y)
+    new = {m: a.copy() for m, a in data.items()}
+    new["b"] = np.roll(new["b"], 1, axis=0)  # the previous class's
+    new["c"][:5] = np.nan
+    table = model.agreement(new)
+    expected = {m: model.evidence(new) - model.evidence({k: a for k, a in new.items() if k != m}) for m in new}
+    assert len(table) == 3 * 90 - 5 and not ((table["modality"] == "c") & (table["sample"] < 5)).any()
+    for row in table.itertuples():
+        assert row.nats == pytest.approx(expected[row.modality][row.sample], abs=1e-9)
+    named = table.loc[table.groupby("sample")["nats"].idxmin(), "modality"].to_numpy()
+    assert (named[5:] == "b").mean() > 0.95
+    with pytest.raises(InputError, match="evidence needs the joint objective"):
+        quick(method="zero-padding").fit(X, Y).agreement(X)
+
+
 # What cannot be used.
 
 
