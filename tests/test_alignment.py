@@ -214,3 +214,28 @@ def test_a_named_series_is_a_column_of_that_name():
 def test_nullable_arrays_are_labels_like_a_series():
     values = [None, *(Y == "a")[1:]]
     assert quick().fit({"v": V.to_numpy()}, pd.array(values, dtype="boolean")).classes_.tolist() == [False, True]
+
+
+def test_weights_in_another_order_than_the_samples_are_refused(of_table):
+    weights = pd.Series(np.arange(N) % 3 + 1.0, index=IDS)
+    other = weights.sample(frac=1, random_state=0)
+    for call in (
+        lambda: quick(modalities={"v": list(V), "p": list(P)}).fit(TABLE, Y, sample_weight=other),
+        lambda: quick(modalities={"v": list(V), "p": list(P)}).fit(TABLE, Y, validation=(TABLE, Y, other)),
+        lambda: of_table.score(TABLE, Y, other),
+    ):
+        with pytest.raises(InputError, match="sample_weight"):
+            call()
+    fitted = [
+        quick(modalities={"v": list(V), "p": list(P)}).fit(TABLE, Y, sample_weight=given).predict_proba(TABLE)
+        for given in (weights, weights.to_numpy())
+    ]
+    np.testing.assert_array_equal(*fitted)
+
+
+def test_a_prior_with_names_goes_by_them(of_table):
+    expected = of_table.predict_proba(TABLE, class_prior=[0.2, 0.8])
+    for prior in (pd.Series([0.8, 0.2], index=["b", "a"]), {"b": 0.8, "a": 0.2}, pd.Series([0.2, 0.8])):
+        np.testing.assert_array_equal(of_table.predict_proba(TABLE, class_prior=prior), expected)
+    with pytest.raises(InputError, match="expected each class"):
+        of_table.predict_proba(TABLE, class_prior=pd.Series([0.2, 0.8], index=["a", "c"]))

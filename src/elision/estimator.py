@@ -242,6 +242,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         arrays = self._read(X, reset=True)
         check_pairs(X, y)
         labels = read_labels(y, self.unlabelled)
+        if isinstance(sample_weight, pd.Series):
+            check_pairs(X, sample_weight, "sample_weight")
         weights = read_weights(sample_weight, self.class_weight, labels)
         if groups is not None:
             check_pairs(X, groups, "groups")
@@ -290,7 +292,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         Args:
             X: dict of arrays, or a table; see the class.
             class_prior: how common each class is where the samples come from, if it is not as in training: a number
-                for each of `classes_`, or a dict class -> number; they sum to 1. See `estimate_prior`.
+                for each of `classes_`, or a dict or Series class -> number; they sum to 1. See `estimate_prior`.
         """
         return np.exp(self.predict_log_proba(X, class_prior))
 
@@ -309,6 +311,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on labelled samples, in [0, 1]; ``sample_weight`` as scikit-learn's, shape (n,)."""
         check_pairs(X, y)
+        if isinstance(sample_weight, pd.Series):
+            check_pairs(X, sample_weight, "sample_weight")
         return share_right(self.predict(X), y, self.unlabelled, sample_weight)
 
     def evidence(self, X: Any) -> np.ndarray:
@@ -698,7 +702,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             return None
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
             raise InputError(f"validation is a {type(validation).__name__}: expected a pair (X, y), or with weights")
-        check_pairs(*validation[:2])
+        for values, name in zip(validation[1:], ("y", "sample_weight"), strict=False):
+            if name == "y" or isinstance(values, pd.Series):
+                check_pairs(validation[0], values, name)
         labels = read_labels(validation[1], self.unlabelled, self.classes_)
         weights = read_weights(validation[2] if len(validation) == 3 else None, self.class_weight, labels)
         samples = Samples(self._read(validation[0], reset=False), labels.codes, weights)

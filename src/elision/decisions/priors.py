@@ -6,6 +6,7 @@ R_Z stands in the likelihood, so another one takes its place exactly: Q'(z | x_S
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import log_softmax
 from scipy.stats import chi2
 
@@ -28,12 +29,14 @@ def read_prior(class_prior: object, classes: np.ndarray) -> np.ndarray:
     """Return a class prior as an array, in the order of the classes.
 
     Args:
-        class_prior: numbers in that order, or a dict class -> number.
+        class_prior: numbers in that order, or a dict or Series class -> number.
         classes: shape (K,).
 
     Raises:
         InputError: it misses a class, holds another, or is no distribution.
     """
+    if isinstance(class_prior, pd.Series) and not isinstance(class_prior.index, pd.RangeIndex):
+        class_prior = class_prior.to_dict()  # by its classes, in whatever order
     if isinstance(class_prior, dict):
         known = classes.tolist()
         if set(class_prior) != set(known):
