@@ -286,6 +286,7 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("evaluate", str(run), str(tmp_path)): "is no table (.csv, .parquet), and",
         ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
         ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",
+        ("predict", str(run), str(table), "--extractor", "lab=math:sqrt"): "extractors is for recordings",
     }.items():
         code, _, err = here(*words)
         assert (code, message in err) == (2, True), (words, err)

@@ -122,6 +122,8 @@ def test_a_column_of_weights_must_be_there_and_have_no_other_role(path, here, tm
         read_samples(path, TableFormat(weight="w"))
     with pytest.raises(InputError, match="one column has two roles"):
         TableFormat(weight="label")
+    code, _, err = here("compare", "digits", "--out", str(tmp_path / "d"), "--sample-weight", "times")
+    assert code == 2 and "weight is told of a table, and digits is none" in err
     code, _, err = here(
         "reproduce", "table2", "--data", str(path), "--out", str(tmp_path / "r"), "--sample-weight", "times"
     )

@@ -100,7 +100,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         validation_fraction: of the labelled samples, set aside for early stopping and weights, in (0, 1); of many,
             10,000 are.
         refit: train on with all samples, validation included, for half as many steps as were best, at half the rate.
-            Not done when a validation set is passed to `fit`.
+            Means, deviations and kernels stay those of the others. Not done when a validation set is passed to `fit`.
         max_steps: optimiser steps; None means 20 epochs of mini-batches, at least 200 steps and at most 4,000.
         batch_size: None means all samples at once up to 4,096 of them, 256 beyond.
         learning_rate: Adam's, at its peak.

@@ -1,11 +1,13 @@
 """Where data comes from: a name, a table, or a prepared store."""
 
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 from elision.data.dataset import Dataset
 from elision.data.formats import DETECTED, TableFormat
 from elision.data.samples import check_samples, read_samples
+from elision.errors import InputError
 from elision.files import local
 from elision.registries import DATASETS
 
@@ -15,14 +17,18 @@ def load(source: str, form: TableFormat = DETECTED) -> Dataset:
 
     Args:
         source: one of these.
-        form: how a table is written, and which of its columns is what; of no use to the others.
+        form: how a table is written, and which of its columns is what; the others take none.
 
     Raises:
-        InputError: it is none of them, or what it holds cannot be compared on.
+        InputError: it is none of them, what it holds cannot be compared on, or a form is given of what is no table.
     """
+    is_store = local(source) is None or Path(source, "manifest.json").is_file()
+    if form != DETECTED and (source in DATASETS or is_store):
+        given = next(f.name for f in fields(form) if getattr(form, f.name) != getattr(DETECTED, f.name))
+        raise InputError(f"{given} is told of a table, and {source} is none: leave it out")
     if source in DATASETS:
         return DATASETS[source]()
-    if local(source) is None or Path(source, "manifest.json").is_file():
+    if is_store:
         return _pooled(source)
     return read_samples(Path(source), form)
 

@@ -136,6 +136,9 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
+        for name in ("crop", "extractors"):
+            if options.get(name):
+                raise InputError(f"{name} is for recordings, and {run} was trained on a table: leave it out")
         given = options.get("coverage", 0.9), options.get("costs"), reading
         return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
     options = {name: value for name, value in options.items() if name != "costs"}
