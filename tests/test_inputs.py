@@ -12,8 +12,10 @@ from elision.inputs import (
     observed_rows,
     partial_rows,
     read_arrays,
+    read_groups,
     read_labels,
     resolve_columns,
+    share_right,
 )
 
 NAMES = ["a1", "a2", "b1"]
@@ -79,6 +81,16 @@ def test_labels_are_coded_by_sorted_class_and_none_is_minus_one():
     assert (found.classes.tolist(), found.codes.tolist()) == (["a", "b"], [1, -1, 0, -1, -1, 1])
     assert read_labels(pd.Series([True, False])).codes.tolist() == [1, 0]
     assert read_labels([None, 3, 2]).classes.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("none", [float("nan"), None, pd.NA])
+def test_what_is_missing_in_a_list_of_texts_is_no_text(none):
+    """numpy alone makes 'nan' of NaN among texts: a class, and a group, of its own."""
+    found = read_labels(["b", none, "a"])
+    assert (found.classes.tolist(), found.codes.tolist()) == (["a", "b"], [1, -1, 0])
+    assert share_right(np.array(["b", "a", "b"]), ["b", none, "a"]) == 0.5
+    with pytest.raises(InputError, match="groups is missing at row 1"):
+        read_groups(["b", none, "a"], 3)
 
 
 def test_labels_of_new_samples_are_coded_by_the_known_classes():

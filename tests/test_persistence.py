@@ -250,6 +250,16 @@ def test_kept_members_serve_the_same_fit_only(tmp_path, monkeypatch):
     assert len(trained) == n_trainings
 
 
+@pytest.mark.parametrize(
+    "changes", [{"objective": "conditional"}, {"bank": "batch"}, {"method_options": {"bank_of": "complete"}}]
+)
+def test_kept_members_are_of_the_same_parameters_where_first_weights_are_too(tmp_path, changes):
+    before = QUICK | {"objective": "joint", "encoders": "linear", "bank": "exact"}
+    MultimodalClassifier(**before).fit(X, NAMES, checkpoints=tmp_path / "kept")
+    model = MultimodalClassifier(**before | changes).fit(X, NAMES, checkpoints=tmp_path / "kept")
+    assert_same(MultimodalClassifier(**before | changes).fit(X, NAMES), model, X)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_members_of_every_method_are_kept_whole(tmp_path, method):
     changes = {"method": method, "encoders": {"a": own(), "b": "kernel"}}

@@ -195,16 +195,17 @@ class KeptMembers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def train(self, name: str, method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> list[History]:
+    def train(self, name: str, member: Member, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> list[History]:
         """Do what `elision.training.train` does, or read what it did before.
 
         Args:
-            name: of the member.
-            method: freshly built; changed in place.
+            name: of the member's folder.
+            member: its method is changed in place.
             data: training samples, and validation samples.
             how: the further arguments of `elision.training.train`: schedule, seed, histories to follow, progress.
         """
-        path, origin = self.folder / name, _origin(method, data, how[:3])
+        path, method = self.folder / name, member.method
+        origin = _origin(member, data, how[:3])
         try:
             saved = read_model(path)
         except InputError:  # there is none, or it is not what was written
@@ -223,10 +224,10 @@ class KeptMembers:
         return histories
 
 
-def _origin(method: Method, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> str:
+def _origin(member: Member, data: tuple[Batch, Batch | None], how: tuple[Any, ...]) -> str:
     """Return a hash of everything that decides a training."""
-    digest = hashlib.sha256(repr((type(method).__qualname__, how)).encode())
-    tensors = dict(method.state_dict())
+    digest = hashlib.sha256(repr((member.specification, member.bank, how)).encode())
+    tensors = dict(member.method.state_dict())
     for part, batch in zip(("train", "validation"), data, strict=True):
         if batch is not None:
             rows = {m: x.rows if isinstance(x, MappedRows) else x for m, x in batch.inputs.items()}
@@ -279,9 +280,7 @@ def fit_members(
         member.frozen, train_batch, validation_batch = mapped[key]
         how = schedule, seed + i, None, partial(progress, specification)
         both = train_batch, validation_batch
-        histories.append(
-            kept.train(f"member-{i}", member.method, both, how) if kept else train(member.method, *both, *how)
-        )
+        histories.append(kept.train(f"member-{i}", member, both, how) if kept else train(member.method, *both, *how))
         members.append(member)
     return members, histories
 
@@ -321,7 +320,7 @@ def continue_members(
         data, how = (mapped[id(member.frozen)], None), (schedule, seed + i, further)
         how = *how, partial(progress, member.specification)
         if kept:
-            kept.train(f"member-{i}", member.method, data, how)
+            kept.train(f"member-{i}", member, data, how)
         else:
             train(member.method, *data, *how)
 

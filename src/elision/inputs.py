@@ -178,7 +178,9 @@ def share_right(predicted: np.ndarray, y: Any, unlabelled: Any = None, sample_we
     weights = np.where(absent, 0.0, 1.0 if sample_weight is None else sample_weight)
     if not weights.any():
         raise InputError("no sample has a label: expected some to judge by")
-    return float(np.average(np.asarray(predicted == y.astype(object), dtype=bool), weights=weights))
+    right = np.zeros(len(y), dtype=bool)
+    right[~absent] = predicted[~absent] == y[~absent].astype(object)
+    return float(np.average(right, weights=weights))
 
 
 def read_groups(groups: Any, n: int) -> np.ndarray:
@@ -191,7 +193,7 @@ def read_groups(groups: Any, n: int) -> np.ndarray:
         raise InputError(
             f"groups is {groups!r:.60}: expected the group of each sample, such as a column, table['site']"
         )
-    codes, _ = pd.factorize(column_or_1d(groups))
+    codes, _ = pd.factorize(_column(groups))
     if len(codes) != n:
         raise InputError(f"groups has {len(codes)} entries: expected one for each of {n} samples")
     if (codes < 0).any():
@@ -201,11 +203,7 @@ def read_groups(groups: Any, n: int) -> np.ndarray:
 
 def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return labels as one array of their own type, and which of them are none."""
-    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
-        y = np.array(y, dtype=object)  # numpy would make strings of them all
-    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and not isinstance(y.dtype, np.dtype):
-        y = y.astype(object)  # numpy would make floats of nullable booleans and whole numbers
-    y = column_or_1d(y, warn=True)
+    y = _column(y)
     if y.dtype.kind in "mM":
         raise InputError("the labels are dates: expected classes; make them text with .astype(str), or bins")
     if y.dtype.kind == "f" and np.isinf(y).any():
@@ -214,6 +212,16 @@ def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
     if unlabelled is not None:
         absent = absent | np.asarray(y == unlabelled)
     return y, absent
+
+
+def _column(values: Any) -> np.ndarray:
+    """Return values as an array, (n,), of their own type."""
+    if isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1:
+        values = np.array(values, dtype=object)  # numpy would make strings of them all, of NaN too
+    extension = isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
+    if extension and not isinstance(values.dtype, np.dtype):
+        values = values.astype(object)  # numpy would make floats of nullable booleans and whole numbers
+    return column_or_1d(values, warn=True)
 
 
 def read_weights(sample_weight: Any, class_weight: Any, labels: Labels) -> np.ndarray | None:
