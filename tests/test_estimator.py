@@ -1,6 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract, every form of input, and every input that cannot be used."""
 
 import copy
+import dataclasses
 import pickle
 import warnings
 from typing import ClassVar
@@ -403,6 +404,19 @@ def test_agreement_is_what_a_modality_adds_to_the_evidence_and_names_the_one_tha
     assert (named[5:] == "b").mean() > 0.95
     with pytest.raises(InputError, match="evidence needs the joint objective"):
         quick(method="zero-padding").fit(X, Y).agreement(X)
+
+
+def test_agreement_of_an_average_is_a_density_however_its_members_are_weighed():
+    """The mean over the bank of Q(x_m | x_rest) / R_m(x_m) is 1; weights of two patterns would break it."""
+    model = quick(objective="joint", encoders="auto", refit=False).fit(X, Y, validation=(X, Y))
+    weights = model._weights
+    skewed = torch.tensor([0.01, 0.99]) * torch.ones_like(weights.weights)
+    skewed[weights.patterns.all(1)] = torch.tensor([0.9, 0.1], dtype=torch.float64)
+    model._weights = dataclasses.replace(weights, weights=skewed)
+    bank = X["b"][~np.isnan(X["b"]).all(1)]
+    for row in np.flatnonzero(~np.isnan(X["a"]).all(1))[:5]:
+        table = model.agreement({"a": np.repeat(X["a"][[row]], len(bank), 0), "b": bank})
+        assert np.exp(table.loc[table["modality"] == "b", "nats"]).mean() == pytest.approx(1, abs=1e-5)
 
 
 # What cannot be used.

@@ -323,22 +323,25 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         own distributions, so an input that is rare in itself is not low for that. Averaged over the members that the
         joint objective trained; the conditional one leaves it undetermined.
         """
-        return self._evidence(self._batch(X))
+        batch = self._batch(X)
+        return self._evidence(batch, batch.observed)
 
-    def _evidence(self, batch: Batch) -> np.ndarray:
+    def _evidence(self, batch: Batch, weighed: torch.Tensor) -> np.ndarray:
+        """Return the evidence by the members' weights for the patterns ``weighed``, (n, M)."""
         joint = [i for i, member in enumerate(self._members) if member.specification.objective == "joint"]
         if not joint:
             raise InputError("evidence needs the joint objective: fit method 'mle' with objective 'joint', or with all")
-        weights = self._weights.of(batch.observed)[joint]
+        weights = self._weights.of(weighed)[joint]
         values = log_evidences([self._members[i] for i in joint], batch)
         return mixture(values, weights / weights.sum(0)).double().cpu().numpy()
 
     def agreement(self, X: Any) -> pd.DataFrame:
         """Return how well each modality of a sample goes with the others that it shows, in nats.
 
-        The evidence of all that a sample shows less that without the modality: log Q(x_m | x_rest) / R_m(x_m). Low
-        where a modality is of another sample, or damaged: the lowest of a sample's values tells such samples better
-        than its evidence as a whole, which also holds what each modality says by itself, and names the modality.
+        The evidence of all that a sample shows less that without the modality, the members weighed as for all of it:
+        log Q(x_m | x_rest) / R_m(x_m). Low where a modality is of another sample, or damaged: the lowest of a sample's
+        values tells such samples better than its evidence as a whole, which also holds what each modality says by
+        itself, and names the modality.
 
         Returns:
             A row per sample and modality that it shows: sample (its position), modality, nats.
@@ -347,8 +350,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             InputError: no member has the joint objective.
         """
         batch = self._batch(X)
-        whole = self._evidence(batch)
-        gained = np.stack([whole - self._evidence(batch.without(m)) for m in batch.modalities], axis=1)
+        whole = self._evidence(batch, batch.observed)
+        rest = [self._evidence(batch.without(m), batch.observed) for m in batch.modalities]
+        gained = whole[:, None] - np.stack(rest, axis=1)
         sample, modality = np.nonzero(batch.observed.cpu().numpy())
         names = np.array(batch.modalities, dtype=object)[modality]
         return pd.DataFrame({"sample": sample, "modality": names, "nats": gained[sample, modality]})
