@@ -372,9 +372,11 @@ def test_sets_calibrated_by_cross_fitting_cover_where_those_of_learnt_samples_do
     assert abs(crossed - 0.9) < 2 * 0.064 / 5**0.5
     assert seen < crossed - 0.07
     own = []
-    monkeypatch.setattr(MultimodalClassifier, "fit", lambda self, X, y, groups: own.append(groups) or fit(self, X, y))
+    monkeypatch.setattr(MultimodalClassifier, "fit", lambda self, X, y, **of: own.append(of) or fit(self, X, y))
     people = np.arange(240) // 4
-    model.calibrate_sets(rows(X, 240), y[:240], folds=3, groups=people)
-    assert sorted(map(len, own)) == [160] * 3 and all(set(people) - set(g) for g in own), "whole groups are held out"
-    with pytest.raises(InputError, match="groups are for cross-fitting"):
+    model.calibrate_sets(rows(X, 240), y[:240], folds=3, groups=people, sample_weight=people + 1.0)
+    groups = [of["groups"] for of in own]
+    assert sorted(map(len, groups)) == [160] * 3 and all(set(people) - set(g) for g in groups), "whole ones held out"
+    assert all((of["sample_weight"] == of["groups"] + 1).all() for of in own)
+    with pytest.raises(InputError, match="groups and sample_weight are for cross-fitting"):
         model.calibrate_sets(rows(X, 240), y[:240], groups=np.arange(240))

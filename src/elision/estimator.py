@@ -448,7 +448,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         observed = dict(zip(batch.modalities, batch.observed.cpu().numpy().T, strict=True))
         return reliability_table(self._answer(batch), codes, observed)
 
-    def calibrate_sets(self, X: Any, y: Any, folds: int | None = None, groups: Any = None) -> "MultimodalClassifier":
+    def calibrate_sets(
+        self, X: Any, y: Any, folds: int | None = None, groups: Any = None, sample_weight: Any = None
+    ) -> "MultimodalClassifier":
         """Learn from samples that `fit` has not seen how large the sets of `predict_set` must be.
 
         Their scores on samples that were learnt from are too good: sets calibrated on these hold the truth far less
@@ -463,18 +465,19 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
                 them, which it then scores. No sample is lost to calibration; what holds strictly for each of these
                 models holds nearly for the one of all samples. None: X and y are samples that `fit` has not seen.
             groups: samples of one group stay together in a fold, and in the validation part of each fit, shape (n,).
+            sample_weight: of each fit, as the model's own had them, shape (n,).
         """
         batch, codes = self._labelled(X, y)
         if folds is None:
-            if groups is not None:
-                raise InputError("groups are for cross-fitting: give folds too, or leave them out")
+            if groups is not None or sample_weight is not None:
+                raise InputError("groups and sample_weight are for cross-fitting: give folds too, or leave them out")
             logs = self._answer(batch)
         else:
-            logs = self._cross_fitted(X, y, folds, groups)
+            logs = self._cross_fitted(X, y, folds, groups, sample_weight)
         self.set_calibration_ = sets.Calibration.of(logs, codes, batch.observed.cpu().numpy())
         return self
 
-    def _cross_fitted(self, X: Any, y: Any, n: int, groups: Any) -> np.ndarray:
+    def _cross_fitted(self, X: Any, y: Any, n: int, groups: Any, weights: Any) -> np.ndarray:
         """Return log-posteriors of the labelled samples, each from a model of the same parameters fitted without it."""
         codes = read_labels(y, self.unlabelled, self.classes_).codes
         fold = division(codes, groups, n, int(check_random_state(self.random_state).randint(2**31 - 1)))
@@ -482,9 +485,10 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         X = Splittable(X) if isinstance(X, dict) else X
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
-            own = None if groups is None else _safe_indexing(groups, rest)
+            of = {"groups": groups, "sample_weight": weights}
+            own = {name: _safe_indexing(values, rest) for name, values in of.items() if values is not None}
             other = cast(MultimodalClassifier, clone(self))
-            other.fit(_safe_indexing(X, rest), _safe_indexing(y, rest), groups=own)
+            other.fit(_safe_indexing(X, rest), _safe_indexing(y, rest), **own)
             columns = np.searchsorted(self.classes_, other.classes_)
             logs[held[:, None], columns] = other.predict_log_proba(_safe_indexing(X, held))
         return logs[codes != UNLABELLED]
