@@ -44,6 +44,7 @@ def asked(path, rows):
         {"encoders": "auto", "informative_missingness": True},
         {"fusion": "concatenation", "encoders": "mlp", "objective": "joint"},
         *({"method": m, "objective": METHODS[m].claims.objectives[0]} for m in ("hgr", "ae1", "modality-dropout")),
+        {"method": "mean-imputation", "objective": "conditional", "encoders": "kernel"},
     ],
     ids=str,
 )

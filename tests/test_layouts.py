@@ -309,6 +309,7 @@ def test_another_column_is_the_label_and_the_rest_is_said_to_be_unused(tmp_path)
     assert [r.label for r in found("manifest", path, label_column="colour").recordings] == ["blue", "red"]
 
 
+@pytest.mark.filterwarnings("ignore:.*a name like any other unless --na")
 def test_ids_and_labels_are_text_as_written(tmp_path):
     columns = {"id": ["01", "1e3", "NA"], "label": ["007", "1.0", "nan"], "x.y": [1, 2, 3]}
     result = found("manifest", table(tmp_path, columns))

@@ -241,6 +241,7 @@ def test_what_may_be_a_mistake_in_the_mapping_is_said_once():
         (lambda: quick().fit(TABLE, Y), "the 5 columns of X are one modality"),
         (lambda: quick().fit(TABLE.to_numpy(), Y), "the 5 columns of X are one modality"),
         (lambda: quick().fit(X, np.where(Y == "u", " ", Y)), "the label ' ' is an empty text.*unlabelled=' '"),
+        (lambda: quick().fit(X, np.where(Y == "u", str(np.nan), Y)), "the label 'nan' is what numpy makes of NaN"),
     ]
     for call, words in cases:
         with pytest.warns(UserWarning, match=words) as told:

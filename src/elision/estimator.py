@@ -254,11 +254,11 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             arrays = {m: a[kept_rows] for m, a in arrays.items()}
             groups = None if groups is None else groups[kept_rows]
         self.classes_ = labels.classes
-        empty = [c for c in labels.classes.tolist() if isinstance(c, str) and not c.strip()]
+        empty = [c for c in labels.classes.tolist() if isinstance(c, str) and c.strip() in ("", "nan")]
         if empty:
             warnings.warn(
-                f"the label {empty[0]!r} is an empty text and counts as a class: unlabelled={empty[0]!r} makes it mean "
-                "that there is no label",
+                f"the label {empty[0]!r} is {'what numpy makes of NaN' if empty[0].strip() else 'an empty text'} and "
+                f"counts as a class: unlabelled={empty[0]!r} makes it mean that there is no label",
                 stacklevel=2,
             )
         arrays = self._without_unseen(arrays)

@@ -68,6 +68,9 @@ def read_table(path: Path, text: Collection[str], expected: str, form: TableForm
     table = table.loc[~np.logical_and.reduce(blank)]  # the index still counts blank lines
     if table.empty:
         raise InputError(f"{path} holds a header and no sample: expected a row per sample")
+    for name in (name for name in text if name in table):
+        spelt = table[name][table[name].isin(_BLANK[1:])].unique()
+        found += [f"{v!r} in column {name!r}, a name like any other unless --na {v} makes it a blank" for v in spelt]
     if found:
         warnings.warn(f"{path}: found {', '.join(found)}", stacklevel=2)
     return table

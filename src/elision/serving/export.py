@@ -110,7 +110,7 @@ class TablePosterior(Posterior):
         batch = self._batch([torch.where(x.isnan(), 0.0, x).to(self.precision) for x in standard], self.shapes)
         logs = []
         for member in self.members:
-            inputs = {m: member.frozen[m](x) if m in self.modalities else x for m, x in batch.inputs.items()}
+            inputs = {m: member.frozen[m](x) for m, x in batch.inputs.items()}
             logs.append(member.method.log_posterior(Batch(inputs, batch.rows, batch.labels, batch.source)).double())
         observed = torch.ones(rows[0].shape[0], len(self.shapes), dtype=torch.bool)
         average = torch.log_softmax(self.weights.average(torch.stack(logs), observed, self.log_prior), dim=1)
