@@ -357,7 +357,7 @@ def test_categories_that_training_rows_lack_are_missing_in_the_others():
 @pytest.mark.parametrize("name", ["NA", "nan", "null"])
 def test_a_label_that_may_mean_none_is_told_and_a_blank_once_it_is_said(tmp_path, name):
     """What R and pandas write for a missing label would be a class of its own, without a word."""
-    rows = [f"{'u v'.split()[i % 2] if i % 3 else name},{i}" for i in range(24)]
+    rows = [f"{['u', 'v'][i % 2] if i % 3 else name},{i}" for i in range(24)]
     path = tmp_path / "patients.csv"
     path.write_text("\n".join(["label,a.x", *rows]))
     with pytest.warns(UserWarning, match=f"found '{name}' in column 'label', .* --na {name} makes it a blank"):
