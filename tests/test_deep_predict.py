@@ -188,4 +188,9 @@ def test_a_model_of_cropped_pictures_asks_for_the_crop(model):
     def find(picture):
         return None
 
+    with pytest.raises(InputError, match=r"were cropped by faces:find, and .*find is given"):
+        media_settings(cropped, find)
+    with pytest.raises(InputError, match=r"were not cropped, and .*find is given"):
+        media_settings(model, find)
+    find.__module__, find.__qualname__ = "faces", "find"
     assert media_settings(cropped, find).crop is find

@@ -1,8 +1,10 @@
 """Extractors of a user's own: what arrives, what is kept and for how long, and what is said of those that fail."""
 
+import importlib
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +85,20 @@ def test_the_content_of_a_function_is_that_of_its_file(tmp_path, monkeypatch):
     first = OwnExtractor.of("written_here:one")
     assert OwnExtractor.of(first.function) == first
     (tmp_path / "written_here.py").write_text("def one(rows):\n    return rows + 1\n")
-    assert OwnExtractor.of("written_here:one").sha256 != first.sha256
+    assert OwnExtractor.of("written_here:one") == first, "the function in memory is still the one of before"
+    again = OwnExtractor.of(importlib.reload(sys.modules["written_here"]).one)
+    assert again.sha256 != first.sha256
+
+
+def test_functions_that_their_name_does_not_lead_to_are_called_anew(store):
+    """Two lambdas of a file have one name, and so have two partial functions: each has its own features."""
+    for make in (lambda factor: lambda rows: factor * own.greys(rows), lambda factor: partial(scaled, factor)):
+        first, second = (with_features(store, {"visual": make(factor)}).row(0, "visual") for factor in (1, 2))
+        assert second.tolist() == pytest.approx(2 * first, rel=1e-2)
+
+
+def scaled(factor, rows):
+    return factor * own.greys(rows)
 
 
 @pytest.mark.parametrize(("function", "message"), [

@@ -287,6 +287,8 @@ def test_what_does_not_go_together_is_said(run, table, tmp_path, here):
         ("predict", str(run), str(table), "--without", "lab", "gait"): "every modality is left out",
         ("predict", str(run), str(tmp_path / "none.csv")): "does not exist",
         ("predict", str(run), str(table), "--extractor", "lab=math:sqrt"): "extractors is for recordings",
+        ("predict", str(run), str(table), "--average", "logs"): "average is for recordings",
+        ("evaluate", str(run), "--workers", "2"): "workers is for recordings",
     }.items():
         code, _, err = here(*words)
         assert (code, message in err) == (2, True), (words, err)

@@ -44,13 +44,20 @@ def import_function(name: str, what: str) -> Callable[..., Any]:
     return function
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Return ``package.module:function`` of a function, or of the class of another callable."""
+    owner: Any = function if hasattr(function, "__qualname__") else type(function)
+    return f"{owner.__module__}:{owner.__qualname__}"
+
+
 @dataclass(frozen=True)
 class OwnExtractor:
     """Call a function of the user's own, and check what it returns.
 
     Args:
         name: ``package.module:function``.
-        sha256: of the file that holds it: with other content it is another extractor.
+        sha256: of the file that held it when it was first seen: with other content it is another extractor. "" where
+            its name does not lead to it, as in a notebook, or for a lambda: it cannot be told from another then.
         function: see this module.
     """
 
@@ -67,10 +74,16 @@ class OwnExtractor:
         """
         if isinstance(function, OwnExtractor):
             return function
-        if isinstance(function, str):
-            return cls(function, _content(function.partition(":")[0]), import_function(function, "extractor"))
-        owner = function if hasattr(function, "__qualname__") else type(function)
-        return cls(f"{owner.__module__}:{owner.__qualname__}", _content(owner.__module__), function)
+        name = function if isinstance(function, str) else name_of(function)
+        try:
+            found = import_function(name, "extractor")
+        except InputError:
+            if name is function:
+                raise
+            found = None
+        own = found if isinstance(function, str) else function
+        assert callable(own)
+        return cls(name, _content(name, own) if own is found else "", own)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -146,10 +159,16 @@ def packaged_weights(package: str, file: str, sha256: str) -> "dict[str, Any]":
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _content(module: str) -> str:
-    """Return the SHA-256 of a module's file; "" where there is none, as in a notebook."""
-    try:
-        import_module(module)
-        return sha256_of(Path(inspect.getfile(sys.modules[module])).read_bytes())
-    except Exception:  # `import_function` tells of a module that cannot be imported
-        return ""
+_SEEN: dict[int, tuple[Any, str]] = {}
+"""id -> a function, and the SHA-256 of its file when it was first seen: the file may change, and the function stays."""
+
+
+def _content(name: str, function: Any) -> str:
+    """Return the SHA-256 of the file of a function's module; "" where there is none, as in a notebook."""
+    if id(function) not in _SEEN:
+        try:
+            digest = sha256_of(Path(inspect.getfile(sys.modules[name.partition(":")[0]])).read_bytes())
+        except (TypeError, OSError):
+            digest = ""
+        _SEEN[id(function)] = function, digest
+    return _SEEN[id(function)][1]

@@ -26,7 +26,7 @@ def with_features(
     """Return a store in which features stand in the place of modalities; one that was made before is opened again.
 
     Its name is a hash of the store's content, and of each function's name and file: where one of them changes, the
-    functions are called anew.
+    functions are called anew, and so is one that its name does not lead to, such as a notebook's or a lambda.
 
     Args:
         address: of a store of pictures; it is left as it is.
@@ -46,7 +46,7 @@ def with_features(
     known = dict(settings.get("extractors") or {}) | {m: extractor.identity for m, extractor in own.items()}
     key = sha256_of_json([store.fingerprint(), store.info.parameters, known])[:16]
     dest = (folder or cache_folder() / "features") / f"{store.name}-{key}"
-    if not (dest / MANIFEST).is_file():
+    if not (all(extractor.sha256 for extractor in own.values()) and (dest / MANIFEST).is_file()):
         features: dict[str, dict[int, np.ndarray]] = {}
         for m, extractor in own.items():
             tell(f"features of {m} by {extractor.name}")

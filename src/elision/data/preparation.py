@@ -7,6 +7,7 @@ from typing import Any
 
 from elision.data.layouts.found import Found, LayoutOptions, relative
 from elision.errors import InputError, check_choice
+from elision.extractors import name_of
 from elision.files import sha256_of
 from elision.kinds import Modality
 from elision.media.extract import MediaSettings
@@ -77,7 +78,7 @@ def parameters(source: Path, found: Found, preparation: Preparation) -> dict[str
     """Return all that decides a store's content, as plain values; copies of a source give equal ones."""
     settings = asdict(preparation.settings)
     if preparation.settings.crop:
-        settings["crop"] = f"{preparation.settings.crop.__module__}:{preparation.settings.crop.__qualname__}"
+        settings["crop"] = name_of(preparation.settings.crop)
     settings["extractors"] = {m: extractor.identity for m, extractor in preparation.settings.extractors.items()}
     content = {
         "layout": preparation.layout,

@@ -15,7 +15,7 @@ from elision.data.recording import Recording
 from elision.deep.model import DeepModel
 from elision.errors import InputError
 from elision.evaluation import average_segments
-from elision.extractors import OwnExtractor, OwnExtractors
+from elision.extractors import OwnExtractor, OwnExtractors, name_of
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
@@ -82,6 +82,9 @@ def media_settings(
         crop = next((CROPS[name] for name in CROPS if CROPS.where(name) == wanted), None)
     if wanted and crop is None:
         raise InputError(f"the model's pictures were cropped by {wanted}, which a model does not hold: pass crop=")
+    if crop and name_of(crop) != wanted:
+        before = f"cropped by {wanted}" if wanted else "not cropped"
+        raise InputError(f"the model's pictures were {before}, and {name_of(crop)} is given")
     own = {m: OwnExtractor.of(function) for m, function in (extractors or {}).items()}
     known = saved.pop("extractors", {})
     for m in {**known, **own}:
@@ -92,7 +95,7 @@ def media_settings(
         if known[m]["sha256"] != own[m].sha256:
             warnings.warn(f"the file of {now} changed since it made the model's features", stacklevel=2)
     mel = Mel(**saved.pop("mel", {}))
-    return MediaSettings(**saved, mel=mel, crop=crop if wanted else None, extractors=own)
+    return MediaSettings(**saved, mel=mel, crop=crop, extractors=own)
 
 
 def _predictions(model, files, dialect, how) -> Iterator[Prediction]:

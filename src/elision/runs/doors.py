@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from elision.run_folder import RunResult
 
 
+_OF_RECORDINGS = {"crop": None, "extractors": None, "average": "posteriors", "device": "cpu", "workers": 0}
+"""Options that mean nothing to a run of a table, and what they are where nobody gives them."""
+
+
 def is_table(data: str | Path) -> bool:
     """Return whether data is a table, or a data set that Elision carries, and no store."""
     return str(data) in DATASETS or str(data).lower().endswith(TABLE_ENDINGS)
@@ -111,6 +115,7 @@ def evaluate(run: str | Path, data: str | Path | None = None, **options: Any) ->
 
         if data is not None and not is_table(data):
             raise InputError(f"{data} is no table (.csv, .parquet), and {run} was trained on a table: expected one")
+        _check_of_table(run, options)
         return evaluate_table(Path(run), None if data is None else str(data), reading)
     if data is not None and is_table(data):
         raise InputError(f"{data} is a table, and {run} was trained on recordings: expected a store")
@@ -136,12 +141,11 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
         from elision.runs.table import predict_table
 
-        for name in ("crop", "extractors"):
-            if options.get(name):
-                raise InputError(f"{name} is for recordings, and {run} was trained on a table: leave it out")
+        _check_of_table(run, options)
         given = options.get("coverage", 0.9), options.get("costs"), reading
         return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
-    options = {name: value for name, value in options.items() if name != "costs"}
+    if options.pop("costs", None):
+        raise InputError(f"costs are for a table, and {run} was trained on recordings: leave them out")
     roles = [name for name in reading if name not in DIALECT]
     if roles:
         raise InputError(f"{roles[0]} is told of a table's columns, and {run} was trained on recordings: leave it out")
@@ -155,3 +159,10 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
 
     device = options.pop("device", "cpu")
     return predict_recordings(load_model(run, device), files, dialect=DETECTED.changed(reading), **options)
+
+
+def _check_of_table(run: str | Path, options: Mapping[str, Any]) -> None:
+    """Raise `InputError` where an option is given that would be passed over."""
+    for name, usual in _OF_RECORDINGS.items():
+        if options.get(name, usual) != usual:
+            raise InputError(f"{name} is for recordings, and {run} was trained on a table: leave it out")
