@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
@@ -127,6 +128,18 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generators_alon
     assert drawn == (torch.rand(1), np.random.rand())
     np.testing.assert_array_equal(quick(**config).fit(X, Y).predict_proba(X), first)
     assert (quick(**config, random_state=1).fit(X, Y).predict_proba(X) != first).any()
+
+
+def test_fits_in_threads_draw_as_they_do_alone():
+    """All threads of a process have one generator of torch's, which dropout draws from."""
+
+    def fitted(seed: int) -> np.ndarray:
+        return quick(encoders="mlp", objective="conditional", random_state=seed).fit(X, Y).predict_proba(X)
+
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(fitted, range(4)))
+    for seed, found in enumerate(together):
+        np.testing.assert_array_equal(found, fitted(seed))
 
 
 # Forms of input.

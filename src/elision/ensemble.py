@@ -25,7 +25,7 @@ from elision.methods.score import ScoreModel
 from elision.models import read_model, write_model
 from elision.registries import ENCODERS, METHODS
 from elision.stacking import PatternWeights, fit_temperature, patterns_to_weigh, stacking_weights, tempered
-from elision.training import History, Schedule, train
+from elision.training import History, Schedule, seeded, train
 
 EncoderChoice = str | nn.Module
 _PREDICT_ROWS = 1024
@@ -131,8 +131,7 @@ class Member:
     @classmethod
     def build(cls, specification: Specification, extent: Extent, log_prior: Tensor, seed: int) -> "Member":
         """Untrained; all draws are keyed on ``seed``."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             encoders = {m: _build_encoder(m, specification, extent) for m in specification.encoders}
             fusion = specification.fusion(
                 list(encoders), extent.n_classes, specification.n_features, rank=specification.rank

@@ -5,8 +5,10 @@ Lightning's Fabric and Trainer would add to a fit of small features is measured 
 """
 
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
@@ -21,6 +23,8 @@ from elision.rates import Adam, one_cycle, parameter_groups
 LEAST_STEPS, MOST_STEPS, EPOCHS, FULL_BATCH_ROWS, MINI_BATCH = 200, 4000, 20, 4096, 256
 VALIDATIONS = 30
 """Validations spread over a stage's steps."""
+_GENERATOR = threading.RLock()
+"""Whoever holds it draws from torch's generator, of which all threads of a process have the same."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,20 @@ def train(
     if not len(train.labelled):
         raise InputError("no training sample has a label: expected some")
     histories = []
-    with torch.random.fork_rng(devices=_devices(train)):
-        torch.manual_seed(seed)
+    with seeded(seed, _devices(train)):
         for index, stage in enumerate(method.stages(train)):
             before = follow[index] if follow else None
             loop = _FeatureLoop(method, stage, train, validation, schedule, seed, before, progress)
             histories.append(loop.train())
     return histories
+
+
+@contextmanager
+def seeded(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """Key all of torch's draws inside on a seed, and leave its generator as it was; one thread at a time has it."""
+    with _GENERATOR, torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
 
 
 @dataclass(frozen=True)

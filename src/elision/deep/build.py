@@ -16,6 +16,7 @@ from elision.methods import Method
 from elision.methods.across import ALONE, Across
 from elision.methods.base import Ingredients
 from elision.registries import FUSIONS, METHODS
+from elision.training import seeded
 from elision.vision import Own, network
 
 _FIT_ROWS = 512
@@ -41,8 +42,7 @@ def build(
         modules: the user's own encoders.
         across: reaches the other processes.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         encoders = {
             m: encoder(m, config.encoders[m], modality, config.n_features, modules)
             for m, modality in modalities.items()
