@@ -172,3 +172,21 @@ def test_an_object_of_another_version_says_what_was_expected():
     other = type("MuData", (), {"__module__": "mudata", "modalities": {}})()
     with pytest.raises(InputError, match=r"this mudata.MuData lacks 'obs_names', which it was expected to have"):
         as_modalities(other)
+
+
+@pytest.mark.parametrize("kind", ["lists", "xarray"])
+def test_an_index_is_kept_so_that_labels_in_another_order_are_told(kind):
+    names = [f"s{i}" for i in range(N)]
+    frame = pd.DataFrame({"lab": LAB.tolist(), "picture": [[[1.0]]] * N}, index=names)
+    if kind == "lists":
+        X = as_modalities(frame, ["lab", "picture"])
+        assert isinstance(as_modalities(frame.reset_index(), ["lab"])["lab"], np.ndarray)
+    else:
+        xarray = pytest.importorskip("xarray")
+        coordinates = {"lab": (("who", "what"), LAB), "picture": (("who", "x", "y"), np.ones((N, 1, 1)))}
+        X = as_modalities(xarray.Dataset(coordinates, coords={"who": names}))
+    assert X["picture"].shape == (N, 1, 1)
+    y = pd.Series(Y, index=names)
+    fits(X, y)
+    with pytest.raises(InputError, match="rows of y are not those of modality 'lab'"):
+        fits(X, y[::-1])

@@ -165,6 +165,7 @@ def test_polars_is_read_by_its_names_with_its_categories():
         frame = polars.from_pandas(table).with_columns(polars.col("a2").cast(kind))
         shuffled = frame.select(frame.columns[::-1])
         model = of_table().fit(frame, polars.Series(Y))
+        np.testing.assert_array_equal(model.predict_proba(frame.lazy()), model.predict_proba(frame))
         np.testing.assert_allclose(model.predict_proba(shuffled), expected, atol=1e-9)
         frames = Splittable({m: frame.select(names) for m, names in MODALITIES.items()})
         assert cross_val_score(quick(), frames, Y, cv=2).min() > 0.6

@@ -116,7 +116,7 @@ def _of_xarray(data: Any, modalities: Mapping[str, Any] | None, sample: str | No
         check_choice("variable of numbers", place, variables)
         if sample not in variables[place].dims:
             raise InputError(f"variable {place!r} has dimensions {variables[place].dims}: expected {sample!r} too")
-        found[m] = variables[place].transpose(sample, ...).to_numpy()
+        found[m] = _indexed(variables[place].transpose(sample, ...).to_numpy(), data.indexes.get(sample))
     return found
 
 
@@ -156,14 +156,21 @@ def _holds_lists(column: pd.Series) -> bool:
     return len(known) > 0 and isinstance(known.iloc[0], (list, tuple, np.ndarray))
 
 
-def _stack(column: pd.Series, m: str) -> np.ndarray:
-    """Return a column of lists as one array, (n, ...), NaN where there is none."""
+def _stack(column: pd.Series, m: str) -> np.ndarray | pd.DataFrame:
+    """Return a column of lists as one array, (n, ...), NaN where there is none; as a frame where an index names rows."""
     rows = [None if row is None or np.ndim(row) == 0 else _numbers(row, m, i) for i, row in enumerate(column)]
     shapes = [row.shape for row in rows if row is not None]
     for i, row in enumerate(rows):
         if row is not None and row.shape != shapes[0]:
             raise InputError(f"modality {m!r} has shape {row.shape} in row {i}: expected {shapes[0]} as before")
-    return np.stack([np.full(shapes[0], np.nan) if row is None else row for row in rows])
+    values = np.stack([np.full(shapes[0], np.nan) if row is None else row for row in rows])
+    return _indexed(values, column.index)
+
+
+def _indexed(values: np.ndarray, index: pd.Index | None) -> np.ndarray | pd.DataFrame:
+    """Return rows of numbers as a frame where an index says which samples they are, so that labels must agree."""
+    says_nothing = index is None or index.equals(pd.RangeIndex(len(values)))
+    return values if says_nothing or values.ndim > 2 else pd.DataFrame(values, index=index)
 
 
 def _numbers(row: Any, m: str, i: int) -> np.ndarray:
@@ -178,7 +185,7 @@ _READERS: dict[tuple[str, str], Callable[[Any, Mapping[str, Any] | None, str | N
     ("anndata", "AnnData"): _of_anndata,
     ("xarray", "Dataset"): _of_xarray,
     ("datasets", "Dataset"): lambda data, *rest: _of_table(data.with_format("arrow")[:], *rest),
-    ("polars", "LazyFrame"): lambda data, *rest: _of_table(data.collect(), *rest),
+    ("polars", "LazyFrame"): _of_table,
     ("polars", "DataFrame"): _of_table,
     ("pyarrow", "Table"): _of_table,
     ("pandas", "DataFrame"): _of_table,

@@ -61,7 +61,7 @@ def frame_numbers(
 def as_frame(values: Any, where: str) -> Any:
     """Return what holds columns with names as a frame of pandas; anything else as it is, sparse matrices dense.
 
-    Named series, and frames and series of polars, pyarrow and what else narwhals knows. Names of several levels become
+    Named series, and frames (lazy ones too) and series of polars, pyarrow and what else narwhals knows. Names of several levels become
     one, joined by a dot.
 
     Raises:
@@ -70,7 +70,8 @@ def as_frame(values: Any, where: str) -> Any:
     if issparse(values):
         return values.toarray()
     if not isinstance(values, (pd.DataFrame, pd.Series, np.ndarray, list, tuple)):
-        known = narwhals.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+        known = narwhals.from_native(values, allow_series=True, pass_through=True)
+        known = known.collect() if isinstance(known, narwhals.LazyFrame) else known
         if isinstance(known, (narwhals.DataFrame, narwhals.Series)):
             values = known.to_pandas()
             for name, column in values.items() if isinstance(values, pd.DataFrame) else ():
