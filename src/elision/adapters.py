@@ -157,7 +157,7 @@ def _holds_lists(column: pd.Series) -> bool:
 
 
 def _stack(column: pd.Series, m: str) -> np.ndarray | pd.DataFrame:
-    """Return a column of lists as one array, (n, ...), NaN where there is none; as a frame where an index names rows."""
+    """Return a column of lists as one array, (n, ...), NaN where there is none; a frame where an index names rows."""
     rows = [None if row is None or np.ndim(row) == 0 else _numbers(row, m, i) for i, row in enumerate(column)]
     shapes = [row.shape for row in rows if row is not None]
     for i, row in enumerate(rows):

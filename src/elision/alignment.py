@@ -61,8 +61,8 @@ def frame_numbers(
 def as_frame(values: Any, where: str) -> Any:
     """Return what holds columns with names as a frame of pandas; anything else as it is, sparse matrices dense.
 
-    Named series, and frames (lazy ones too) and series of polars, pyarrow and what else narwhals knows. Names of several levels become
-    one, joined by a dot.
+    Named series, and frames (lazy ones too) and series of polars, pyarrow and what else narwhals knows. Names of
+    several levels become one, joined by a dot.
 
     Raises:
         InputError: two columns have one name.
