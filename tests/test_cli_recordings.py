@@ -90,8 +90,6 @@ def test_from_recordings_to_predictions(tmp_path, here):
     assert len(one) == 25 and [p["probabilities"] for p in one] == [p["probabilities"] for p in two]
     code, _, err = here("predict", run, other, "--label", "digit")
     assert (code, "label is told of a table's columns" in err) == (2, True), err
-    code, _, err = here("predict", run, other, "--costs", "audio=1", "visual=2")
-    assert (code, "costs are for a table" in err) == (2, True), err
     code, _, err = here("evaluate", run, store, "--separator", ";")
     assert (code, "separator is told of a table" in err) == (2, True), err
 
