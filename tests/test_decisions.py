@@ -122,6 +122,8 @@ def test_a_plan_begins_with_the_best_and_keeps_to_its_budget(data, model):
     assert (cheap.groupby("sample")["modality"].first() == "useless").all()
     one = model.plan(X, costs={"weak": 1, "strong": 2, "useless": 1.5}, budget=3)
     assert (one.groupby("sample").size() == 1).all() and (one["total_cost"] <= 3).all()
+    tenths = model.plan(X, costs={"weak": 1, "strong": 0.1, "useless": 0.2}, budget=0.3)
+    assert (tenths.groupby("sample").size() == 2).all(), ".1 + .2 is more than .3 by rounding alone"
     bought = model.plan(X, costs={"weak": 1, "strong": 5, "useless": 2}, budget=4)
     assert (bought["modality"] == "useless").all() and (bought["total_cost"] <= 4).all()
 

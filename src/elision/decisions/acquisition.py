@@ -123,7 +123,7 @@ def greedy_plan(
     for step in range(1, len(prices) + 1):
         gains = _next_gains(members, weights, batch, planned) - reached[:, None]
         if budget is not None:
-            gains[spent[:, None] + prices > budget] = -np.inf
+            gains[spent[:, None] + prices > budget * (1 + 1e-9)] = -np.inf  # .1 + .2 is within .3
         best = (gains / prices).argmax(1)
         for sample in np.flatnonzero(np.isfinite(gains.max(1))):
             m, gain = batch.modalities[best[sample]], gains[sample, best[sample]]
