@@ -432,6 +432,16 @@ def test_agreement_of_an_average_is_a_density_however_its_members_are_weighed():
         assert np.exp(table.loc[table["modality"] == "b", "nats"]).mean() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("changes", [{}, {"method": "ae1", "fusion": "outer-product"}, {"impute": "knn"}], ids=str)
+def test_the_largest_numbers_make_no_nan_of_a_probability(changes):
+    """In training, where they decide when to stop and how to weigh, and in prediction."""
+    far = changed(changed(X, "a", (7, 1), 1e300), "b", (7, 2), -1.7e308)
+    model = quick(objective="auto", **changes).fit(X, Y, validation=(far, Y))
+    assert np.isfinite(model.members_[0]["validation_nll"])
+    np.testing.assert_allclose(model.predict_proba(far).sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(quick(refit=True).fit(far, Y).predict_proba(far).sum(1), 1, atol=1e-6)
+
+
 # What cannot be used.
 
 

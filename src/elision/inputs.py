@@ -18,6 +18,8 @@ from elision.imputation import Filling
 from elision.likelihood import UNLABELLED
 
 _BLOCK = 2**18
+MOST_DEVIATIONS = 1e12
+"""From its mean, at which a standardised number is cut off: sums and products of such numbers are finite."""
 Arrays = Mapping[str, np.ndarray]
 """modality -> numbers, shape (n, ...); a row that is NaN throughout is a missing one."""
 
@@ -351,7 +353,8 @@ class Standardizer:
         )
 
     def _standard(self, m: str, rows: np.ndarray) -> np.ndarray:
-        return (rows - self.mean[m]) * self.scale[m]
+        with np.errstate(over="ignore"):
+            return np.clip((rows - self.mean[m]) * self.scale[m], -MOST_DEVIATIONS, MOST_DEVIATIONS)
 
     def batch(
         self,

@@ -21,6 +21,7 @@ from elision.batch import Batch
 from elision.errors import InputError, check_choice
 from elision.files import write_atomically
 from elision.fusion import Fusion
+from elision.inputs import MOST_DEVIATIONS
 from elision.likelihood import UNLABELLED
 from elision.methods import Method
 from elision.models import model_folder
@@ -107,6 +108,7 @@ class TablePosterior(Posterior):
         """Return Q(z | x_S), float64 (n, K), of float64 rows (n, ...); NaN in a row counts as the training mean."""
         wide = [self._wide(x, self.model.levels[m]) for m, x in zip(self.modalities, rows, strict=True)]
         standard = [(x - self.mean[m]) * self.scale[m] for m, x in zip(self.modalities, wide, strict=True)]
+        standard = [x.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) for x in standard]
         batch = self._batch([torch.where(x.isnan(), 0.0, x).to(self.precision) for x in standard], self.shapes)
         logs = []
         for member in self.members:
