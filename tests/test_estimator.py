@@ -153,6 +153,13 @@ def test_all_forms_of_the_same_data_give_the_same_predictions():
         (quick(modalities=COLUMNS), frame),
         (quick(modalities=COLUMNS), frame.astype(object).where(frame.notna(), None)),
         (quick(), {m: a.tolist() for m, a in X.items()}),
+        (quick(), {m: torch.from_numpy(a) for m, a in X.items()}),
+        (quick(modalities={"a": [0, 1], "b": [2, 3, 4]}), torch.from_numpy(table(X))),
+        (quick(), {m: np.ma.MaskedArray(np.nan_to_num(a), mask=np.isnan(a)) for m, a in X.items()}),
+        (
+            quick(modalities={"a": [0, 1], "b": [2, 3, 4]}),
+            np.ma.MaskedArray(np.nan_to_num(table(X)), mask=np.isnan(table(X))),
+        ),
     ]
     predictions = [model.fit(form, Y).predict_log_proba(form) for model, form in forms]
     for other in predictions[1:]:

@@ -21,11 +21,6 @@ from elision.inputs import (
 NAMES = ["a1", "a2", "b1"]
 
 
-def test_masked_arrays_are_missing_where_they_are_masked():
-    masked = np.ma.MaskedArray([[1, 2], [3, 4]], mask=[[False, False], [True, True]])
-    assert np.isnan(read_arrays({"a": masked})["a"][1]).all()
-
-
 def test_a_row_is_missing_if_all_of_it_is_nan_and_partial_if_some():
     values = np.array([[[1.0, np.nan]], [[np.nan, np.nan]], [[1.0, 2.0]]])
     assert observed_rows(values).tolist() == [True, False, True]
@@ -86,6 +81,8 @@ def test_labels_are_coded_by_sorted_class_and_none_is_minus_one():
 @pytest.mark.parametrize("none", [float("nan"), None, pd.NA])
 def test_what_is_missing_in_a_list_of_texts_is_no_text(none):
     """numpy alone makes 'nan' of NaN among texts: a class, and a group, of its own."""
+    found = read_labels(np.ma.MaskedArray([7, 8, 9], mask=[False, True, False]))
+    assert (found.classes.tolist(), found.codes.tolist()) == ([7, 9], [0, -1, 1])
     found = read_labels(["b", none, "a"])
     assert (found.classes.tolist(), found.codes.tolist()) == (["a", "b"], [1, -1, 0])
     assert share_right(np.array(["b", "a", "b"]), ["b", none, "a"]) == 0.5

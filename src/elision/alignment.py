@@ -59,16 +59,21 @@ def frame_numbers(
 
 
 def as_frame(values: Any, where: str) -> Any:
-    """Return what holds columns with names as a frame of pandas; anything else as it is, sparse matrices dense.
+    """Return what holds columns with names as a frame of pandas; anything else as it is, or as an array.
 
-    Named series, and frames (lazy ones too) and series of polars, pyarrow and what else narwhals knows. Names of
-    several levels become one, joined by a dot.
+    Sparse matrices become dense, what a mask hides is missing, and tensors of torch become arrays. Named series, and
+    frames (lazy ones too) and series of polars, pyarrow and what else narwhals knows, become frames. Names of several
+    levels become one, joined by a dot.
 
     Raises:
         InputError: two columns have one name.
     """
     if issparse(values):
         return values.toarray()
+    if isinstance(values, np.ma.MaskedArray):
+        return unmasked(values)
+    if hasattr(values, "detach"):
+        return values.detach().cpu().numpy()
     if not isinstance(values, (pd.DataFrame, pd.Series, np.ndarray, list, tuple)):
         known = narwhals.from_native(values, allow_series=True, pass_through=True)
         known = known.collect() if isinstance(known, narwhals.LazyFrame) else known
@@ -85,6 +90,13 @@ def as_frame(values: Any, where: str) -> Any:
         twice = values.columns[values.columns.duplicated()][0]
         raise InputError(f"{where} has column {twice!r} twice: give every column a name of its own")
     return values
+
+
+def unmasked(values: np.ma.MaskedArray) -> np.ndarray:
+    """Return an array without its mask: numbers as float64, NaN where they are hidden, others as objects, and None."""
+    number = values.dtype.kind in "biuf"
+    hidden = np.nan if number else None
+    return np.where(np.ma.getmaskarray(values), hidden, values.data.astype(np.float64 if number else object))
 
 
 def unnamed_frame(values: Any, names: Sequence[Hashable]) -> pd.DataFrame:

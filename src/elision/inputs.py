@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from elision.alignment import flat_name, frame_numbers
+from elision.alignment import flat_name, frame_numbers, unmasked
 from elision.batch import Batch
 from elision.errors import InputError
 from elision.imputation import Filling
@@ -37,8 +37,6 @@ def read_arrays(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
             raise InputError(f"modality {m!r} is named by a {type(m).__name__}: expected names that are strings")
         if np.iscomplexobj(values):
             raise InputError(f"modality {m!r} holds complex numbers: expected real ones")
-        if isinstance(values, np.ma.MaskedArray):
-            values = np.ma.filled(values.astype(np.float64), np.nan)
         if isinstance(values, (pd.DataFrame, pd.Series)):
             values = frame_numbers(values, f"modality {m!r}")
         if getattr(values, "dtype", np.dtype(float)).kind in "mM":
@@ -218,6 +216,8 @@ def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _column(values: Any) -> np.ndarray:
     """Return values as an array, (n,), of their own type."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = unmasked(values.astype(object))
     if isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1:
         values = np.array(values, dtype=object)  # numpy would make strings of them all, of NaN too
     extension = isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
