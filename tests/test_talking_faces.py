@@ -144,12 +144,3 @@ def _pitch(waves: np.ndarray) -> float:
 def test_what_cannot_be_named_is_refused(tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         faces.make(tmp_path, *arguments)
-
-
-def test_the_contact_sheet_shows_every_clip():
-    import io
-
-    from PIL import Image
-
-    sheet = Image.open(io.BytesIO(faces.contact_sheet([clip(e) for e in range(6)], columns=3)))
-    assert sheet.size == (3 * 96, 2 * 96)

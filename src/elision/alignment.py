@@ -92,10 +92,10 @@ def as_frame(values: Any, where: str) -> Any:
     return values
 
 
-def unmasked(values: np.ma.MaskedArray) -> np.ndarray:
-    """Return an array without its mask: numbers as float64, NaN where they are hidden, others as objects, and None."""
+def unmasked(values: Any) -> np.ndarray:
+    """Return a masked array without its mask: numbers as float64, NaN where hidden, others as objects, and None."""
     number = values.dtype.kind in "biuf"
-    hidden = np.nan if number else None
+    hidden: Any = np.nan if number else None
     return np.where(np.ma.getmaskarray(values), hidden, values.data.astype(np.float64 if number else object))
 
 

@@ -33,8 +33,9 @@ def specifications(parameters: Mapping[str, Any], modalities: Sequence[str]) -> 
     """
     method = _part("method", parameters["method"], METHODS, Method)
     fusion = _part("fusion", parameters["fusion"], FUSIONS, Fusion)
-    kinds = [(method, objective, parameters["method_options"]) for objective in _objectives(method, parameters)]
-    kinds += [(other, other.claims.objectives[0], None) for other in _beside(method, parameters)]
+    kinds = [(method, o, parameters["method_options"]) for o in method.claims.meant(parameters["objective"])]
+    if parameters["objective"] == "auto":
+        kinds += [(METHODS[name], METHODS[name].claims.objectives[0], None) for name in method.claims.beside]
     return [
         Specification(
             method=kind,
@@ -62,7 +63,7 @@ def check(parameters: Mapping[str, Any], weighted: bool = False) -> None:
     check_choice("bank", parameters["bank"], ("auto", *BANKS))
     check_choice("impute", parameters["impute"], IMPUTERS)
     registered = next((name for name, f in FUSIONS.items() if f is fusion), fusion.__name__)
-    for objective in _objectives(method, parameters):
+    for objective in method.claims.meant(parameters["objective"]):
         method.claims.check(named, registered, objective)
     _check_encoders(parameters["encoders"])
     if parameters["modalities"] is not None and not (
@@ -101,14 +102,6 @@ def device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"device {name!r} cannot be used here; 'cpu' always can") from error
-
-
-def _objectives(method: type[Method], parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    return method.claims.meant(parameters["objective"])
-
-
-def _beside(method: type[Method], parameters: Mapping[str, Any]) -> list[type[Method]]:
-    return [METHODS[name] for name in method.claims.beside] if parameters["objective"] == "auto" else []
 
 
 def _encoder_sets(encoders: Any, modalities: Sequence[str]) -> list[dict[str, Any]]:

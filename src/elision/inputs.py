@@ -220,8 +220,8 @@ def _column(values: Any) -> np.ndarray:
         values = unmasked(values.astype(object))
     if isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1:
         values = np.array(values, dtype=object)  # numpy would make strings of them all, of NaN too
-    extension = isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
-    if extension and not isinstance(values.dtype, np.dtype):
+    extension = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+    if isinstance(values, extension) and not isinstance(values.dtype, np.dtype):
         values = values.astype(object)  # numpy would make floats of nullable booleans and whole numbers
     return column_or_1d(values, warn=True)
 

@@ -125,16 +125,6 @@ def expected_value(outlooks: Sequence[Outlook], weights: Tensor) -> Worth:
     return Worth(nats.clamp(min=0), (certainty - marginal.amax(1)).clamp(min=0))
 
 
-def bank_posterior(outlooks: Sequence[Outlook], weights: Tensor) -> Tensor:
-    """Return Q(y | x_S), how likely each row of the bank is to be what would be measured; shape (n, N).
-
-    Args:
-        outlooks, weights: as `expected_value` takes them.
-    """
-    whole = slice(None)
-    return _total(w[:, None] * o.block(whole, whole).sum(0) for w, o in zip(weights, outlooks, strict=True))
-
-
 def _total(parts: Iterable[Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 

@@ -220,17 +220,3 @@ NAMINGS = {
     "enterface05": Naming(_enterface05, 42, 5, 2, "avi", "mpeg4", "pcm_s16le", {"qscale": "4", "flags": "+qscale"}),
 }
 """layout -> how its clips are named and packed. The quantiser is constant: x264's lookahead differs from run to run."""
-
-
-def contact_sheet(clips: list[DrawnClip], columns: int = 6) -> bytes:
-    """PNG: the middle frame of each clip, side by side."""
-    from PIL import Image
-
-    rows = -(-len(clips) // columns)
-    sheet = Image.new("RGB", (columns * SIZE, rows * SIZE), "white")
-    for i, clip in enumerate(clips):
-        middle = list(frames(clip))[FRAMES // 2]
-        sheet.paste(Image.fromarray(middle), (i % columns * SIZE, i // columns * SIZE))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "png")
-    return buffer.getvalue()
