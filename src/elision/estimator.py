@@ -1,6 +1,5 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +32,7 @@ from elision.ensemble import (
     log_evidences,
     log_posteriors,
 )
-from elision.errors import InputError
+from elision.errors import InputError, warn
 from elision.evaluation import reliability_table
 from elision.fusion import Fusion
 from elision.inputs import (
@@ -256,10 +255,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         self.classes_ = labels.classes
         empty = [c for c in labels.classes.tolist() if isinstance(c, str) and not c.strip()]
         if empty:
-            warnings.warn(
+            warn(
                 f"the label {empty[0]!r} is an empty text and counts as a class: unlabelled={empty[0]!r} makes it mean "
-                "that there is no label",
-                stacklevel=2,
+                "that there is no label"
             )
         arrays = self._without_unseen(arrays)
         samples = Samples(arrays, labels.codes, weights)
@@ -277,10 +275,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             parameters["encoders"] = own
         specifications = choices.specifications(parameters, self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
-            warnings.warn(
+            warn(
                 f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
-                "but how their features are distributed; method='mle' with objective='joint' does",
-                stacklevel=2,
+                "but how their features are distributed; method='mle' with objective='joint' does"
             )
         kept = None if checkpoints is None else Path(checkpoints)
         self._fit(samples, self._held_out(validation), groups, specifications, kept)
@@ -603,9 +600,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         if len(unseen) == len(arrays):
             raise InputError(f"no training sample shows any modality ({', '.join(arrays)}): expected some that do")
         if unseen:
-            warnings.warn(
-                f"no training sample shows {named_modalities(unseen)}: the model learns from the others and ignores it",
-                stacklevel=3,
+            warn(
+                f"no training sample shows {named_modalities(unseen)}: the model learns from the others and ignores it"
             )
         self.unseen_modalities_ = tuple(unseen)
         self.modalities_ = tuple(m for m in arrays if m not in unseen)
