@@ -23,6 +23,7 @@ from benchmarks.kept import once
 from benchmarks.timing import machine
 from elision.batch import Batch
 from elision.data import load
+from elision.encoders import ByteDropout
 from elision.ensemble import Extent, Member, Specification
 from elision.inputs import Samples, Standardizer
 from elision.likelihood import conditional_objective, log_label_prior
@@ -68,6 +69,10 @@ LINES = {
     "conditional, Eq. (2) summed": (METHODS["mle"], "conditional", {}, {"weight_decay": "summed"}),
     "conditional, weight decay 1e-2": (METHODS["mle"], "conditional", {}, {"weight_decay": 1e-2}),
     "conditional, k 8": (METHODS["mle"], "conditional", {}, {"k": 8}),
+    "conditional, no dropout": (METHODS["mle"], "conditional", {}, {"dropout": 0.0}),
+    "conditional, dropout 0.6": (METHODS["mle"], "conditional", {}, {"dropout": 0.6}),
+    "joint, no dropout": (METHODS["mle"], "joint", {}, {"dropout": 0.0}),
+    "joint, dropout 0.6": (METHODS["mle"], "joint", {}, {"dropout": 0.6}),
     "lower bound": (METHODS["lower-bound"], "conditional", {}, {}),
     "ae1, 300 steps in all": (METHODS["ae1"], "conditional", {}, {"steps": 150}),
     "ae2, 300 steps in all": (METHODS["ae2"], "conditional", {}, {"steps": 100}),
@@ -92,6 +97,9 @@ def one(samples: tuple[Samples, Samples, Samples], n_classes: int, title: str, s
     prior = log_label_prior(parts[0].labels, n_classes, None)
     member = Member.build(specification, Extent.of(parts[0], n_classes), prior, seed)
     member.method.float()
+    for module in member.method.modules():
+        if "dropout" in how and isinstance(module, ByteDropout):
+            module.below = round(256 * how["dropout"])
     decay = how.get("weight_decay", 1e-4)
     decay = 1e-4 / len(parts[0]) if decay == "summed" else decay
     for m, frozen in member.frozen.items():
@@ -123,12 +131,14 @@ def projected(samples: Samples, columns: int, seed: int) -> Samples:
     return Samples(arrays, samples.codes)
 
 
-def measure(what: str, source: str, out: Path, seeds: list[int], lacking: list[str], by_row: bool) -> None:
+def measure(
+    what: str, source: str, out: Path, seeds: list[int], lacking: list[str], by_row: bool, only: list[str]
+) -> None:
     """Train seed by seed, and keep each training as it ends."""
     data = load(source)
     grouped = not by_row and data.groups is not None
     rate, widths = (0.9, [0]) if what == "curves" else (0.8, [6144, 128, 2048, 512])
-    titles = list(LINES) if what == "curves" else ["joint", "conditional", "ae1"]
+    titles = only or (list(LINES) if what == "curves" else ["joint", "conditional", "ae1"])
     name = data.name + " by speaker" * grouped
     out.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
@@ -219,7 +229,7 @@ def draw(out: Path) -> None:
             print(f"| {title} | {100 * m['best  accuracy']:.1f} / {m['best ']:.2f} | {100 * m['last  accuracy']:.1f} / "
                   f"{m['last ']:.2f} | {m['stop']:.0f} | {d.mean():+.3f} ± {error:.3f} |")  # fmt: skip
     print(orders(curves))
-    sets = list(curves.groupby("data"))
+    sets = [(data, own) for data, own in curves.groupby("data") if {"joint", "composite"} <= set(own["title"])]
     size = {"figsize": (9, 2.6 * len(sets)), "sharex": True, "layout": "constrained", "squeeze": False}
     figure, rows = plt.subplots(len(sets), 3, **size)
     for axes, (data, found) in zip(rows, sets, strict=True):
@@ -264,11 +274,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--missing", nargs="*", default=[], help="modalities; by default each")
     parser.add_argument("--by-row", action="store_true", help="where the table names speakers")
+    parser.add_argument("--only", nargs="*", default=[], choices=list(LINES), help="lines; by default all")
     options = parser.parse_args()
     if options.what == "draw":
         draw(options.out)
     else:
-        measure(options.what, options.source, options.out, options.seeds, options.missing, options.by_row)
+        which = options.what, options.source, options.out, options.seeds
+        measure(*which, options.missing, options.by_row, options.only)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 import os
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
+from scipy.special import entr
 
 from clips import MP4, Take, write_clip
 from elision import InputError, TrainConfig
 from elision.data.schema import Row, StoreInfo, shard_name, write_manifest
+from elision.data.segments import collate
 from elision.data.shards import write_shard
+from elision.data.store import Store
 from elision.deep.model import load_model
-from elision.deep.predict import predict
+from elision.deep.partition import StorePartition
+from elision.deep.predict import predict, predict_values, segments
 from elision.deep.train import train
 from elision.kinds import Modality
 from elision.media.extract import MediaSettings, Mel, extract_media
@@ -30,7 +35,9 @@ SETTINGS = MediaSettings(windows=2, seconds=0.5, size=32, mel=Mel(bands=16))
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Pictures, sound and a number of ten clips; the run of a small model, and the clips' folder."""
-    folder, out = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("store")
+    folder = tmp_path_factory.mktemp("clips")
+    out = folder / "store"
+    out.mkdir()
     rows = []
     for i in range(10):
         take = Take(seconds=1.2, tone=lambda segment, i=i: 400.0 if i % 2 else 2000.0)
@@ -44,7 +51,7 @@ def run(tmp_path_factory):
     }
     shard = write_shard(out / shard_name(0), rows, modalities)
     write_manifest(out, StoreInfo(modalities, (shard,), {"settings": asdict(SETTINGS)}, {}))
-    train(out, folder / "run", TrainConfig(epochs=1, batch_size=8, n_features=8))
+    train(out, folder / "run", TrainConfig(epochs=1, batch_size=8, n_features=8, objective="joint"))
     return folder / "run"
 
 
@@ -63,7 +70,55 @@ def test_a_recording_is_answered_as_its_file_is(client, run):
     told = client.post("/predict", files={"recording": ("../../etc/passwd", clip(run))}).json()["predictions"][0]
     np.testing.assert_allclose(list(told["probabilities"].values()), list(expected.probabilities.values()), atol=1e-6)
     assert (told["used"], told["missing"]) == (["visual", "audio"], ["pulse"])
-    assert (told["set"], told["measure_next"]) == (None, None)
+    assert (told["set"], [m["modality"] for m in told["measure_next"]]) == (None, ["pulse"])
+
+
+def test_what_to_measure_next_is_what_every_training_segment_would_say(client, run):
+    """The same by asking about the sample with the pulse of each training segment in turn: Q(y | x_S) by evidence."""
+    model, path = load_model(run), run.parent / "c0.mp4"
+    batch = segments(extract_media({"visual": path, "audio": path}, None, None, SETTINGS, "0").values, model.modalities)
+    partition = StorePartition.of_store(Store.open(run.parent / "store"), model.config)
+    bank = collate([partition.segments(partition.train)[i] for i in range(2 * len(partition.train))]).inputs["pulse"]
+    worth = []
+    for window in range(2):
+        each = batch.select(torch.full((len(bank),), window))
+        known = replace(each, inputs=each.inputs | {"pulse": bank}, rows=each.rows | {"pulse": torch.arange(len(bank))})
+        with torch.no_grad():
+            after = model.log_posterior(known).double().exp().numpy()
+            share = model.method.log_evidence(known).double().softmax(0).numpy()
+        before = share @ after
+        worth.append((
+            entr(before).sum() - share @ entr(after).sum(1), share @ after.max(1) - before.max()
+        ))  # fmt: skip
+    answer = client.post("/predict", files={"recording": ("c0.mp4", clip(run))}).json()["predictions"][0]
+    (told,) = answer["measure_next"]
+    assert len(bank) == 12 and told["modality"] == "pulse" and told["nats"] > 1e-6
+    np.testing.assert_allclose((told["nats"], told["accuracy"]), np.mean(worth, axis=0), atol=1e-6)
+    (said,) = predict(model, [run.parent / "c0.mp4"])
+    assert [asdict(m) for m in said.measure_next] == [pytest.approx(told)]
+
+
+def test_the_order_of_what_to_measure_goes_by_cost_and_never_to_what_is_left_out(run):
+    """Of a sample that shows its pulse alone, what is dear comes last, what is free first."""
+    model, pulse = load_model(run), {"pulse": np.array([60, 1], np.float32)}
+
+    def order(**options):
+        return [m.modality for m in predict_values(model, "0", pulse, **options).measure_next]
+
+    costs = {"visual": 1, "audio": 1, "pulse": 1}
+    assert set(order()) == {"audio", "visual"} and order() == order(costs=costs)
+    assert order(costs=costs | {"audio": 1e9}) == order(costs=costs | {"visual": 0}) == ["visual", "audio"]
+    assert order(costs=costs | {"visual": 1e9}) == order(costs=costs | {"audio": 0}) == ["audio", "visual"]
+    assert order(without=["audio"]) == ["visual"]
+    with pytest.raises(InputError, match="one for each of visual, audio, pulse"):
+        predict(model, [run.parent / "c0.mp4"], costs={"audio": 1})
+
+
+def test_a_model_of_the_conditional_objective_cannot_say_what_to_measure(run, tmp_path):
+    config = TrainConfig(epochs=1, batch_size=8, n_features=8, objective="conditional")
+    train(run.parent / "store", tmp_path / "run", config)
+    (said,) = predict(load_model(tmp_path / "run"), [run.parent / "c0.mp4"])
+    assert said.measure_next is None and "lacks the joint objective" in respondent(tmp_path / "run").limits
 
 
 def test_sets_are_calibrated_by_the_test_part_with_and_without_each_modality(client, run):
@@ -78,7 +133,7 @@ def test_sets_are_calibrated_by_the_test_part_with_and_without_each_modality(cli
     (said,) = predict(model, [run.parent / "c0.mp4"], coverage=0.6)
     assert said.label in said.classes and not next(iter(predict(model, [run.parent / "c0.mp4"]))).classes
     lacks = client.get("/schema").json()["lacks"]
-    assert "what to measure next" in lacks and "not calibrated for a coverage of 0.9" in lacks
+    assert lacks == "its sets are not calibrated for a coverage of 0.9"
 
 
 def test_numbers_go_beside_recordings_and_samples_beside_each_other(client, run):

@@ -5,6 +5,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """Say what measuring a missing modality is expected to bring.
+
+    Args:
+        modality: that is missing.
+        nats: by which the label's entropy is expected to fall.
+        accuracy: by which the probability of the most probable class is expected to rise.
+    """
+
+    modality: str
+    nats: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A model's answer for one sample: class probabilities, or why there are none.
 
@@ -17,8 +32,8 @@ class Prediction:
         problem: why nothing could be said; "" otherwise.
         classes: the set that holds the truth with the asked probability, the most probable first; empty where the model
             is not calibrated for that.
-        measure_next: the missing modality that is most worth measuring; "" where none is, or the model cannot say.
-        nats: by how much measuring it is expected to lower the entropy of the label.
+        measure_next: what measuring each missing modality is worth, the most valuable first; None where the model
+            cannot say.
     """
 
     id: str
@@ -28,5 +43,4 @@ class Prediction:
     used: tuple[str, ...]
     problem: str = ""
     classes: tuple[str, ...] = ()
-    measure_next: str = ""
-    nats: float = 0.0
+    measure_next: tuple[Measurement, ...] | None = None

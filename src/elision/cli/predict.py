@@ -51,8 +51,7 @@ def predict(  # noqa: PLR0913
         calibrated on the test part of the run.
     costs
         MODALITY=COST of measuring it, one for each. The table says which missing modality of a sample is most worth
-        measuring, by how much it is expected to lower the entropy of its class: with costs, by value per cost. Tables
-        only.
+        measuring, by how much it is expected to lower the entropy of its class: with costs, by value per cost.
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
@@ -130,13 +129,14 @@ def _write(predictions: Sequence, classes: Sequence[str], out: Path) -> str:
     from elision.files import write_atomically
 
     with_sets, with_next = any(p.classes for p in predictions), any(p.measure_next for p in predictions)
+    best = [p.measure_next[0] if p.measure_next else None for p in predictions]
     frame = pd.DataFrame(
         [
             {"id": p.id, "class": p.label, **{f"p.{c}": p.probabilities.get(c) for c in classes},
              **({"set": "; ".join(p.classes), "set_size": len(p.classes)} if with_sets else {}),
-             **({"measure_next": p.measure_next, "nats": p.nats if p.measure_next else None} if with_next else {}),
+             **({"measure_next": first and first.modality, "nats": first and first.nats} if with_next else {}),
              "found": " ".join(p.found), "used": " ".join(p.used), "problem": p.problem}
-            for p in predictions
+            for p, first in zip(predictions, best, strict=True)
         ]
     )  # fmt: skip
     content = frame.to_csv(index=False) if out.suffix.lower() == ".csv" else frame.to_parquet(index=False)

@@ -20,8 +20,10 @@ from elision.deep.build import Modules, build, tune
 from elision.deep.rows import Reading
 from elision.errors import InputError
 from elision.kinds import Modality
+from elision.measuring import expected_value
 from elision.methods import Method
 from elision.models import DESCRIPTION, RECORDINGS, TENSORS, model_folder, read_model, write_model
+from elision.prediction import Measurement
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,27 @@ class DeepModel:
         shown = np.array([[m in used for m in self.modalities]])
         held = prediction_sets(log_posterior[None], shown, self.calibration, coverage)
         return as_classes(held, log_posterior[None], np.array(self.classes))[0]
+
+    @property
+    def says_value(self) -> bool:
+        """Return whether it can say what a measurement is worth: it was trained by the joint objective."""
+        kept = self.method.remembered.values()
+        return bool(kept) and all(map(len, kept))
+
+    @torch.no_grad()
+    def value_of(self, batch: Batch, modality: str) -> Measurement:
+        """Return what measuring a modality is worth to one sample that lacks it, the mean over its segments.
+
+        Each segment is taken for itself: what one segment of that modality is expected to say about it.
+
+        Args:
+            batch: the segments of a sample.
+            modality: that none of them shows.
+        """
+        batch = batch.to(self.device)
+        outlook = self.method.outlook(batch, {modality: self.method.remembered[modality]})
+        worth = expected_value([outlook], outlook.marginal.new_ones(1, len(batch)))
+        return Measurement(modality, worth.nats.mean().item(), worth.accuracy.mean().item())
 
     def check(self, info: StoreInfo) -> None:
         """Raise `InputError` unless a store holds what the model takes, prepared in the same way."""

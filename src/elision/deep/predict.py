@@ -11,6 +11,7 @@ from elision.batch import Batch
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
+from elision.decisions.acquisition import check_costs
 from elision.deep.model import DeepModel
 from elision.errors import InputError, warn
 from elision.evaluation import average_segments
@@ -33,6 +34,7 @@ def predict(  # noqa: PLR0913
     extractors: OwnExtractors | None = None,
     dialect: TableFormat = DETECTED,
     coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
 ) -> Iterator[Prediction]:
     """Yield one prediction after the other, in the order of the files; those of a list of recordings by id.
 
@@ -49,6 +51,7 @@ def predict(  # noqa: PLR0913
         extractors: modality -> the function that made its features, for those that were made by one.
         dialect: how the lists are written.
         coverage: of the sets of classes, in (0, 1).
+        costs: modality -> cost of measuring it, one for each, by which `Prediction.measure_next` is then ordered.
 
     Raises:
         InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
@@ -61,7 +64,8 @@ def predict(  # noqa: PLR0913
     if set(model.modalities) <= set(without):
         raise InputError("every modality is left out: expected one to remain")
     model.is_calibrated(coverage)  # a coverage that is none is told at once
-    how = tuple(without), average, media_settings(model, crop, extractors), coverage
+    check_costs(costs, tuple(model.modalities))
+    how = tuple(without), average, media_settings(model, crop, extractors), coverage, costs
     return _predictions(model, [Path(file) for file in files], dialect, how)
 
 
@@ -117,7 +121,7 @@ def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
 
 
 def _predict_one(
-    model: DeepModel, recording: Recording, without, average, settings: MediaSettings, coverage: float
+    model: DeepModel, recording: Recording, without, average, settings: MediaSettings, coverage: float, costs
 ) -> Prediction:
     wanted = {m: path for m, path in recording.sources.items() if m in model.modalities}
     values: dict[str, Value] = {m: np.array(v) for m, v in recording.features.items() if m in model.modalities}
@@ -126,7 +130,7 @@ def _predict_one(
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
     except InputError as error:
         return Prediction(recording.id, "", {}, (), (), str(error))
-    return predict_values(model, recording.id, values, without, average, coverage)
+    return predict_values(model, recording.id, values, without, average, coverage, costs)
 
 
 def predict_values(
@@ -136,6 +140,7 @@ def predict_values(
     without: Sequence[str] = (),
     average: str = "posteriors",
     coverage: float = 0.9,
+    costs: Mapping[str, float] | None = None,
 ) -> Prediction:
     """Return what the model says of what one sample shows; a problem is told in it.
 
@@ -146,6 +151,7 @@ def predict_values(
         without: modalities to leave out.
         average: of segments, "posteriors" or "logs".
         coverage: of the set of classes, which the model's test part calibrated for posteriors; none if it was small.
+        costs: modality -> cost of measuring it; None counts each as 1.
     """
     found = tuple(m for m in model.modalities if m in values)
     used = tuple(m for m in found if m not in without)
@@ -160,7 +166,13 @@ def predict_values(
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
     held = average == "posteriors" and model.is_calibrated(coverage)
     classes = model.set_of(logs, used, coverage) if held else ()
-    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used, classes=classes)
+    worth = None
+    if model.says_value:
+        lacking = [m for m in model.modalities if m not in found and m not in without]
+        price = costs or dict.fromkeys(lacking, 1.0)
+        each = [model.value_of(batch, m) for m in lacking]
+        worth = tuple(sorted(each, key=lambda v: -v.nats / price[v.modality] if price[v.modality] else -np.inf))
+    return Prediction(id, model.classes[int(logs.argmax())], probabilities, found, used, "", classes, worth)
 
 
 def segments(values: Mapping[str, Value], modalities: Mapping[str, Modality]) -> Batch:

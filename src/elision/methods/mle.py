@@ -67,13 +67,12 @@ class MaximumLikelihood(Method):
 
         def settle(exact: bool = True) -> None:
             remembered = estimate.features and not exact
-            model.store_marginals(drawn_from(estimate.features if remembered else model.encode_all(train.inputs), {}))
+            bank = drawn_from(estimate.features if remembered else model.encode_all(train.inputs), {})
+            model.store_marginals(bank)
+            if exact and self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
+                model.remember(bank)
 
         yield Stage("likelihood", list(model.parameters()), samples, loss, self.validate, settle=settle, bank=estimate)
-        if self.joint:  # the conditional objective leaves Q(y | x_S) undetermined
-            self.eval()
-            with torch.no_grad():
-                model.remember(drawn_from(model.encode_all(train.inputs), {}))
 
     def _bank_of(self, train: Batch) -> Callable[[Packed, Packed], Packed]:
         """Return what turns features of training rows, and which rows these are, into those of the bank."""

@@ -128,9 +128,9 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
         run: folder of a run, or of a model.
         files: tables for a run of a table; videos, sounds, images or lists of them for one of recordings.
         tell: told once of modalities and columns that are not there, or not used.
-        **options: see `elision.deep.predict.predict`; ``without`` and ``coverage`` of sets serve both kinds, ``costs``
-            of measuring each modality tables alone, and ``reading``, the fields of `TableFormat` in which the files
-            differ from the run's own table; for recordings how a list of them is written.
+        **options: see `elision.deep.predict.predict`; ``without``, ``coverage`` of sets and ``costs`` of measuring each
+            modality serve both kinds, and so does ``reading``, the fields of `TableFormat` in which the files differ
+            from the run's own table; for recordings how a list of them is written.
     """
     reading = options.pop("reading", {})
     if kind_of(model_folder(Path(run))) == CLASSIFIER:
@@ -141,7 +141,6 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
                 raise InputError(f"{name} is for recordings, and {run} was trained on a table: leave it out")
         given = options.get("coverage", 0.9), options.get("costs"), reading
         return predict_table(Path(run), [Path(f) for f in files], tell, tuple(options.get("without", ())), *given)
-    options = {name: value for name, value in options.items() if name != "costs"}
     roles = [name for name in reading if name not in DIALECT]
     if roles:
         raise InputError(f"{roles[0]} is told of a table's columns, and {run} was trained on recordings: leave it out")

@@ -9,12 +9,13 @@ from scipy.special import entr
 
 from elision.decisions.acquisition import check_costs
 from elision.estimator import MultimodalClassifier
+from elision.prediction import Measurement
 
 
-def best_measurements(
+def measurements(
     model: MultimodalClassifier, X: Any, costs: Mapping[str, float] | None = None, without: Sequence[str] = ()
-) -> dict[int, tuple[str, float]]:
-    """Return which missing modality is most worth measuring for each sample: by value, or by value per cost.
+) -> list[tuple[Measurement, ...]] | None:
+    """Return what measuring each missing modality is worth to each sample, the most valuable, or per cost, first.
 
     Args:
         model: fitted on other samples.
@@ -23,15 +24,18 @@ def best_measurements(
         without: modalities that are not to be measured.
 
     Returns:
-        Position -> (modality, its value in nats), for each sample that lacks something; empty where the model cannot
-        say, since no member has the joint objective.
+        None where the model cannot say, since no member has the joint objective.
     """
     check_costs(costs, model.modalities_)
-    if model.shown(X).all() or not any(m["objective"] == "joint" for m in model.members_):
-        return {}
-    values = model.value_of(X, costs)
-    best = values[~values["modality"].isin(without)].drop_duplicates("sample")
-    return {s: (m, v) for s, m, v in zip(best["sample"], best["modality"], best["nats"], strict=True)}
+    if not any(m["objective"] == "joint" for m in model.members_):
+        return None
+    shown = model.shown(X)
+    found: list[tuple[Measurement, ...]] = [()] * len(shown)
+    if not shown.all():
+        for row in model.value_of(X, costs).to_dict("records"):
+            if row["modality"] not in without:
+                found[row["sample"]] += (Measurement(row["modality"], row["nats"], row["accuracy"]),)
+    return found
 
 
 def prediction_table(
@@ -50,7 +54,7 @@ def prediction_table(
         ids: of the samples, shape (n,).
         truth: their labels, shape (n,), if they are known.
         coverage: of the sets, in (0, 1).
-        costs: of measuring each modality; see `best_measurements`.
+        costs: of measuring each modality; see `measurements`.
 
     Returns:
         Columns: id, truth if given, class (the most probable), p.CLASS for each, entropy (nats), set ("a; b", the most
@@ -69,10 +73,10 @@ def prediction_table(
     observed = model.shown(X)
     table["shown"] = [" + ".join(np.array(model.modalities_)[row]) for row in observed]
     frame = pd.DataFrame(table)
-    best = best_measurements(model, X, costs)
-    if best:
-        frame["measure_next"] = [best.get(i, ("", np.nan))[0] for i in range(len(frame))]
-        frame["nats"] = [best.get(i, ("", np.nan))[1] for i in range(len(frame))]
+    worth = measurements(model, X, costs)
+    if worth and any(worth):
+        frame["measure_next"] = [found[0].modality if found else "" for found in worth]
+        frame["nats"] = [found[0].nats if found else np.nan for found in worth]
     return frame
 
 

@@ -28,7 +28,7 @@ from elision.models import model_folder
 from elision.prediction import Prediction
 from elision.registries import DATASETS
 from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
-from elision.runs.predictions import best_measurements
+from elision.runs.predictions import measurements
 
 _ROWS = 4096
 
@@ -176,7 +176,7 @@ def _predictions(
             part = frame.iloc[start : start + _ROWS]
             probabilities = model.predict_proba(part)
             sets = model.predict_set(part, coverage)["classes"].tolist() if model.is_calibrated(coverage) else None
-            next_best = best_measurements(model, part, costs, without)
+            worth = measurements(model, part, costs, without)
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
@@ -190,8 +190,8 @@ def _predictions(
                 told = dict(zip(classes, shares.tolist(), strict=True))
                 held = tuple(map(str, sets[position - start])) if sets else ()
                 best = classes[int(shares.argmax())]
-                after = next_best.get(position - start, ("", 0.0))
-                yield Prediction(rows.ids[position], best, told, shows, used, "", held, *after)
+                after = worth[position - start] if worth else None
+                yield Prediction(rows.ids[position], best, told, shows, used, "", held, after)
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:

@@ -12,32 +12,20 @@ import pandas as pd
 
 from elision.errors import InputError
 from elision.models import CLASSIFIER, kind_of, model_folder, read_model
+from elision.prediction import Measurement
 from elision.serving.requests import NewSample, Question, Taken, read_value
 
 if TYPE_CHECKING:
     from torch import nn
 
     from elision.categories import Categories, Levels
+    from elision.deep.model import DeepModel
+    from elision.estimator import MultimodalClassifier
 
 COVERAGE = 0.9
 """Of the sets that are given where nobody asks for another one."""
 RECORDING = "recording"
 """The name of a file that shows every modality which a video has."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Say what measuring a missing modality is expected to bring.
-
-    Args:
-        modality: that is missing.
-        nats: by which the label's entropy is expected to fall.
-        accuracy: by which the probability of the most probable class is expected to rise.
-    """
-
-    modality: str
-    nats: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class Answer:
         used: modalities that the sample shows.
         missing: those that it does not, which were averaged out.
         measure_next: what is missing, the most valuable first; none where the model cannot say: it takes the joint
-            objective, and a table.
+            objective.
         notes: modality -> in what its recording was not taken as usual.
     """
 
@@ -156,16 +144,14 @@ class TableRespondent(Respondent):
             m: [_by_text(model.categories_.get(m, {})).get(str(c)) for c in names] for m, names in self._columns.items()
         }
         self.modalities = {m: self._taken(m, shape, saved.tensors.get(f"mean/{m}")) for m, shape in shapes.items()}
-        self._says_value = any(member["objective"] == "joint" for member in self.model.members_)
         if model.impute != "mean":
             self.blanks = f"is imputed ({model.impute})"
-        told = [] if self._says_value else ["it cannot say what to measure next, since it lacks the joint objective"]
-        if not self.model.is_calibrated(COVERAGE):
-            told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")
-        self.limits = "; ".join(told)
+        self.limits = _limits(any(member["objective"] == "joint" for member in model.members_), model)
 
     def answer(self, question: Question, seconds: float) -> list[Answer]:
         """Answer about each sample, all at once."""
+        from elision.runs.predictions import measurements
+
         for sample in question.samples:
             for m in sample.recordings:
                 raise InputError(f"modality {m!r} of sample {sample.id!r} was sent as a file: expected numbers as JSON")
@@ -177,11 +163,7 @@ class TableRespondent(Respondent):
             coverage = COVERAGE
         sets = None if coverage is None else model.predict_set(X, coverage)["classes"].tolist()
         probabilities = model.predict_proba(X)
-        worth: dict[int, list[Measurement]] = {}
-        if self._says_value and not shown.all():
-            for row in model.value_of(X).to_dict("records"):
-                found = Measurement(row["modality"], row["nats"], row["accuracy"])
-                worth.setdefault(row["sample"], []).append(found)
+        worth = measurements(model, X)
         return [
             Answer(
                 sample.id,
@@ -191,7 +173,7 @@ class TableRespondent(Respondent):
                 coverage,
                 [m for m, seen in zip(self.modalities, shown[i], strict=True) if seen],
                 [m for m, seen in zip(self.modalities, shown[i], strict=True) if not seen],
-                worth.get(i, []) if self._says_value else None,
+                None if worth is None else list(worth[i]),
             )
             for i, sample in enumerate(question.samples)
         ]
@@ -260,10 +242,7 @@ class RecordingRespondent(Respondent):
             m: Taken("numbers", list(modality.shape)) if modality.kind == "features" else Taken(RECORDING)
             for m, modality in self.model.modalities.items()
         }
-        told = ["a model of recordings does not say what to measure next"]
-        if not self.model.is_calibrated(COVERAGE):
-            told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")
-        self.limits = "; ".join(told)
+        self.limits = _limits(self.model.says_value, self.model)
 
     def answer(self, question: Question, seconds: float) -> list[Answer]:
         """Answer about one sample after the other."""
@@ -294,7 +273,8 @@ class RecordingRespondent(Respondent):
             missing = [m for m in self.modalities if m not in told.used]
             shares, used = dict(told.probabilities), list(told.used)
             held = (list(told.classes), coverage) if calibrated else (None, None)
-            answers.append(Answer(sample.id, told.label, shares, *held, used, missing, None, notes))
+            worth = None if told.measure_next is None else list(told.measure_next)
+            answers.append(Answer(sample.id, told.label, shares, *held, used, missing, worth, notes))
         return answers
 
     def close(self) -> None:
@@ -331,6 +311,13 @@ def respondent(run: str | Path, device: str = "cpu", modules: "Mapping[str, nn.M
     folder = model_folder(Path(run))
     kind = TableRespondent if kind_of(folder) == CLASSIFIER else RecordingRespondent
     return kind(folder, Path(run).absolute().name, device, modules or {})
+
+
+def _limits(says_value: bool, model: "MultimodalClassifier | DeepModel") -> str:
+    told = [] if says_value else ["it cannot say what to measure next, since it lacks the joint objective"]
+    if not model.is_calibrated(COVERAGE):
+        told.append(f"its sets are not calibrated for a coverage of {COVERAGE}")
+    return "; ".join(told)
 
 
 def _positions(shape: Sequence[int], categories: "Categories") -> list[int]:
