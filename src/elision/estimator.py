@@ -13,10 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from elision import choices, persistence
-from elision.alignment import (
-    Splittable,
-    check_pairs,
-)
+from elision.alignment import Splittable, check_apart, check_pairs
 from elision.batch import Batch
 from elision.data.splits import folds as division
 from elision.data.splits import grouped_part, stratified_part
@@ -240,6 +237,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         arrays = self._read(X, reset=True)
         check_pairs(X, y)
+        check_apart(X, y, vars(self).get("feature_names_in_", ()))
         labels = read_labels(y, self.unlabelled)
         if isinstance(sample_weight, pd.Series):
             check_pairs(X, sample_weight, "sample_weight")

@@ -201,6 +201,10 @@ def read_groups(groups: Any, n: int) -> np.ndarray:
 
 def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return labels as one array of their own type, and which of them are none."""
+    if isinstance(y, str):
+        raise InputError(
+            f"y is the text {y!r}: expected a label for each sample; of a table, fit(X.drop(columns={y!r}), X[{y!r}])"
+        )
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y if not pd.isna(label)}) > 1:
         y = np.array(y, dtype=object)  # numpy would make strings of them all
     if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and not isinstance(y.dtype, np.dtype):

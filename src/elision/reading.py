@@ -41,7 +41,11 @@ class ReadsModalities:
         if not isinstance(X, dict):
             return self._read_table(X, reset)
         if self.modalities is not None:
-            raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
+            raise InputError(
+                "X is a dict, and modalities says which columns of a table belong together: leave modalities out"
+                if reset
+                else "X is a dict, and the model was fitted on a table: give a table with the columns that are known"
+            )
         X = {m: as_frame(values, f"modality {m!r}") for m, values in X.items()}
         check_rows({f"modality {m!r}": values for m, values in X.items()})
         frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
