@@ -1,6 +1,5 @@
 """Errors and warnings that tell a person what was expected, what came, where, and what to do."""
 
-import re
 import sys
 import warnings
 from collections.abc import Collection
@@ -8,6 +7,10 @@ from collections.abc import Collection
 
 class InputError(ValueError):
     """Something given to Elision cannot be used as it is: data, a choice, or a folder."""
+
+
+class InputWarning(UserWarning):
+    """Something given to Elision was read or left out in a way that its user should know."""
 
 
 class TrainingError(RuntimeError):
@@ -21,8 +24,8 @@ def check_choice(what: str, value: str, choices: Collection[str]) -> None:
 
 
 def warn(text: str) -> None:
-    """Warn at the line that a user wrote: the nearest one that is not Elision's, or else the command's."""
+    """Give an `InputWarning` at the line that a user wrote: the nearest one that is not Elision's."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and re.match(r"elision\.(?!cli\.)", frame.f_globals.get("__name__", "")):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("elision."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
+    warnings.warn(text, InputWarning, stacklevel=level)
