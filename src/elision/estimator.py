@@ -1,6 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,7 +107,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             for its stratified folds, and cannot sort None: give it such a value.
         device: "cpu", "cuda", ..., or "auto": a GPU if there is one.
         random_state: seed; the same seed gives the same model, bit for bit, on one machine.
-        verbose: 1 prints a line per trained model.
+        verbose: 1 prints a line per trained model, and one when it has gone on with all samples.
 
     Attributes:
         classes_: the labels, sorted; shape (K,).
@@ -645,13 +646,17 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
             return packed.to(choices.device(self.device))
 
-        data, how = (batch(training), batch(validation)), (schedule, seed, self._report)
-        members, histories = fit_members(specifications, data, len(self.classes_), *how, kept and KeptMembers(kept))
+        data, how = (batch(training), batch(validation)), (schedule, seed)
+        report = partial(self._report, "trained")
+        members, histories = fit_members(
+            specifications, data, len(self.classes_), *how, report, kept and KeptMembers(kept)
+        )
         shown = np.stack([observed_rows(training.arrays[m]) for m in self.modalities_], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), data[1], self._log_prior)
         power = self._missingness_power(members, weights, data[1], training) if self.informative_missingness else None
         if self.refit and held_out is None:
-            continue_members(members, histories, batch(samples), *how, kept and KeptMembers(kept / "refit"))
+            report = partial(self._report, "went on with all samples:")
+            continue_members(members, histories, batch(samples), *how, report, kept and KeptMembers(kept / "refit"))
             training = samples
         counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         learnt = {
@@ -678,10 +683,10 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
         return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
 
-    def _report(self, specification: Specification, stage: str, done: float) -> None:
+    def _report(self, what: str, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:
             encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
-            print(f"trained {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
+            print(f"{what} {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
 
     def _batch(self, X: Any) -> Batch:
         check_is_fitted(self)
