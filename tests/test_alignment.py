@@ -158,7 +158,7 @@ def test_dates_and_text_are_refused_by_name():
     with pytest.raises(InputError, match="X holds what is neither number nor category in columns 3, 4"):
         quick().fit(frame.drop(columns="born").to_numpy(), Y)
     with pytest.raises(InputError, match="modality 'v' holds dates"):
-        quick().fit({"v": np.full((N, 2), np.datetime64("NaT"))}, Y)
+        quick().fit({"v": np.full((N, 2), np.datetime64("NaT", "D"))}, Y)
     assert frame_numbers(pd.DataFrame({"a": [True, None]}, dtype="boolean"), "x")[0, 0] == 1
 
 
