@@ -1,6 +1,6 @@
 """Errors and warnings that tell a person what was expected, what came, where, and what to do."""
 
-import sys
+import inspect
 import warnings
 from collections.abc import Collection
 
@@ -25,7 +25,7 @@ def check_choice(what: str, value: str, choices: Collection[str]) -> None:
 
 def warn(text: str) -> None:
     """Give an `InputWarning` at the line that a user wrote: the nearest one that is not Elision's."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("elision."):
+    frame, level = inspect.currentframe(), 1
+    while frame and frame.f_globals.get("__name__", "").startswith("elision."):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, InputWarning, stacklevel=level)

@@ -10,7 +10,7 @@ from elision.errors import InputError
 
 PARTS = ("train", "val", "test")
 FRACTIONS = {"val": 0.15, "test": 0.15}
-ALONE = "split sample by sample: by_group=False, --no-by-group in train, --split-random in compare"
+UNGROUPED = "split sample by sample: by_group=False, --no-by-group in train, --split-random in compare"
 """How groups are not kept together, for errors."""
 
 
@@ -133,7 +133,7 @@ def split(
         return parts
     names = rng.permutation(np.unique(groups))
     if len(names) < 3:
-        raise InputError(f"the data names {len(names)} group(s): expected at least 3, or {ALONE}")
+        raise InputError(f"the data names {len(names)} group(s): expected at least 3, or {UNGROUPED}")
     n_held = max(round(FRACTIONS["val"] * len(names)), 1)
     parts[np.isin(groups, names[:n_held])] = "val"
     parts[np.isin(groups, names[n_held : 2 * n_held])] = "test"
@@ -143,12 +143,12 @@ def split(
         if not (codes[parts == part] >= 0).any():
             raise InputError(
                 f"split by group with seed {seed} leaves no labelled sample for {part!r}: "
-                f"use more groups, fewer or other seeds, or {ALONE}"
+                f"use more groups, fewer or other seeds, or {UNGROUPED}"
             )
     if len(missing):
         name = classes[missing[0]] if classes is not None else missing[0]
         raise InputError(
             f"split by group with seed {seed} leaves class {str(name)!r} out of training: "
-            f"use more groups, fewer or other seeds, or {ALONE}"
+            f"use more groups, fewer or other seeds, or {UNGROUPED}"
         )
     return parts
