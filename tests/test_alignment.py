@@ -1,5 +1,7 @@
 """Frames at the door: any order of rows, columns and dict gives the same probabilities, any renaming is refused."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,7 +158,7 @@ def test_dates_and_text_are_refused_by_name():
     with pytest.raises(InputError, match="X holds what is neither number nor category in columns 3, 4"):
         quick().fit(frame.drop(columns="born").to_numpy(), Y)
     with pytest.raises(InputError, match="modality 'v' holds dates"):
-        quick().fit({"v": np.full((N, 2), np.datetime64("NaT"))}, Y)
+        quick().fit({"v": np.full((N, 2), np.datetime64("NaT", "D"))}, Y)
     assert frame_numbers(pd.DataFrame({"a": [True, None]}, dtype="boolean"), "x")[0, 0] == 1
 
 
@@ -203,6 +205,32 @@ def test_dates_and_pandas_own_blanks_in_a_table_without_modalities():
     hole.iloc[0, 0], plain.iloc[0, 0] = pd.NA, np.nan
     first, other = (quick(modalities={"x": slice(None)}).fit(form, Y).predict_proba(V) for form in (hole, plain))
     np.testing.assert_array_equal(first, other)
+
+
+def test_labels_that_are_a_column_of_the_table_are_kept_apart_from_it():
+    """Their own column would predict them; one that no modality names does no harm. A name is no label."""
+    table, modalities = TABLE.assign(kind=Y), {"v": ["v1", "v2"], "p": ["p1"]}
+    own = table["kind"]
+    for chosen in (None, {"v": ["v1"], "p": ["p1", "kind"]}):
+        with (
+            pytest.raises(InputError, match="labels among its columns: leave 'kind' out"),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            quick(modalities=chosen).fit(table, own)
+    with warnings.catch_warnings(action="ignore"):
+        assert quick(modalities=modalities).fit(table, own).score(table, own) < 1
+        with pytest.raises(InputError, match=r"y is the text 'kind'.*X\['kind'\]"):
+            quick(modalities=modalities).fit(table, "kind")
+
+
+def test_a_row_as_a_series_a_dict_and_a_lacking_column_are_told_what_a_table_would_be(of_table):
+    for X, message in (
+        (TABLE.iloc[0], r"one sample as a series: expected a table, such as table.iloc\[\[0\]\]"),
+        ({"v": V, "p": P}, "fitted on a table: give a table with the columns that are known"),
+        (TABLE.drop(columns="v2"), "lacks column 'v2'.*NaN where it is not known"),
+    ):
+        with pytest.raises(InputError, match=message):
+            of_table.predict_proba(X)
 
 
 def test_a_named_series_is_a_column_of_that_name():

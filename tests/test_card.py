@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import elision
 from elision import TableConfig
@@ -48,3 +49,29 @@ def test_a_card_tells_of_what_was_taken_away_and_of_rare_classes(tmp_path):
     assert r"Few training samples have the class: a\|b" in card
     shown = {row[0]: row[2] for row in rows(card, "modality")}
     assert shown == {"m": "100.0 %", "n": "50.0 %"}
+
+
+def grouped(folder, n=200):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"label": np.array(["a", "b"])[np.arange(n) % 2], "group": [f"s{i}" for i in rng.permutation(n) % 9]}
+    )
+    frame["m.x"] = rng.normal(size=n)
+    frame.to_csv(folder / "t.csv", index=False)
+    return folder / "t.csv"
+
+
+@pytest.mark.parametrize(("by_group", "said"), [(None, "by whole groups"), (False, "sample by sample")])
+def test_a_card_and_a_page_say_whether_groups_were_kept_together(tmp_path, by_group, said):
+    config = TableConfig(encoders="linear", max_steps=9, by_group=by_group)
+    elision.train(grouped(tmp_path), tmp_path / "run", config)
+    assert f"Split {said} with seed 0." in (tmp_path / "run" / CARD).read_text()
+    assert f"<dt>split</dt><dd>{said}</dd>" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("n", "said"), [(40, "too small to calibrate"), (80, "Sets of classes were calibrated")])
+def test_a_card_promises_sets_only_where_the_test_part_can_calibrate_them(tmp_path, n, said):
+    """15 % of 40 are 6 or so, of 80 twelve; a coverage of nine in ten takes 9."""
+    config = TableConfig(encoders="linear", max_steps=9, by_group=False)
+    elision.train(grouped(tmp_path, n), tmp_path / "run", config)
+    assert said in (tmp_path / "run" / CARD).read_text()

@@ -224,6 +224,23 @@ def test_what_is_named_twice_is_run_once(tmp_path):
 # Bad input.
 
 
+def test_a_table_is_inspected_before_anything_is_trained(tmp_path, here):
+    path = tmp_path / "t.csv"
+    rows = [("x;gut;1,5;klar;2", "x;;2,5;;", "y;schlecht;;trüb;")[i % 3] for i in range(9)]
+    lines = ["nr;ort;befund;temp;oel;fe", *(f"{i};{row}" for i, row in enumerate(rows))]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    roles = ["--label", "befund", "--id", "nr", "--group", "ort", "--modality", "basis=temp", "labor=oel,fe"]
+    code, told, err = here("inspect", str(path), *roles, "--json")
+    found = json.loads(told)
+    assert (code, found["samples"], found["classes"], found["unlabelled"]) == (0, 9, {"gut": 3, "schlecht": 3}, 3), err
+    assert found["patterns"] == {"basis": 3, "basis + labor": 3, "labor": 3} and found["groups"] == {"x": 6, "y": 3}
+    labor = found["modalities"]["labor"]
+    assert (labor["shown"], labor["blank"], labor["categories"]) == (6, 0.25, {"oel": ["klar", "trüb"]})
+    code, told, err = here("inspect", str(path), *roles)
+    assert "labor: oel (2 values), fe; in 6 samples; 25.0% of its cells are blank there" in told and "decimal" in err
+    assert_refused(*here("inspect", str(path), *roles, "--page", "p.html")[::2], "--page")
+
+
 def assert_refused(code: int, stderr: str, *words: str) -> None:
     assert code == 2
     assert re.fullmatch(r"elision: [^\n]+\n", stderr), stderr  # one message, in one line, and no traceback

@@ -1,6 +1,7 @@
 """The command from recordings to predictions: prepare, inspect, train, resume, evaluate, predict."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,15 @@ def test_from_recordings_to_predictions(tmp_path, here):
     told = json.loads(out)
     assert (code, told["folder"], told["test"]["metrics"]["n"]) == (0, str(tmp_path / "told"), 6)
     assert "4 of 4 steps done, validation accuracy" in err
+    assert "Stopped early" not in err
+    early = ["--epochs", "40", "--patience", "1", "--batch-size", "8", "--n-features", "4"]
+    code, out, err = here("train", store, "--out", str(tmp_path / "early"), *early)
+    stopped = re.search(r"Stopped early, at step (\d+) of (\d+): .* improved for 1 epochs", err)
+    assert (code, int(stopped[1]) < int(stopped[2])) == (0, True), err
+    code, _, err = here("predict", str(tmp_path / "early"), str(tmp_path))
+    assert (code, "name what is in it" in err) == (2, True)
+    code, _, err = here("prepare", str(tmp_path), str(tmp_path / "s"))
+    assert (code, f"such as {tmp_path / 'clips.csv'}" in err) == (2, True)
     diverging = ["--learning-rate", "1e30", "--clip", "0", "--epochs", "3"]
     code, out, err = here("train", store, "--out", str(tmp_path / "lost"), *diverging, "--quiet")
     assert (code, out) == (4, "")

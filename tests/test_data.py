@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from elision.data import Dataset, load
 from elision.data.missing import remove
+from elision.data.partition import Partition
 from elision.data.splits import PARTS, split, stratified_part
 from elision.errors import InputError
 
@@ -95,6 +96,15 @@ def test_groups_never_cross_parts(n_groups, held, seed):
     where = {part: set(groups[parts == part]) for part in PARTS}
     assert [len(where[part]) for part in PARTS] == [n_groups - 2 * held, held, held]
     assert sum(map(len, where.values())) == len(set.union(*where.values()))
+
+
+def test_groups_that_the_data_names_are_kept_together_unless_asked_otherwise():
+    groups = np.array([f"g{i}" for i in np.arange(60) % 6])
+    data = Dataset("made", {"a": np.zeros((60, 1))}, np.array(["u", "v"])[np.arange(60) // 30], groups=groups)
+    for by_group, apart in ((None, True), (True, True), (False, False)):
+        parts = Partition.of(data, 0, by_group)
+        sides = [set(groups[part]) for part in (parts.train, parts.validation, parts.test)]
+        assert (sum(map(len, sides)) == 6) == apart, by_group
 
 
 def test_too_few_groups_are_refused():

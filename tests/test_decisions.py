@@ -295,7 +295,8 @@ def test_what_cannot_be_answered_is_refused(data, model):
     for message, call in {
         "joint objective": lambda: fresh.value_of(X),
         "nothing left to measure": lambda: model.value_of(complete),
-        "costs are given for": lambda: model.value_of(X, costs={"weak": 1}),
+        "no cost is given for strong": lambda: model.value_of(X, costs={"weak": 1}),
+        "unknown modality of costs 'mri': choose from strong, useless, weak": lambda: model.plan(X, costs={"mri": 1}),
         "the cost of 'weak' is -1": lambda: model.value_of(X, costs={"weak": -1, "strong": 1, "useless": 1}),
         "size is 4": lambda: model.value_of(X, size=4),
         "costs above 0": lambda: model.plan(X, costs={"weak": 0, "strong": 1, "useless": 1}),

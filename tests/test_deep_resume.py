@@ -198,7 +198,7 @@ def test_resume_on_other_data_is_refused(data, tmp_path):
 
 
 def test_a_folder_takes_one_training(data, whole, tmp_path):
-    with pytest.raises(InputError, match="holds a run already: resume it"):
+    with pytest.raises(InputError, match="holds a run already: go on with it, elision train --resume"):
         train(data, whole.folder, CONFIG)
     with pytest.raises(InputError, match="holds no run to resume"):
         train(data, tmp_path / "nothing", resume=True)

@@ -71,3 +71,17 @@ def test_the_picture_of_the_readme_is_drawn_from_the_league():
     rows = ["| method | n | a 5% | b 5% |", "| --- | --- | --- | --- |", "| x | 5 | 0.5 ± 0.1 / 1.0 ± 0.2 | - |"]
     with_two = "## S\n\n" + "\n".join(rows) + "\n"
     assert cells(with_two, "## S") == {"x": {"a 5%": [(0.5, 0.1), (1.0, 0.2)], "b 5%": []}}
+
+
+def test_the_contract_tests_of_methods_hold_for_the_method_of_the_page(tmp_path):
+    """The page says that they run over it: registered as it says, before pytest collects them."""
+    (code,) = CODE.findall((ROOT / "docs" / "how-to" / "own-method.md").read_text("utf-8"))
+    (tmp_path / "complete_half.py").write_text(code.partition("\nrng = ")[0])
+    entry = 'from elision.registries import METHODS\n\nMETHODS["complete-half"] = "complete_half:CompleteHalf"\n'
+    (tmp_path / "registered.py").write_text(entry)
+    words = ["-p", "registered", "-q", "-k", "complete-half", "-p", "no:cacheprovider", "tests/test_methods.py"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "pytest", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 40

@@ -636,3 +636,13 @@ def test_of_many_samples_so_many_validate_as_tell_enough(monkeypatch):
     monkeypatch.setattr(estimator, "_VALIDATION_ROWS", 8)
     small_model(max_steps=2).fit(*small_world())
     assert shares == [0.15, 0.1]
+
+
+def test_verbose_tells_of_each_model_once_and_of_what_followed(capsys):
+    X, y = {"a": np.arange(40.0)[:, None], "b": np.arange(40.0)[::-1, None] % 7}, np.arange(40) % 2
+    MultimodalClassifier(encoders="linear", max_steps=8, verbose=1, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" (")[0] for line in lines] == [
+        "trained likelihood", "trained modality dropout",
+        "went on with all samples: likelihood", "went on with all samples: modality dropout",
+    ]  # fmt: skip

@@ -1,13 +1,17 @@
 """What the command says of itself, and what that costs."""
 
+import inspect
 import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from elision.cli.app import VERBS, spell_out
+from elision.cli.train import _described
+from elision.config import Config, TrainConfig
 from elision.registries import LAYOUTS, METHODS
 
 HEAVY = {"torch", "sklearn", "scipy", "pandas", "matplotlib", "av", "lightning", "PIL", "pyarrow"}
@@ -133,3 +137,11 @@ def test_no_colour_where_none_is_wanted():
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         said["NO_COLOR" in wanted] = re.findall("\x1b" + r"\[(?:\d+;)*(?:3[0-8]|9[0-7])[;m]", done.stdout)
     assert said[False] and not said[True]
+
+
+def test_options_are_described_whether_or_not_python_takes_the_indentation_off(monkeypatch):
+    """Python 3.13 and later do: `elision train` could not be started there."""
+    as_here = _described(TrainConfig)
+    for config in (Config, TrainConfig):
+        monkeypatch.setattr(config, "__doc__", inspect.cleandoc(config.__doc__))
+    assert _described(TrainConfig) == as_here and set(as_here) == {f.name for f in fields(TrainConfig)}

@@ -34,6 +34,23 @@ def faststart(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("fast") / "fast.mp4", Take(seconds=4.0), codecs).read_bytes()
 
 
+def test_a_title_that_is_no_utf_8_makes_no_recording_unreadable(mp4, tmp_path):
+    """Of every PyAV that is allowed, whatever `av.open` has to be told for it."""
+    plain, titled = tmp_path / "plain.mp4", tmp_path / "titled.mp4"
+    plain.write_bytes(mp4)
+    with av.open(str(plain)) as source, av.open(str(titled), "w") as copy:
+        copy.metadata["title"] = "a cafe in Koeln"
+        streams = {s.index: copy.add_stream_from_template(s) for s in (*source.streams.video, *source.streams.audio)}
+        for packet in source.demux(*source.streams.video, *source.streams.audio):
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                copy.mux(packet)
+    content = titled.read_bytes()
+    assert b"a cafe in" in content
+    titled.write_bytes(content.replace(b"a cafe in", b"a caf\xe9 in"))
+    assert take_from(titled).values.keys() == {"visual", "audio"}
+
+
 def test_zero_bytes(tmp_path):
     (tmp_path / "empty.mp4").touch()
     with pytest.raises(MediaError, match=r"empty\.mp4 has zero bytes"):

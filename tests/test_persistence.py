@@ -220,7 +220,7 @@ def test_a_part_that_is_not_registered_cannot_be_saved(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = fitted(method=Mine)
-    with pytest.raises(InputError, match=r"Mine.*not registered"):
+    with pytest.raises(InputError, match=r"Mine.*has no name.*own-method"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -78,8 +78,12 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
     assert (code, "test part of the training data" in said) == (0, True)
     first = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
     assert first["metrics"] == json.loads((tmp_path / "run" / "result.json").read_text())["test"]["metrics"]
-    code, said, _ = here("evaluate", out, str(changed(table, tmp_path, lambda f: f.iloc[::-1].head(30))))
+    other = changed(table, tmp_path, lambda f: f.iloc[::-1].head(30))
+    code, said, _ = here("evaluate", out, str(other))
     assert (code, "all labelled samples" in said) == (0, True)
+    beside = tmp_path / "run" / f"evaluation-{other.stem}"
+    assert json.loads((beside / "evaluation.json").read_text())["metrics"]["n"] == 30
+    assert json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text()) == first
     new = changed(table, tmp_path, lambda f: f.drop(columns="label")[sorted(f.columns.drop("label"))].head(7))
     code, said, _ = here("predict", out, str(new), "--out", str(tmp_path / "p.csv"))
     assert (code, "7 samples, 0 with a problem" in said) == (0, True)
@@ -97,7 +101,12 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
     ]
     np.testing.assert_allclose(told["nats"].dropna(), best["nats"])
     code, said, err = here("predict", out, str(new), "--costs", "lab=3")
-    assert (code, "one for each of lab, gait" in err) == (2, True)
+    assert (code, "no cost is given for gait" in err) == (2, True)
+    code, said, _ = here("predict", out, str(new))
+    assert (code, "set" in said, "gait (" in said, "left out" in said, "more:" in said) == (0, True, True, False, False)
+    many = changed(table, tmp_path, lambda f: pd.concat([f] * 2, ignore_index=True).drop(columns="id"))
+    code, said, _ = here("predict", out, str(many), "--without", "gait")
+    assert (code, "left out" in said, f"and {len(pd.read_csv(many)) - 100} more: --out" in said) == (0, True, True)
     code, said, err = here("predict", out, str(new), "--coverage", "9")
     assert (code, "coverage is 9.0" in err) == (2, True)
     code, _, err = here("predict", out, str(new), "--coverage", "0.99", "--out", str(tmp_path / "q.csv"))

@@ -140,7 +140,7 @@ def test_without_save_nothing_is_fitted_beyond_the_comparison(tmp_path, here):
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--costs", "lab"], "MODALITY=COST"),
     (["--costs", "lab=dear"], "MODALITY=COST"),
-    (["--costs", "lab=1"], "one for each of lab, gait"),
+    (["--costs", "lab=1"], "no cost is given for gait"),
     (["--costs", "lab=1", "gait=-2"], "0 or more"),
     (["--acquire", "--costs", "lab=0", "gait=1"], "above 0"),
     (["--acquire", "--no-save"], "leave --no-save out"),

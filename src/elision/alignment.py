@@ -1,6 +1,6 @@
 """Frames of pandas at the door: columns by their names, rows by their index, and nothing read as what it is not."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -130,8 +130,13 @@ def by_name(frame: pd.DataFrame, names: Sequence[Hashable], where: str) -> pd.Da
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
+        if frame.shape[1] == 1 and frame.index.isin(missing).all():
+            raise InputError(f"{where} is one sample as a series: expected a table, such as table.iloc[[0]]")
         found = ", ".join(map(repr, list(frame.columns)[:8]))
-        raise InputError(f"{where} lacks {_named(missing)}, which the model was trained on: it has {found}")
+        raise InputError(
+            f"{where} lacks {_named(missing)}, which the model was trained on: it has {found}; add it, NaN "
+            "where it is not known"
+        )
     return frame.loc[:, list(names)]
 
 
@@ -171,8 +176,9 @@ def check_rows(named: Mapping[str, Any]) -> None:
         if counted and not ours.sort_values().equals(theirs.sort_values()):
             continue
         row = int((ours != theirs).argmax())
+        there, here = theirs.tolist()[row], ours.tolist()[row]
         raise InputError(
-            f"the rows of {other} are not those of {first}: row {row} is {theirs[row]!r} there and {ours[row]!r} here; "
+            f"the rows of {other} are not those of {first}: row {row} is {there!r} there and {here!r} here; "
             "put both into one order with .loc[...index], or .reset_index(drop=True) where the order is right already; "
             "elision.as_modalities(dict of frames) joins modalities that show different samples"
         )
@@ -189,6 +195,12 @@ def check_pairs(X: Any, y: Any, name: str = "y") -> None:
     X = X.arrays if isinstance(X, Splittable) else X
     parts = {f"modality {m!r}": values for m, values in X.items()} if isinstance(X, dict) else {"X": X}
     check_rows(parts | {name: y})
+
+
+def check_apart(X: Any, y: Any, used: Iterable[Hashable]) -> None:
+    """Raise `InputError` if labels are themselves one of the columns of a table that are learnt from."""
+    if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series) and y.name in list(used) and X[y.name].equals(y):
+        raise InputError(f"X has the labels among its columns: leave {y.name!r} out of it, or out of modalities")
 
 
 class Splittable:

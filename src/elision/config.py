@@ -34,7 +34,8 @@ class Config:
         rate: share of the training samples that lose it, in [0, 1].
         mechanism: which training samples lose it, in `MECHANISMS`. "mcar" is at random, "mar" depends on what remains
             observed, "mnar" on what goes missing, "mnar-label" on the class.
-        by_group: whether groups are kept together when splitting; used only where the data does not come split.
+        by_group: whether groups are kept together when splitting; None is yes where the data names some. Used only
+            where the data does not come split.
         seed: seed of the split, of what goes missing, of the model, and of every draw in training.
     """
 
@@ -45,7 +46,7 @@ class Config:
     missing: str = NONE
     rate: float = 0.0
     mechanism: str = "mcar"
-    by_group: bool = False
+    by_group: bool | None = None
     seed: int = 0
 
     INDIFFERENT: ClassVar[tuple[str, ...]] = ()

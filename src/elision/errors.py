@@ -1,10 +1,16 @@
-"""Errors that tell a person what was expected, what came, where, and what to do."""
+"""Errors and warnings that tell a person what was expected, what came, where, and what to do."""
 
+import inspect
+import warnings
 from collections.abc import Collection
 
 
 class InputError(ValueError):
     """Something given to Elision cannot be used as it is: data, a choice, or a folder."""
+
+
+class InputWarning(UserWarning):
+    """Something given to Elision was read or left out in a way that its user should know."""
 
 
 class TrainingError(RuntimeError):
@@ -15,3 +21,11 @@ def check_choice(what: str, value: str, choices: Collection[str]) -> None:
     """Raise `InputError` naming the choices unless ``value`` is one of them."""
     if value not in choices:
         raise InputError(f"unknown {what} {value!r}: choose from {', '.join(sorted(choices))}")
+
+
+def warn(text: str) -> None:
+    """Give an `InputWarning` at the line that a user wrote: the nearest one that is not Elision's."""
+    frame, level = inspect.currentframe(), 1
+    while frame and frame.f_globals.get("__name__", "").startswith("elision."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, InputWarning, stacklevel=level)

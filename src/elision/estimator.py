@@ -1,7 +1,7 @@
 """`MultimodalClassifier`: scikit-learn's contract over the methods."""
 
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from elision import choices, persistence
-from elision.alignment import (
-    Splittable,
-    check_pairs,
-)
+from elision.alignment import Splittable, check_apart, check_pairs
 from elision.batch import Batch
 from elision.data.splits import folds as division
 from elision.data.splits import grouped_part, stratified_part
@@ -33,7 +30,7 @@ from elision.ensemble import (
     log_evidences,
     log_posteriors,
 )
-from elision.errors import InputError
+from elision.errors import InputError, warn
 from elision.evaluation import reliability_table
 from elision.fusion import Fusion
 from elision.inputs import (
@@ -110,7 +107,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             for its stratified folds, and cannot sort None: give it such a value.
         device: "cpu", "cuda", ..., or "auto": a GPU if there is one.
         random_state: seed; the same seed gives the same model, bit for bit, on one machine.
-        verbose: 1 prints a line per trained model.
+        verbose: 1 prints a line per trained model, and one when it has gone on with all samples.
 
     Attributes:
         classes_: the labels, sorted; shape (K,).
@@ -241,6 +238,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         arrays = self._read(X, reset=True)
         check_pairs(X, y)
+        check_apart(X, y, vars(self).get("feature_names_in_", ()))
         labels = read_labels(y, self.unlabelled)
         if isinstance(sample_weight, pd.Series):
             check_pairs(X, sample_weight, "sample_weight")
@@ -256,10 +254,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         self.classes_ = labels.classes
         empty = [c for c in labels.classes.tolist() if isinstance(c, str) and c.strip() in ("", "nan")]
         if empty:
-            warnings.warn(
+            warn(
                 f"the label {empty[0]!r} is {'what numpy makes of NaN' if empty[0].strip() else 'an empty text'} and "
-                f"counts as a class: unlabelled={empty[0]!r} makes it mean that there is no label",
-                stacklevel=2,
+                f"counts as a class: unlabelled={empty[0]!r} makes it mean that there is no label"
             )
         arrays = self._without_unseen(arrays)
         samples = Samples(arrays, labels.codes, weights)
@@ -277,10 +274,9 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             parameters["encoders"] = own
         specifications = choices.specifications(parameters, self.modalities_)
         if self.n_unlabelled_ and not any(s.objective == "joint" for s in specifications):
-            warnings.warn(
+            warn(
                 f"{self.n_unlabelled_} samples have no label: the conditional objective learns nothing from them "
-                "but how their features are distributed; method='mle' with objective='joint' does",
-                stacklevel=2,
+                "but how their features are distributed; method='mle' with objective='joint' does"
             )
         kept = None if checkpoints is None else Path(checkpoints)
         self._fit(samples, self._held_out(validation), groups, specifications, kept)
@@ -611,9 +607,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         if len(unseen) == len(arrays):
             raise InputError(f"no training sample shows any modality ({', '.join(arrays)}): expected some that do")
         if unseen:
-            warnings.warn(
-                f"no training sample shows {named_modalities(unseen)}: the model learns from the others and ignores it",
-                stacklevel=3,
+            warn(
+                f"no training sample shows {named_modalities(unseen)}: the model learns from the others and ignores it"
             )
         self.unseen_modalities_ = tuple(unseen)
         self.modalities_ = tuple(m for m in arrays if m not in unseen)
@@ -659,13 +654,17 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
             packed = standardizer.batch(part.arrays, part.codes, np.float32, part.weights)
             return packed.to(choices.device(self.device))
 
-        data, how = (batch(training), batch(validation)), (schedule, seed, self._report)
-        members, histories = fit_members(specifications, data, len(self.classes_), *how, kept and KeptMembers(kept))
+        data, how = (batch(training), batch(validation)), (schedule, seed)
+        report = partial(self._report, "trained")
+        members, histories = fit_members(
+            specifications, data, len(self.classes_), *how, report, kept and KeptMembers(kept)
+        )
         shown = np.stack([observed_rows(training.arrays[m]) for m in self.modalities_], axis=1)
         weights, likelihoods = fit_weights(members, torch.from_numpy(shown), data[1], self._log_prior)
         power = self._missingness_power(members, weights, data[1], training) if self.informative_missingness else None
         if self.refit and held_out is None:
-            continue_members(members, histories, batch(samples), *how, kept and KeptMembers(kept / "refit"))
+            report = partial(self._report, "went on with all samples:")
+            continue_members(members, histories, batch(samples), *how, report, kept and KeptMembers(kept / "refit"))
             training = samples
         counts = None if validation.weights is None else validation.weights[validation.codes != UNLABELLED]
         learnt = {
@@ -692,10 +691,10 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         seen = held.observed.cpu().numpy(), held.labels.cpu().numpy(), counts
         return best_power(_gap_table(training, len(self.classes_), 1.0), logs, *seen)
 
-    def _report(self, specification: Specification, stage: str, done: float) -> None:
+    def _report(self, what: str, specification: Specification, stage: str, done: float) -> None:
         if self.verbose and done == 1:
             encoders = ", ".join(f"{m}: {e}" for m, e in specification.encoder_names.items())
-            print(f"trained {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
+            print(f"{what} {stage} ({specification.method_name}, {specification.objective} objective; {encoders})")
 
     def _batch(self, X: Any) -> Batch:
         check_is_fitted(self)

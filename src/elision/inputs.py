@@ -203,6 +203,10 @@ def read_groups(groups: Any, n: int) -> np.ndarray:
 
 def _read_column(y: Any, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return labels as one array of their own type, and which of them are none."""
+    if isinstance(y, str):
+        raise InputError(
+            f"y is the text {y!r}: expected a label for each sample; of a table, fit(X.drop(columns={y!r}), X[{y!r}])"
+        )
     y = _column(y)
     if y.dtype.kind in "mM":
         raise InputError("the labels are dates: expected classes; make them text with .astype(str), or bins")

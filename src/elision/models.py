@@ -122,7 +122,8 @@ def kind_of(path: Path) -> str:
         return str(json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))["kind"])
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
-            f"{path} holds no trained model: expected the folder of a finished run, or of a saved model"
+            f"{path} holds no trained model: expected the folder of a saved model, or of a finished run; one that was "
+            "begun goes on with elision train --resume"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path / DESCRIPTION} is not a model's description: {NOT_AS_SAVED}") from error

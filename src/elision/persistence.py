@@ -134,7 +134,8 @@ def _name_of(part: Any, registry: Mapping[str, Any]) -> str:
     name = part if isinstance(part, str) else names.get(id(part))
     if name is None:
         raise InputError(
-            f"{part!r} is not registered, so a saved model could not find it again: save supports {', '.join(registry)}"
+            f"{part!r} has no name, and a saved model holds no code by which to find it again: save supports "
+            f"{', '.join(registry)}, and a part of your own once it has a name (docs/how-to/own-method.md)"
         )
     return name
 

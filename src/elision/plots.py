@@ -140,8 +140,12 @@ def acquisition_lines(table: pd.DataFrame, metric: str = "accuracy", axes: "Axes
     drawn = _axes(axes, height=3.4)
     x = "cost" if not np.allclose(table["cost"], table["measured"]) else "measured"
     whole = table["order"] == "all"
-    for colour, marker, (order, line) in zip(COLOURS, "osD^", table[~whole].groupby("order", sort=False), strict=False):
-        drawn.plot(line[x], line[metric], color=colour, marker=marker, markersize=4, label=order)
+    looks = zip(COLOURS, "osD^", ("-", "--", ":", "-."), (3, 1.5, 1.5, 1.5), strict=False)
+    for (colour, marker, style, width), (order, line) in zip(
+        looks, table[~whole].groupby("order", sort=False), strict=False
+    ):  # a line that another covers shows beside its dashes
+        look = {"color": colour, "marker": marker, "markersize": 4, "linestyle": style, "linewidth": width}
+        drawn.plot(line[x], line[metric], label=order, **look)
     drawn.axhline(table.loc[whole, metric].iloc[0], color=_GREY, linewidth=0.8, linestyle="--", label="everything")
     drawn.set_xlabel("cost per sample" if x == "cost" else "modalities measured per sample")
     drawn.set_ylabel(metric if metric == "accuracy" else "NLL, nats")

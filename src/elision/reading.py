@@ -1,6 +1,5 @@
 """What every call of an estimator does with X: a dict of arrays or a table becomes one array per modality."""
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from elision.alignment import (
     unnamed_frame,
 )
 from elision.categories import Categories, learn_categories, one_hot, tell_unseen
-from elision.errors import InputError, check_choice
+from elision.errors import InputError, check_choice, warn
 from elision.inputs import check_finite, observed_rows, read_arrays, resolve_columns
 
 
@@ -42,7 +41,11 @@ class ReadsModalities:
         if not isinstance(X, dict):
             return self._read_table(X, reset)
         if self.modalities is not None:
-            raise InputError("modalities says which columns of a table belong together, and X is a dict: leave it out")
+            raise InputError(
+                "X is a dict, and modalities says which columns of a table belong together: leave modalities out"
+                if reset
+                else "X is a dict, and the model was fitted on a table: give a table with the columns that are known"
+            )
         X = {m: as_frame(values, f"modality {m!r}") for m, values in X.items()}
         check_rows({f"modality {m!r}": values for m, values in X.items()})
         frames = {m: values for m, values in X.items() if isinstance(values, pd.DataFrame)}
@@ -74,7 +77,7 @@ class ReadsModalities:
         codes = frame_numbers(frame, where, categories, trained=not reset)
         unseen = tell_unseen(frame, categories, where)
         if unseen:
-            warnings.warn(unseen, stacklevel=2)
+            warn(unseen)
         return codes
 
     def _read_table(self, X: Any, reset: bool) -> dict[str, np.ndarray]:
@@ -119,14 +122,13 @@ class ReadsModalities:
     def _tell_unused(self, unused: Sequence[Hashable], names: Sequence[Any]) -> None:
         """Say what may be a mistake in ``modalities``: columns that it does not name, or that it was forgotten."""
         if self.modalities is None and len(names) > 1:
-            warnings.warn(
+            warn(
                 f"modalities is not given, so that the {len(names)} columns of X are one modality: say which belong "
-                "together, modalities={name: columns}; {'x': slice(None)} if they all do",
-                stacklevel=4,
+                "together, modalities={name: columns}; {'x': slice(None)} if they all do"
             )
         elif unused:
             listed = ", ".join(map(repr, unused[:8])) + (f", ... ({len(unused)} in all)" if len(unused) > 8 else "")
-            warnings.warn(f"X has columns that modalities does not name, left out: {listed}", stacklevel=4)
+            warn(f"X has columns that modalities does not name, left out: {listed}")
 
     def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
         """Return the columns of a frame that the modalities name, in the order of the training table, names as text.
@@ -155,7 +157,7 @@ class ReadsModalities:
         unseen = () if reset else self.unseen_modalities_
         shown = [m for m in unseen if m in arrays and observed_rows(arrays[m]).any()]
         if shown:
-            warnings.warn(f"no training sample showed {named_modalities(shown)}: it is ignored", stacklevel=2)
+            warn(f"no training sample showed {named_modalities(shown)}: it is ignored")
         for m, values in ((m, values) for m, values in arrays.items() if m not in unseen):
             check_choice("modality", m, self.modalities_)
             if values.shape[1:] != self._shapes[m]:

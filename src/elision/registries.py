@@ -120,7 +120,7 @@ NETWORKS: Registry[Callable[..., Any]] = Registry(
     }
 )
 """Encoders of frames, spectrograms and numbers that are trained end to end: name -> a function of (name, shape of a
-row, channels, weights) that gives the backbone."""
+row, channels, weights) that gives the backbone, a module whose ``n_outputs`` says how many numbers it gives a row."""
 
 DATASETS: Registry["Callable[[], Dataset]"] = Registry({"digits": "elision.data.digits:digits"})
 """Data sets that Elision carries: name -> a function that returns a `Dataset`."""

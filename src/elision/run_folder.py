@@ -69,7 +69,10 @@ class RunFolder:
         if resume and not self.is_started:
             raise InputError(f"{self.path} holds no run to resume: expected the folder of a training that was begun")
         if not resume and self.is_started:
-            raise InputError(f"{self.path} holds a run already: resume it, or choose another folder")
+            raise InputError(
+                f"{self.path} holds a run already: go on with it, elision train --resume {self.path}, or choose "
+                "another folder"
+            )
 
     def check_same(self, saved: Config, config: Config, address: str, fingerprint: str) -> None:
         """Raise `InputError` unless the run was begun with this config, on this data."""

@@ -300,7 +300,7 @@ class _FeatureLoop(Loop[Progress]):
         loss.backward()
 
     def after_step(self) -> None:
-        if self.report and self._is_due():
+        if self.report and self._is_due() and self.progress.step < self.n_steps:
             self.report(self.stage.name, self.progress.step / self.n_steps)
 
     def validate(self) -> float | None:

@@ -24,6 +24,7 @@ MODALITIES = {
     "face": Modality("features", (4,)),
 }
 CONFIG = TrainConfig(
+    by_group=False,
     epochs=3,
     batch_size=12,
     missing="visual",

@@ -33,7 +33,7 @@ def label_embedding(fusion, label, z, n_modalities):
 
 def score(fusion, label, features):
     """s(x, z) = phi . h(z) of one complete sample, for every z; shape (K,)."""
-    n_classes = label.shape[0] if fusion == "addition" else label.shape[1]
+    n_classes = label.shape[0] if label.ndim == 2 else label.shape[1]
     vector = phi(fusion, features)
     return np.array([vector @ label_embedding(fusion, label, z, len(features)) for z in range(n_classes)])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from elision import __version__
-from elision.errors import InputError, TrainingError
+from elision.errors import InputError, InputWarning, TrainingError
 from elision.registries import CROPS, DATASETS, ENCODERS, ENGINES, FUSIONS, LAYOUTS, MECHANISMS, METHODS, NETWORKS
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def main() -> None:
     """Run the command: one message and an exit code of its own for whatever goes wrong."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("default", category=UserWarning, module="elision")
+            warnings.filterwarnings("default", category=InputWarning)
             warnings.showwarning = _say_once(set())
             app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:

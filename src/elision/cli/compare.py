@@ -171,7 +171,7 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     screen.show(table)
     winner = read_winner(out)
     if winner:
-        screen.say(f"Model of {winner.line[0]}, the first: {out / MODEL}, to be used so:\n")
+        screen.say(f"Model of {winner.line[0]}, the first: {out / MODEL}; elision predict {out} NEW, or in Python:\n")
         screen.say("".join(f"    {line}\n" for line in lines_of_use(winner)))
         screen.say(f"Predictions of samples held out: {out / PREDICTIONS}")
     for page in outcome.pages:

@@ -39,7 +39,7 @@ def evaluate(  # noqa: PLR0913
         A table, or for recordings a store, whose labelled samples are all used. Default: the test part of the data that
         the run was trained on.
     out
-        Folder in which the results are written. Default: RUN/evaluation.
+        Folder in which the results are written. Default: RUN/evaluation, and of other data RUN/evaluation-DATA.
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
@@ -58,10 +58,10 @@ def evaluate(  # noqa: PLR0913
 
     if extractor and data is None:
         raise InputError("--extractor is for DATA, another store; the run's own data has its features: leave it out")
+    out = out or run / ("evaluation" if data is None else f"evaluation-{Path(data).stem}")
     data = None if data is None else address_with_features(data, extractor, quiet)
     judged = judge(run, data, average=average, device=device, workers=workers, reading=table.reading)
     values = asdict(judged)
-    out = out or run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(judged.confusion, judged.classes))

@@ -13,6 +13,9 @@ from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen
 from elision.errors import InputError
 
+MOST_SHOWN = 100
+"""Samples, at most, that are shown where no file is written."""
+
 
 def predict(  # noqa: PLR0913
     run: Path,
@@ -45,7 +48,7 @@ def predict(  # noqa: PLR0913
     without
         Modalities that are not used, such as audio.
     out
-        A file for the table, .csv or .parquet. Default: the table is printed.
+        A file for the table, .csv or .parquet. Default: the table is printed, of up to a hundred samples.
     coverage
         With which probability a sample's set of classes is to hold the true one, whatever modalities it shows; sets are
         calibrated on the test part of the run.
@@ -107,15 +110,24 @@ def _show(screen: Screen, predictions: Sequence, classes: Sequence[str]) -> None
     from rich.markup import escape
     from rich.table import Table
 
+    answers = [p for p in predictions if not p.problem]
+    more = {
+        "set": lambda p: ", ".join(p.classes),
+        "used": lambda p: ", ".join(p.used),
+        "left out": lambda p: ", ".join(m for m in p.found if m not in p.used),
+        "measure next": lambda p: "".join(f"{m.modality} ({m.nats:.2f} nats)" for m in (p.measure_next or ())[:1]),
+    }
+    more = {heading: told for heading, told in more.items() if any(map(told, answers))}
     table = Table(box=SIMPLE_HEAD)
-    for heading in ("sample", "class", *classes, "found", "used"):
+    for heading in ("sample", "class", *classes, *more):
         table.add_column(escape(heading), justify="right" if heading in classes else "left", overflow="fold")
-    for p in predictions:
-        if not p.problem:
-            shares = [f"{p.probabilities[c]:.3f}" for c in classes]
-            table.add_row(escape(p.id), escape(p.label), *shares, ", ".join(p.found), ", ".join(p.used))
+    for p in answers[:MOST_SHOWN]:
+        shares = [f"{p.probabilities[c]:.3f}" for c in classes]
+        table.add_row(escape(p.id), escape(p.label), *shares, *(escape(told(p)) for told in more.values()))
     if table.row_count:
         screen.show(table)
+    if len(answers) > MOST_SHOWN:
+        screen.say(f"and {len(answers) - MOST_SHOWN:,} more: --out predictions.csv writes them all")
     for p in predictions:
         if p.problem:
             told = p.problem if p.id in p.problem else f"{p.id}: {p.problem}"

@@ -98,8 +98,10 @@ def prepare(  # noqa: PLR0913
 
     if layout is None:
         if source.suffix.lower() not in TABLE_ENDINGS:
+            lists = sorted(p for p in source.glob("*") if p.suffix.lower() in TABLE_ENDINGS)
             raise InputError(
                 f"{source} is no table ({', '.join(TABLE_ENDINGS)}): say --layout, one of {', '.join(LAYOUTS)}"
+                + (f"; or name the list of recordings in it, such as {lists[0]}" if lists else "")
             )
         layout = "manifest"
     if dialect.reading and layout != "manifest":

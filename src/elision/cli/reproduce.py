@@ -59,7 +59,8 @@ def reproduce(  # noqa: PLR0913
     out
         Folder in which the results are written.
     dry_run
-        Only list the runs, with the time left as estimated from those that are finished.
+        Only list the runs, with the time left as estimated from those that are finished. The demo's clips and features
+        of frozen networks are made for it all the same.
     split
         How the data is split: video (as in the paper), speaker (no person of the test is in training), or both.
     seeds

@@ -1,11 +1,12 @@
 """`elision train`."""
 
+import inspect
 import json
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +24,8 @@ _BY_HAND = ("encoders", "options", "loggers", "data")
 
 def _described(config: type[Config]) -> dict[str, str]:
     """Return what the docstrings of a config and of its base say of each option."""
-    texts = [(c.__doc__ or "").partition("Args:")[2] for c in (Config, config)]
-    entries = [e for text in texts for e in re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w+: |\Z)", text, re.S | re.M)]
+    texts = [(inspect.getdoc(c) or "").partition("Args:")[2] for c in (Config, config)]
+    entries = [e for text in texts for e in re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", text, re.S | re.M)]
     return {name: _as_help(" ".join(words.split())) for name, words in entries}
 
 
@@ -36,7 +37,7 @@ def _flags() -> type:
     """Make a dataclass of both configs' options, each None where it is not given; the help tells their defaults."""
     recordings, table = ({f.name: f for f in fields(c) if f.name not in _BY_HAND} for c in (TrainConfig, TableConfig))
     of_recordings, of_table = _described(TrainConfig), _described(TableConfig)
-    types: dict[str, Any] = {}
+    options: list[tuple[str, Any, None]] = []
     for name, option in (table | recordings).items():
         text, default = (of_table | of_recordings)[name], option.default
         if name not in table:
@@ -46,9 +47,8 @@ def _flags() -> type:
         else:
             other = "" if of_table[name] == text else f" Of a table: {of_table[name]}"
             told = f"{text}{other} [default: {default}{_unless_same(default, table[name].default)}]"
-        types[name] = Annotated[option.type | None, Parameter(help=told, show_default=False)]
-    body = {"__module__": __name__, "__annotations__": types, **dict.fromkeys(types)}
-    return dataclass(frozen=True)(type("Flags", (), body))
+        options.append((name, Annotated[option.type | None, Parameter(help=told, show_default=False)], None))
+    return make_dataclass("Flags", options, frozen=True, namespace={"__module__": __name__})
 
 
 def _unless_same(default: Any, of_table: Any) -> str:
@@ -148,8 +148,9 @@ def train(  # noqa: PLR0913
     from elision.deep import processes
     from elision.study.watch import watching
 
+    planned: list[int] = []
     with watching(what="steps", news=True, quiet=quiet) as watch:
-        result = run(known, folder, chosen, resume is not None, report=_reporting(watch))
+        result = run(known, folder, chosen, resume is not None, report=_reporting(watch, planned))
     if processes.rank() > 0:  # each process comes here
         sys.exit(0 if result.finished else 130)
     for damaged in result.damaged:
@@ -158,11 +159,20 @@ def train(  # noqa: PLR0913
         command = shlex.join(["elision", "train", "--resume", str(result.folder)])
         print(f"Stopped at step {result.step}; go on with: {command}", file=sys.stderr)
         sys.exit(130)
+    if planned and result.step < planned[-1] and not quiet:
+        print(
+            f"Stopped early, at step {result.step} of {planned[-1]}: validation had not improved for {chosen.patience} "
+            "epochs (--patience); the best parameters are kept",
+            file=sys.stderr,
+        )
     _tell(Screen(as_json, quiet), result)
 
 
-def _reporting(watch: Watcher) -> Callable[[Any], None]:
-    """Return what tells a watcher of a training's log: its loss, validation, speed, and time left."""
+def _reporting(watch: Watcher, planned: list[int]) -> Callable[[Any], None]:
+    """Return what tells a watcher of a training's log: its loss, validation, speed, and time left.
+
+    ``planned`` takes how many steps there are to be.
+    """
     known: dict[str, float] = {}
     parts = {
         "loss": "loss {:.3f}", "validation_accuracy": "validation accuracy {:.1%}", "validation_nll": "NLL {:.3f}",
@@ -170,6 +180,7 @@ def _reporting(watch: Watcher) -> Callable[[Any], None]:
     }  # fmt: skip
 
     def show(report: Any) -> None:
+        planned[:] = [report.steps]
         known.update(report.values)
         told = [text.format(known[name]) for name, text in parts.items() if name in known]
         watch(report.step, report.steps, [", ".join(told)], report.seconds_left)

@@ -1,5 +1,6 @@
 """A data set as methods see it: arrays with NaN for what is missing, labels, and what a split must respect."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -119,3 +120,10 @@ class Dataset:
         for column in (self.labels, self.groups, self.parts, *(() if self.weights is None else (self.weights,))):
             content.append(repr(None if column is None else column.tolist()).encode())
         return sha256_of(b"".join(content))[:16]
+
+
+def pattern_counts(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
+    """Return how many samples show just these modalities, the most frequent first; ``observed``: of each, (n,) bool."""
+    rows = zip(*observed.values(), strict=True)
+    counts = Counter(tuple(m for m, shown in zip(observed, row, strict=True) if shown) for row in rows)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

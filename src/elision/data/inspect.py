@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from elision.data.dataset import pattern_counts
 from elision.data.problems import read_problems
 from elision.data.recording import Problem
 from elision.data.schema import StoreInfo
@@ -127,7 +128,7 @@ def _report(store: Store, damaged: tuple[str, ...]) -> Inspection:
     if not damaged:
         observed = _observed(store)
         groups, split = (dict(Counter([] if v is None else v.tolist())) for v in (store.groups, store.parts))
-        patterns = _patterns(store.observed)
+        patterns = pattern_counts(store.observed)
         durations = np.sort(store.durations[~np.isnan(store.durations)])
     return Inspection(
         address=store.address,
@@ -156,12 +157,6 @@ def _observed(store: Store) -> dict[str, dict[str, int]]:
 def _as_people_count(name: str) -> list[tuple[str, int]]:
     """Return a key for sorting by which actor 2 comes before actor 10."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
-
-
-def _patterns(observed: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], int]:
-    rows = zip(*observed.values(), strict=True)
-    counts = Counter(tuple(m for m, shown in zip(observed, row, strict=True) if shown) for row in rows)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _examples(store: Store) -> dict[str, list[Example]]:

@@ -80,6 +80,7 @@ class Partition:
         test: likewise.
         observed: modality -> which of the data's samples show it, shape (n,): fewer than the data's own in the
             training part.
+        split: what decided who is in which part, for people.
     """
 
     codes: np.ndarray
@@ -88,19 +89,24 @@ class Partition:
     validation: np.ndarray
     test: np.ndarray
     observed: Mapping[str, np.ndarray]
+    split: str
 
     @classmethod
-    def of(cls, data: Data, seed: int, by_group: bool = False, removal: Removal = Removal()) -> "Partition":
+    def of(cls, data: Data, seed: int, by_group: bool | None = None, removal: Removal = Removal()) -> "Partition":
         """Split and remove, keyed on the seed alone: the same for every method and in every process.
+
+        Groups are kept together if ``by_group``, and with None where the data names some.
 
         Raises:
             InputError: the data cannot be split so, or has no such modality.
         """
-        codes, parts = data.codes, data.parts
+        codes, parts, how = data.codes, data.parts, "as the data says"
         if parts is None:
             if by_group and data.groups is None:
                 raise InputError(f"{data.name} names no groups, such as speakers: split it sample by sample")
-            parts = split(codes, data.groups if by_group else None, seed, data.classes.tolist())
+            groups = None if by_group is False else data.groups
+            parts = split(codes, groups, seed, data.classes.tolist())
+            how = "sample by sample" if groups is None else "by whole groups"
         observed = {m: mask.copy() for m, mask in data.observed.items()}
         of_labels = removal.missing == LABELS and LABELS not in observed
         if of_labels:
@@ -115,7 +121,7 @@ class Partition:
             drive = MECHANISMS[removal.mechanism](looked_at, codes[train], removal.missing, seed)
             for m, mask in remove(shown, removal.missing, removal.rate, seed, drive).items():
                 observed[m][train] = mask
-        return cls(codes, data.classes, train, validation, test, observed)
+        return cls(codes, data.classes, train, validation, test, observed, how)
 
     @cached_property
     def complete(self) -> np.ndarray:
@@ -128,13 +134,14 @@ class Partition:
         return {name: len(samples) for name, samples in sizes.items()} | {"complete": int(self.complete.sum())}
 
     def training_counts(self) -> dict[str, Any]:
-        """Return of the training part: "classes" and "modalities", each name -> samples; "unlabelled" samples."""
+        """Return of the training part: "classes" and "modalities", each name -> samples; "unlabelled"; its "split"."""
         codes = self.codes[self.train]
         numbers = np.bincount(codes[codes != UNLABELLED], minlength=len(self.classes)).tolist()
         return {
             "classes": dict(zip(map(str, self.classes), numbers, strict=True)),
             "modalities": {m: int(mask[self.train].sum()) for m, mask in self.observed.items()},
             "unlabelled": int((codes == UNLABELLED).sum()),
+            "split": self.split,
         }
 
     def check(self, validated: bool = True) -> None:

@@ -1,7 +1,6 @@
 """Tables of samples: a row per sample, each column with a role."""
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from elision.data.dataset import Dataset
 from elision.data.formats import DETECTED, ROLES, TableFormat, matches, quoted
 from elision.data.splits import PARTS
 from elision.data.tables import holds_times, parse_numbers, parse_text, read_table
-from elision.errors import InputError
+from elision.errors import InputError, warn
 
 _RECORDINGS = ("video", "audio", "image")
 KEYWORDS = ("any", "each", "none")
@@ -136,7 +135,7 @@ def read_new_rows(
             problems.setdefault(position, f"{_cell(held[column], position)} {_NO_NUMBER}")
     unseen = tell_unseen(table, {c: levels for c, levels in categories.items() if c in wanted}, str(path))
     if unseen:
-        warnings.warn(unseen, stacklevel=2)
+        warn(unseen)
     text = {role: parse_text(held[name]) for role, name in form.roles.items() if name in held}
     ids = text.get("id", (table.index + 2).astype(str).to_numpy()).tolist()
     first: dict[str, int] = {}
@@ -178,7 +177,7 @@ def _features(path: Path, columns: Sequence[str], form: TableFormat) -> dict[str
             raise InputError(f"{path} has a modality {m!r}, a word that --missing keeps for itself: rename it")
     left = [c for c in rest if not any(c in names for names in features.values())]
     if left:
-        warnings.warn(f"{path}: columns without a role are left out: {quoted(left)}", stacklevel=3)
+        warn(f"{path}: columns without a role are left out: {quoted(left)}")
     return features
 
 
@@ -226,7 +225,7 @@ def _categories(path: Path, table: pd.DataFrame) -> dict[str, Levels]:
         raise InputError(f"{path}, {'; '.join(wrong[:20])}")
     told = [f"{c!r} ({len(found.values)})" for c, found in levels.items()]
     if told:
-        warnings.warn(f"{path}: columns of categories, and how many each has: {', '.join(told[:12])}", stacklevel=3)
+        warn(f"{path}: columns of categories, and how many each has: {', '.join(told[:12])}")
     return levels
 
 

@@ -10,6 +10,8 @@ from elision.errors import InputError
 
 PARTS = ("train", "val", "test")
 FRACTIONS = {"val": 0.15, "test": 0.15}
+UNGROUPED = "split sample by sample: by_group=False, --no-by-group in train, --split-random in compare"
+"""How groups are not kept together, for errors."""
 
 
 def stratified_part(
@@ -131,7 +133,7 @@ def split(
         return parts
     names = rng.permutation(np.unique(groups))
     if len(names) < 3:
-        raise InputError(f"column 'group' holds {len(names)} group(s): expected at least 3, to split by group")
+        raise InputError(f"the data names {len(names)} group(s): expected at least 3, or {UNGROUPED}")
     n_held = max(round(FRACTIONS["val"] * len(names)), 1)
     parts[np.isin(groups, names[:n_held])] = "val"
     parts[np.isin(groups, names[n_held : 2 * n_held])] = "test"
@@ -141,12 +143,12 @@ def split(
         if not (codes[parts == part] >= 0).any():
             raise InputError(
                 f"split by group with seed {seed} leaves no labelled sample for {part!r}: "
-                "use more groups, fewer seeds, or --split-random"
+                f"use more groups, fewer or other seeds, or {UNGROUPED}"
             )
     if len(missing):
         name = classes[missing[0]] if classes is not None else missing[0]
         raise InputError(
             f"split by group with seed {seed} leaves class {str(name)!r} out of training: "
-            "use more groups, fewer seeds, or --split-random"
+            f"use more groups, fewer or other seeds, or {UNGROUPED}"
         )
     return parts

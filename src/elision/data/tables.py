@@ -3,7 +3,6 @@
 import codecs
 import csv
 import re
-import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, matches, quoted
-from elision.errors import InputError
+from elision.errors import InputError, warn
 
 _BLANK = ("", "nan", "NaN", "NA", "null")
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)\s*", re.I)
@@ -72,7 +71,7 @@ def read_table(path: Path, text: Collection[str], expected: str, form: TableForm
         spelt = table[name][table[name].isin(_BLANK[1:])].unique()
         found += [f"{v!r} in column {name!r}, a name like any other unless --na {v} makes it a blank" for v in spelt]
     if found:
-        warnings.warn(f"{path}: found {', '.join(found)}", stacklevel=2)
+        warn(f"{path}: found {', '.join(found)}")
     return table
 
 

@@ -197,9 +197,13 @@ def check_costs(costs: Mapping[str, float] | None, modalities: Sequence[str]) ->
     """Raise `InputError` unless there is a cost, finite and 0 or more, for each modality."""
     if costs is None:
         return
-    if not isinstance(costs, Mapping) or set(costs) != set(modalities):
-        given = sorted(map(str, costs)) if isinstance(costs, Mapping) else costs
-        raise InputError(f"costs are given for {given}: expected a dict with one for each of {', '.join(modalities)}")
+    if not isinstance(costs, Mapping):
+        raise InputError(f"costs is {costs!r}: expected a dict, modality -> cost, of {', '.join(modalities)}")
+    for m in costs:
+        check_choice("modality of costs", m, modalities)
+    lacking = [m for m in modalities if m not in costs]
+    if lacking:
+        raise InputError(f"no cost is given for {', '.join(lacking)}: give every modality one")
     for m, cost in costs.items():
         if not isinstance(cost, Real) or isinstance(cost, bool) or not 0 <= cost < np.inf:
             raise InputError(f"the cost of {m!r} is {cost!r}: expected a finite number, 0 or more")

@@ -1,6 +1,5 @@
 """Class probabilities of what a user has: videos, sound files, images, and lists of recordings."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.decisions.acquisition import check_costs
 from elision.deep.model import DeepModel
-from elision.errors import InputError
+from elision.errors import InputError, warn
 from elision.evaluation import average_segments
 from elision.extractors import OwnExtractor, OwnExtractors, name_of
 from elision.kinds import Modality, Value
@@ -97,7 +96,7 @@ def media_settings(
             hint = "give no extractor of it" if before is None else "a model does not hold it: name the extractor"
             raise InputError(f"the model's {m} is encoded from features by {before}, and {now} is given: {hint}")
         if known[m]["sha256"] != own[m].sha256:
-            warnings.warn(f"the file of {now} changed since it made the model's features", stacklevel=2)
+            warn(f"the file of {now} changed since it made the model's features")
     mel = Mel(**saved.pop("mel", {}))
     return MediaSettings(**saved, mel=mel, crop=crop, extractors=own)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -25,6 +26,9 @@ _MARGINS = (0, 1, 4)
 
 _ATTEMPTS = 100
 """Errors in a row after which a file counts as read to its end."""
+
+_TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""Titles that are no UTF-8 make no file unreadable: PyAV before 19 has to be told so."""
 
 TOLERANCE = 0.1
 """Seconds by which a recording may end before its header says: padding, rounding."""
@@ -200,7 +204,7 @@ def _picture(container: av.container.InputContainer) -> av.VideoStream | None:
 def _open(path: Path) -> av.container.InputContainer:
     try:
         _check_file(path)
-        return av.open(f"file:{path.absolute()}", options=_OPTIONS, metadata_errors="replace")
+        return av.open(f"file:{path.absolute()}", options=_OPTIONS, **_TITLES)
     except FileNotFoundError as error:
         raise MediaError(path, "does not exist") from error
     except PermissionError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from elision.decisions.sets import needed
 from elision.evaluation import Assessment
 from elision.files import write_atomically
 from elision.models import CLASSIFIER, kind_of
@@ -43,8 +44,7 @@ def _data(folder: RunFolder) -> list[str]:
     told += [f"Fingerprint: {_code(folder.data.get('fingerprint', ''))}", ""]
     complete = f"; {counts['complete']:,} of the training part show every modality" if "complete" in counts else ""
     parts = ", ".join(f"{size:,} {part}" for part, size in counts.items() if part != "complete")
-    grouped = ", groups kept together" if config.get("by_group") else ", sample by sample unless the data says"
-    told += [f"Samples: {parts}{complete}. Split with seed {config.get('seed')}{grouped}.", ""]
+    told += [f"Samples: {parts}{complete}. Split {training.get('split', '')} with seed {config.get('seed')}.", ""]
     if config.get("missing", "none") != "none":
         told += [
             f"For an experiment {_plain(config['missing'])} was taken away from a share of {config['rate']:g} of the "
@@ -81,7 +81,10 @@ def _limits(folder: RunFolder, assessed: Assessment) -> list[str]:
         told.append(f"Few test samples show just: {_plain(', '.join(few))}. Their figures are rough.")
     if rare:
         told.append(f"Few training samples have the class: {_plain(', '.join(rare))}.")
-    told.append("Sets of classes were calibrated on the test part: they hold for new samples that are like it.")
+    if assessed.metrics.n < needed(0.9):
+        told.append("The test part is too small to calibrate sets of classes that hold the truth nine times in ten.")
+    else:
+        told.append("Sets of classes were calibrated on the test part: they hold for new samples that are like it.")
     return ["## Limits", "", *(f"* {line}" for line in told), ""]
 
 

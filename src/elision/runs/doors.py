@@ -150,7 +150,8 @@ def predict(run: str | Path, files: Sequence[str | Path], tell: Callable[[str], 
     for file in files:
         if Path(file).is_dir():
             raise InputError(
-                f"{file} is a folder: expected videos, sounds, images, or a list of them ({quoted(TABLE_ENDINGS)})"
+                f"{file} is a folder: expected videos, sounds, images, or a list of them ({quoted(TABLE_ENDINGS)}); "
+                f"name what is in it, such as {file}/*.mp4"
             )
     from elision.deep.model import load_model
     from elision.deep.predict import predict as predict_recordings

@@ -34,10 +34,11 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
         "rows": assessed.rows,
         "classes": assessed.classes,
         "confusion": assessed.confusion,
-        "diagrams": reliability_diagrams(assessed) if assessed.bins else "",
+        "diagrams": reliability_diagrams(assessed) if assessed.bins else [],
         "rises": assessed.rises,
         "members": result.get("members", ()),
         "counts": result.get("samples", {}),
+        "split": result.get("training", {}).get("split", ""),
         "filled": {m: share for m, share in result.get("filled", {}).items() if share},
         "seconds": result.get("seconds"),
         "config": config,
@@ -46,8 +47,8 @@ def write_run_page(run: Path, page: Path, assessed: Assessment) -> None:
     write_atomically(page, render("run.html", content))
 
 
-def reliability_diagrams(assessed: Assessment) -> str:
-    """Return an SVG: the reliability of all samples, and of the patterns that most of them show."""
+def reliability_diagrams(assessed: Assessment) -> list[str]:
+    """Return an SVG each of the reliability of all samples, and of the patterns that most of them show."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -55,12 +56,10 @@ def reliability_diagrams(assessed: Assessment) -> str:
 
     frequent = sorted(assessed.patterns, key=lambda name: -assessed.patterns[name].n)
     names = ["all", *frequent[:MOST_DIAGRAMS]] if len(frequent) > 1 else ["all"]
-    width = min(len(names), 3)
-    height = -(-len(names) // width)
     with rc_context(ON_PAGES):
-        figure = Figure(figsize=(3 * width, 3.2 * height), layout="constrained")
-        for index, name in enumerate(names, 1):
-            axes = reliability_diagram(assessed.bins[name], figure.add_subplot(height, width, index))
+        panels = [Figure(figsize=(3, 3.2), layout="constrained") for _ in names]
+        for name, figure in zip(names, panels, strict=True):
+            axes = reliability_diagram(assessed.bins[name], figure.add_subplot())
             n = assessed.metrics.n if name == "all" else assessed.patterns[name].n
             axes.set_title(fill(f"{name}, {n:,} samples", 34), fontsize=10)
-        return inline_svg(figure)
+        return [inline_svg(figure) for figure in panels]

@@ -38,7 +38,7 @@ def report_comparison(
         "winner": winner,
         "lines": lines_of_use(winner) if winner else (),
         "uncertain": uncertain_samples(winner.predictions, MOST_UNCERTAIN).to_dict("records") if winner else (),
-        "diagrams": reliability_diagrams(winner.assessed) if winner else "",
+        "diagrams": reliability_diagrams(winner.assessed) if winner else [],
         "acquisition": figures.acquisition(winner.curves) if winner and winner.curves is not None else (),
         "facts": study.about["facts"] | {"Split": f"{study.about['facts']['Split']}; {sizes}"},
         "ranking": ranking(results),
