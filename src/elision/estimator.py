@@ -482,7 +482,7 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         for i in range(n):
             rest, held = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
             of = {"groups": groups, "sample_weight": weights}
-            own = {name: _safe_indexing(values, rest) for name, values in of.items() if values is not None}
+            own: dict[str, Any] = {n: _safe_indexing(values, rest) for n, values in of.items() if values is not None}
             other = cast(MultimodalClassifier, clone(self))
             other.fit(_safe_indexing(X, rest), _safe_indexing(y, rest), **own)
             columns = np.searchsorted(self.classes_, other.classes_)
