@@ -110,7 +110,7 @@ def test_the_order_of_what_to_measure_goes_by_cost_and_never_to_what_is_left_out
     assert order(costs=costs | {"audio": 1e9}) == order(costs=costs | {"visual": 0}) == ["visual", "audio"]
     assert order(costs=costs | {"visual": 1e9}) == order(costs=costs | {"audio": 0}) == ["audio", "visual"]
     assert order(without=["audio"]) == ["visual"]
-    with pytest.raises(InputError, match="one for each of visual, audio, pulse"):
+    with pytest.raises(InputError, match="no cost is given for visual, pulse"):
         predict(model, [run.parent / "c0.mp4"], costs={"audio": 1})
 
 

@@ -30,6 +30,10 @@ class Across(ABC):
         """`Fusion.marginals` of the bank of which each process holds a part: only marginals travel, not the bank."""
 
     @abstractmethod
+    def rows(self, x: Tensor) -> list[Tensor]:
+        """Return every process's rows, (n, ...) each."""
+
+    @abstractmethod
     def gather(self, features: Batch) -> Batch:
         """All processes' samples in one batch; its inputs are features, (n_m, k)."""
 
@@ -52,6 +56,10 @@ class Alone(Across):
     def marginals(self, fusion: Fusion, bank: Packed) -> Packed:
         """Return the marginals of the bank."""
         return fusion.marginals(bank)
+
+    def rows(self, x: Tensor) -> list[Tensor]:
+        """Return the rows of the one process."""
+        return [x]
 
     def gather(self, features: Batch) -> Batch:
         """Return the same batch."""

@@ -70,11 +70,17 @@ class ScoreModel(nn.Module):
 
     @torch.no_grad()
     def remember(self, bank: Packed) -> None:
-        """Keep what `outlook` needs of the banks' features, modality -> (N_m, k), of a fixed random part of many."""
-        for i, features in enumerate(bank.values()):
+        """Keep what `outlook` needs of the banks' features, modality -> (N_m, k), of a fixed random part of many.
+
+        Where several processes train together, each has its share of all that is kept.
+        """
+        for i, (m, features) in enumerate(bank.items()):
+            total = self.across.total(len(features))
+            most = len(features) * min(REMEMBERED, total) // max(total, 1)
             order = torch.randperm(len(features), generator=torch.Generator().manual_seed(i))
-            kept = features[order[:REMEMBERED].sort().values.to(features.device)]
-            setattr(self, f"remembered_{i}", self.fusion.remember({self.modalities[i]: kept})[self.modalities[i]])
+            kept = features[order[:most].sort().values.to(features.device)]
+            rows = self.across.rows(self.fusion.remember({m: kept})[m])
+            setattr(self, f"remembered_{i}", torch.cat(rows))
 
     def outlook(self, batch: Batch, measured: Packed) -> Outlook:
         """Return Q(y, z | x_S), y running over remembered rows of modalities that all samples lack."""
