@@ -97,7 +97,7 @@ def _grid(table: Table, block: str, results: Sequence[Result]) -> Grid:
 def _tau(cells: Sequence[Cell | None]) -> float | None:
     from scipy.stats import kendalltau
 
-    both = [(cell.mean, cell.paper) for cell in cells if cell and cell.paper is not None]
+    both = [(cell.mean, cell.paper) for cell in cells if cell and cell.paper is not None and cell.n > 1]
     if len(both) < 2:
         return None
     tau = np.asarray(kendalltau(*zip(*both, strict=True)))[0]
