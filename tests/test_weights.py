@@ -65,8 +65,9 @@ def test_the_value_of_a_measurement_counts_weights_as_copies(fusion):
     values = []
     for batch in weighted_and_repeated(2):
         method = make_method("mle", fusion, "joint")
-        list(method.stages(batch))
-        method.model.store_marginals(batch.weigh(method.model.encode_all(batch.inputs)))
+        with torch.no_grad():
+            for stage in method.stages(batch):
+                stage.settle()
         lacking = weighted_and_repeated(2)[0].without("b")
         outlook = method.outlook(lacking, {"b": method.remembered["b"]})
         torch.testing.assert_close(outlook.marginal, method.log_posterior(lacking).exp(), rtol=0, atol=1e-12)
