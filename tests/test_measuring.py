@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from elision.measuring import Enumerated, Factored, expected_value
-from worlds import CASES, MISSING, make_world
+from elision.methods import score
+from elision.methods.across import Alone
+from worlds import CASES, MISSING, make_method, make_world
 
 
 def entropy(p):
@@ -107,3 +109,26 @@ def test_extreme_scores_stay_finite_and_blocks_join():
         value = expected_value([Factored(known * scale, table * scale)], weights)
         assert value.nats.isfinite().all() and value.accuracy.isfinite().all()
         assert (value.nats <= np.log(3) + 1e-12).all()
+
+
+def test_of_a_large_bank_each_process_keeps_its_share_of_rows_that_are_in_it(monkeypatch):
+    """With 9 rows and room for 5, one process keeps 5; beside another with as many rows, 9 * 5 // 18 = 2, and has 4."""
+
+    class Two(Alone):
+        def total(self, n):
+            return 2 * n
+
+        def rows(self, x):
+            return [x, x]
+
+    monkeypatch.setattr(score, "REMEMBERED", 5)
+    model = make_method("mle", "addition", "joint").model
+    bank = {m: torch.randn(9, model.fusion.n_features, dtype=torch.float64) for m in model.modalities}
+    whole = model.fusion.remember(bank)
+    for across, n in ((Alone(), 5), (Two(), 4)):
+        model.across = across
+        model.remember(bank)
+        for m, kept in model.remembered.items():
+            found = torch.isclose(kept[:, None], whole[m], rtol=0, atol=1e-12).all(2)
+            assert len(kept) == n and found.any(1).all()
+    assert len(torch.unique(kept, dim=0)) == 2

@@ -96,7 +96,8 @@ class Stage:
         share: of the schedule's steps that the stage takes, in (0, 1].
         settle: makes the method ready to predict with its present parameters, where that takes more than having
             them; called before each validation and at the end, in evaluation mode and without gradient.
-            ``settle(False)`` may use remembered features where encoding the whole bank again is dear.
+            ``settle(False)`` may use remembered features where encoding the whole bank again is dear, and may leave
+            out what a finished model alone needs.
         bank: the estimate of the banks while training, if the stage has one: to be refreshed before the first step, in
             evaluation mode, and as often as the loop sees fit.
     """
