@@ -56,7 +56,7 @@ def data_sets(folder: Path) -> list[tuple[str, str, bool, tuple[str, ...]]]:
     ]
 
 
-def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
+def plan(folder: Path, seeds: int, only: list[str] | None, titles: list[str] | None = None) -> list[Run]:
     """The strongest lines, the other quick ones, the slow ones; seed by seed, cell by cell, line by line."""
     lines = [(m, "addition", "auto", Training()) for m in (*METHODS, UPPER_BOUND)]
     lines.insert(1, ("mle", "addition", "joint", Training()))
@@ -64,7 +64,8 @@ def plan(folder: Path, seeds: int, only: list[str] | None) -> list[Run]:
     lines.append(("late-fusion", "concatenation", "auto", Training()))
     lines = [line for line in lines if (not only or line[0] in only) and line[0] not in not_installed()]
     runs = []
-    sets = [(*one, data.name, data.fingerprint()) for one in data_sets(folder) for data in [load(one[1])]]
+    chosen = [one for one in data_sets(folder) if not titles or one[0] in titles]
+    sets = [(*one, data.name, data.fingerprint()) for one in chosen for data in [load(one[1])]]
     for tier, of_any, seed in product(range(3), (True, False), range(seeds)):
         for title, source, by_group, removable, name, mark in sets:
             rates = (0.8,) if title.startswith("words") else RATES
@@ -123,12 +124,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="methods")
+    titles = [title for title, *_ in data_sets(Path())]
+    parser.add_argument("--data", nargs="*", choices=titles, help="only these data sets; default: all")
     parser.add_argument("--report", action="store_true", help="run nothing: report what there is")
     options = parser.parse_args()
     left_out = [f"skipped: {rival}: {why}" for rival, why in not_installed().items()]
     for line in left_out:
         print(line)
-    runs = plan(options.folder, options.seeds, options.only)
+    runs = plan(options.folder, options.seeds, options.only, options.data)
     if options.report:
         results, failures = read_outcomes(options.out, ((run.key, run.title) for run in runs), Result.read)
     else:

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,27 @@ def test_steps_are_those_of_torchs_adam():
             optimizer.step()
     for our, their in zip(ours, theirs, strict=True):
         assert torch.equal(our, their)
+
+
+@pytest.mark.parametrize(("fusion", "clipped"), [("addition", False), ("outer-product", True)])
+def test_steps_of_the_outer_product_take_no_long_gradient(monkeypatch, fusion, clipped):
+    """A few tuples may rule one of its steps; sums have no such tails, and keep their gradients as they are."""
+    method, samples = make_method("mle", fusion, "joint", "exact"), Batch.pack(*make_samples("some"))
+    norms, before = [], Adam.step
+
+    def step(optimizer: Adam) -> None:
+        gradients = [p.grad for group in optimizer.groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.cat([g.flatten() for g in gradients]).norm()))
+        before(optimizer)
+
+    monkeypatch.setattr(Adam, "step", step)
+    stages = method.stages
+    monkeypatch.setattr(
+        method, "stages", lambda train: (replace(s, loss=lambda b, s=s: 1e4 * s.loss(b)) for s in stages(train))
+    )
+    train(method, samples, samples, Schedule(max_steps=3), seed=0)
+    assert len(norms) == 3
+    assert all(norm == pytest.approx(1, rel=1e-3) if clipped else norm > 10 for norm in norms)
 
 
 def test_the_last_step_is_followed_by_a_validation():

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elision.batch import Batch
 from elision.errors import InputError, TrainingError
+from elision.fusion import Fusion
 from elision.methods.base import Method, Stage
 from elision.rates import Adam, one_cycle, parameter_groups
 
@@ -266,6 +267,7 @@ class _FeatureLoop(Loop[Progress]):
         every = max(self.planned // VALIDATIONS, 1)
         super().__init__(method, stage, optimizer, last, every, schedule.patience, Progress())
         self.adam = optimizer
+        self.clip = min((module.clip for module in method.modules() if isinstance(module, Fusion)), default=math.inf)
         self.samples, self.validation, self.seed, self.report = stage.targets or train, validation, seed, progress
         self.peak = schedule.learning_rate
         self.values: list[tuple[int, float]] = []
@@ -298,6 +300,12 @@ class _FeatureLoop(Loop[Progress]):
                 f"lower the learning rate (now {self.peak}), or look for extreme values in the data"
             )
         loss.backward()
+
+    def take_step(self) -> None:
+        """Move the parameters, by a gradient no longer than the fusion allows."""
+        if math.isfinite(self.clip):
+            nn.utils.clip_grad_norm_(self.stage.parameters, self.clip)
+        super().take_step()
 
     def after_step(self) -> None:
         if self.report and self._is_due() and self.progress.step < self.n_steps:
