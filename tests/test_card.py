@@ -69,7 +69,7 @@ def test_a_card_and_a_page_say_whether_groups_were_kept_together(tmp_path, by_gr
     assert f"<dt>split</dt><dd>{said}</dd>" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("n", "said"), [(40, "too small to calibrate"), (80, "Sets of classes were calibrated")])
+@pytest.mark.parametrize(("n", "said"), [(40, "Too few samples judged it"), (80, "Sets of classes were calibrated")])
 def test_a_card_promises_sets_only_where_the_test_part_can_calibrate_them(tmp_path, n, said):
     """15 % of 40 are 6 or so, of 80 twelve; a coverage of nine in ten takes 9."""
     config = TableConfig(encoders="linear", max_steps=9, by_group=False)

@@ -83,6 +83,15 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
     assert (code, "all labelled samples" in said) == (0, True)
     beside = tmp_path / "run" / f"evaluation-{other.stem}"
     assert json.loads((beside / "evaluation.json").read_text())["metrics"]["n"] == 30
+    namesake = tmp_path / "elsewhere" / other.name
+    namesake.parent.mkdir()
+    pd.read_csv(other).head(20).to_csv(namesake, index=False)
+    for data in (namesake, other, namesake):  # over its own, and over no other's
+        assert here("evaluate", out, str(data))[0] == 0
+    numbers = {
+        p.name: json.loads((p / "evaluation.json").read_text())["metrics"]["n"] for p in beside.parent.glob("eval*")
+    }
+    assert numbers == {"evaluation": first["metrics"]["n"], beside.name: 30, f"{beside.name}-2": 20}
     assert json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text()) == first
     new = changed(table, tmp_path, lambda f: f.drop(columns="label")[sorted(f.columns.drop("label"))].head(7))
     code, said, _ = here("predict", out, str(new), "--out", str(tmp_path / "p.csv"))

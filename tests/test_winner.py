@@ -15,6 +15,7 @@ from elision.data import load
 from elision.data.splits import folds
 from elision.decisions.sets import class_scores
 from elision.errors import InputError
+from elision.runs.card import CARD
 from elision.study.winner import FOLDS, read_winner
 
 pytestmark = pytest.mark.filterwarnings(
@@ -60,6 +61,16 @@ def test_the_printed_lines_of_python_load_the_winner(compared, tmp_path, monkeyp
     assert shares.shape == (90, 2) and (scope["model"].classes_ == ["ill", "well"]).all()
     page = (out / "report.html").read_text()
     assert all(line.replace("'", "&#39;") in page for line in lines)
+
+
+def test_a_card_lies_beside_the_winner(compared):
+    """It counts all samples, tells who judged them, and that the winner was chosen on them."""
+    path, out, _ = compared
+    card, winner, frame = (out / CARD).read_text(), read_winner(out), pd.read_csv(path, sep=";", decimal=",")
+    assert f"Samples: {len(frame)} train;" in card and f"judged in {FOLDS} parts" in card
+    assert f"On {winner.assessed.metrics.n} test samples" in card and f"{winner.assessed.metrics.nll:.3f} nats" in card
+    assert "chosen as the best of several" in card and f"model = elision.load({str(out)!r})" in card
+    assert "each by a model that had not seen it" in winner.assessed.samples
 
 
 def test_every_sample_is_predicted_once_by_a_model_that_has_not_seen_it(compared):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from elision.cli.app import Many, address_with_features
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
 from elision.cli.tables import AsJson, Quiet, Screen, assessment_table
 from elision.errors import InputError
+
+_TOLD = "evaluation.json"
 
 
 def evaluate(  # noqa: PLR0913
@@ -39,7 +42,8 @@ def evaluate(  # noqa: PLR0913
         A table, or for recordings a store, whose labelled samples are all used. Default: the test part of the data that
         the run was trained on.
     out
-        Folder in which the results are written. Default: RUN/evaluation, and of other data RUN/evaluation-DATA.
+        Folder in which the results are written. Default: RUN/evaluation, and of other data RUN/evaluation-DATA, with a
+        number behind it where that holds the evaluation of other data of that name.
     average
         How the segments of a recording are combined: posteriors (their mean, as in the paper) or logs (the mean of
         their logarithms). Recordings only.
@@ -58,16 +62,32 @@ def evaluate(  # noqa: PLR0913
 
     if extractor and data is None:
         raise InputError("--extractor is for DATA, another store; the run's own data has its features: leave it out")
-    out = out or run / ("evaluation" if data is None else f"evaluation-{Path(data).stem}")
+    name = "evaluation" if data is None else f"evaluation-{Path(data).stem}"
     data = None if data is None else address_with_features(data, extractor, quiet)
+    out = out or _folder(run / name, data)
     judged = judge(run, data, average=average, device=device, workers=workers, reading=table.reading)
     values = asdict(judged)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "evaluation.json", json.dumps(values, indent=1) + "\n")
+    write_atomically(out / _TOLD, json.dumps(values, indent=1) + "\n")
     write_atomically(out / "confusion.png", confusion_of(judged.confusion, judged.classes))
     write_run_page(run, out / REPORT, judged)
     screen = Screen(as_json, quiet)
     screen.say(f"{judged.samples} of {judged.data}")
     screen.show(assessment_table(judged))
-    screen.say(f"Written: {out / 'evaluation.json'}, {out / 'confusion.png'}, {out / REPORT}")
+    screen.say(f"Written: {out / _TOLD}, {out / 'confusion.png'}, {out / REPORT}")
     screen.give(values)
+
+
+def _folder(folder: Path, data: str | None) -> Path:
+    """Return where an evaluation goes: over an earlier one of the same data, not over one of others."""
+
+    def is_free(one: Path) -> bool:
+        told = one / _TOLD
+        return data is None or not told.is_file() or _whole(json.loads(told.read_bytes())["data"]) == _whole(data)
+
+    numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(2))
+    return next(filter(is_free, chain([folder], numbered)))
+
+
+def _whole(data: str) -> str:
+    return str(Path(data).absolute()) if Path(data).exists() else data

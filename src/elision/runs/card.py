@@ -1,8 +1,9 @@
-"""The model card of a run: what it was trained on, how good it is for whom, its limits, and how to use it."""
+"""The card of a trained model: what it was trained on, how good it is for whom, its limits, and how to use it."""
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +19,82 @@ FEW_TESTED, FEW_TRAINED = 100, 30
 """Test samples of a pattern, and training samples of a class, below which the card warns of them."""
 
 
-def write_card(run: Path, assessed: Assessment) -> None:
-    """Write MODEL.md into a finished run's folder; ``assessed``: its test part."""
-    folder = RunFolder(run)
-    told = [*_heading(folder, assessed), *_data(folder), *_metrics(assessed), *_limits(folder, assessed), *_use(folder)]
-    write_atomically(run / CARD, "\n".join(told) + "\n")
+@dataclass(frozen=True)
+class Making:
+    """Say how a model came to be.
+
+    Args:
+        data: "address" and "fingerprint" of what it was trained on, as far as they are known.
+        config: what decided it, JSON; "method" names it, and "missing", "rate" and "mechanism" what was taken away.
+        counts: part -> its samples; "complete": the training samples that show every modality.
+        training: of the training samples, what `elision.data.partition.Partition.training_counts` gives.
+        division: who was trained on and who judged it, in a sentence.
+        use: lines of Python, and then of the shell, that use it.
+        cautions: further limits, in sentences.
+        seconds: that training took.
+    """
+
+    data: Mapping[str, str]
+    config: Mapping[str, Any]
+    counts: Mapping[str, int]
+    training: Mapping[str, Any]
+    division: str
+    use: tuple[Sequence[str], Sequence[str]]
+    cautions: Sequence[str] = ()
+    seconds: float | None = None
+
+    @classmethod
+    def of_run(cls, path: Path) -> "Making":
+        """Return that of a finished run."""
+        folder, run = RunFolder(path), path.name
+        result, config = folder.result, folder.config
+        training = result.get("training", {})
+        table = kind_of(path / MODEL) == CLASSIFIER
+        files = "NEW.csv" if table else "CLIP.mp4"
+        ask = f'list(elision.predict("{run}", ["{files}"]))'
+        if table:
+            ask = "model.predict_proba(frame)  # a DataFrame; leave out, or blank, what is missing"
+        python = ["import elision", "", f'model = elision.load("{run}")', ask]
+        shell = [f"elision predict {run} {files}", f"elision evaluate {run}", f"elision serve {run}"]
+        division = f"Split {training.get('split', '')} with seed {config.get('seed')}."
+        return cls(folder.data, config, result.get("samples", {}), training, division, (python, shell),
+                   seconds=result.get("seconds"))  # fmt: skip
 
 
-def _heading(folder: RunFolder, assessed: Assessment) -> list[str]:
-    data, config, m = folder.data.get("address", ""), folder.config, assessed.metrics
-    of = "a table" if kind_of(folder.path / MODEL) == CLASSIFIER else "recordings"
+def write_card(folder: Path, assessed: Assessment, made: Making) -> None:
+    """Write MODEL.md into the folder of a run or a comparison, which holds the model.
+
+    Args:
+        folder: in which it is written.
+        assessed: how good the model is on samples that decided nothing.
+        made: how it came to be.
+    """
+    of = "a table" if kind_of(folder / MODEL) == CLASSIFIER else "recordings"
+    told = [
+        *_heading(made, of, assessed), *_data(made), *_metrics(assessed), *_limits(made, assessed), *_use(made),
+    ]  # fmt: skip
+    write_atomically(folder / CARD, "\n".join(told) + "\n")
+
+
+def _heading(made: Making, of: str, assessed: Assessment) -> list[str]:
+    name, m = Path(made.data.get("address", "")).stem, assessed.metrics
     return [
         "---", "library_name: elision", "tags: [multimodal, missing-modality, classification]", "---", "",
-        f"# {_plain(config.get('method', 'A model'))} on {_plain(Path(data).stem)}", "",
+        f"# {_plain(made.config.get('method', 'A model'))} on {_plain(name)}", "",
         f"It gives the probabilities of {len(assessed.classes)} classes for samples of {of} that show any of its "
         f"modalities; what a sample lacks is averaged out. On {m.n:,} test samples its first choice is right in "
         f"{100 * m.accuracy:.1f} %, at {m.nll:.3f} nats.",
     ]  # fmt: skip
 
 
-def _data(folder: RunFolder) -> list[str]:
-    counts, training, config = folder.result.get("samples", {}), folder.result.get("training", {}), folder.config
+def _data(made: Making) -> list[str]:
+    counts, training, config = made.counts, made.training, made.config
     n = counts.get("train", 0)
-    told = ["", "## Data", "", f"Address: {_code(folder.data.get('address', ''))}  "]
-    told += [f"Fingerprint: {_code(folder.data.get('fingerprint', ''))}", ""]
+    told = ["", "## Data", "", f"Address: {_code(made.data.get('address', ''))}  "]
+    told += [f"Fingerprint: {_code(made.data.get('fingerprint', ''))}", ""]
     complete = f"; {counts['complete']:,} of the training part show every modality" if "complete" in counts else ""
     parts = ", ".join(f"{size:,} {part}" for part, size in counts.items() if part != "complete")
-    told += [f"Samples: {parts}{complete}. Split {training.get('split', '')} with seed {config.get('seed')}.", ""]
+    told += [f"Samples: {parts}{complete}. {made.division}", ""]
     if config.get("missing", "none") != "none":
         told += [
             f"For an experiment {_plain(config['missing'])} was taken away from a share of {config['rate']:g} of the "
@@ -65,42 +115,39 @@ def _metrics(assessed: Assessment) -> list[str]:
         for name, m in assessed.rows.items()
     )
     table = _table(("samples", "n", "accuracy", "NLL, nats", "ECE", "Brier"), rows)
-    return ["## How good it is", "", f"Measured on: {_plain(assessed.samples)}, which decided nothing.", "", *table]
+    on = f"Measured on: {_plain(assessed.samples)}, which decided nothing of its training."
+    return ["## How good it is", "", on, "", *table]
 
 
-def _limits(folder: RunFolder, assessed: Assessment) -> list[str]:
+def _limits(made: Making, assessed: Assessment) -> list[str]:
     few = [f"{name} ({m.n})" for name, m in assessed.patterns.items() if m.n < FEW_TESTED]
-    classes = folder.result.get("training", {}).get("classes", {})
-    rare = [f"{name} ({k})" for name, k in classes.items() if k < FEW_TRAINED]
+    rare = [f"{name} ({k})" for name, k in made.training.get("classes", {}).items() if k < FEW_TRAINED]
     told = [
         "It was judged on the same source of data as it was trained on: of others nothing is known.",
         "A pattern of modalities that no test sample shows was not judged at all.",
         "Which modalities are missing is taken to say nothing of the class, unless the data gave that as a column.",
+        *made.cautions,
     ]
     if few:
         told.append(f"Few test samples show just: {_plain(', '.join(few))}. Their figures are rough.")
     if rare:
         told.append(f"Few training samples have the class: {_plain(', '.join(rare))}.")
     if assessed.metrics.n < needed(0.9):
-        told.append("The test part is too small to calibrate sets of classes that hold the truth nine times in ten.")
+        told.append("Too few samples judged it to calibrate sets of classes that hold the truth nine times in ten.")
     else:
-        told.append("Sets of classes were calibrated on the test part: they hold for new samples that are like it.")
+        told.append(
+            "Sets of classes were calibrated on the samples that judged it: they hold for new ones that are like these."
+        )
     return ["## Limits", "", *(f"* {line}" for line in told), ""]
 
 
-def _use(folder: RunFolder) -> list[str]:
-    run, result = folder.path.name, folder.result
-    table = kind_of(folder.path / MODEL) == CLASSIFIER
-    files = "NEW.csv" if table else "CLIP.mp4"
-    ask = "model.predict_proba(frame)  # a DataFrame; leave out, or blank, what is missing" if table else (
-        f'list(elision.predict("{run}", ["{files}"]))')  # fmt: skip
-    told = ["## How to use it", "", "```python", "import elision", "", f'model = elision.load("{run}")', ask, "```", ""]
-    told += ["```", f"elision predict {run} {files}", f"elision evaluate {run}", f"elision serve {run}", "```", ""]
-    told += ["## How it was made", ""]
+def _use(made: Making) -> list[str]:
+    python, shell = made.use
+    told = ["## How to use it", "", "```python", *python, "```", "", "```", *shell, "```", "", "## How it was made", ""]
     told += _table(("what", "version"), versions("torch", "numpy").items())
-    if "seconds" in result:
-        told += [f"Training took {result['seconds']:.1f} s. Its configuration, `config.json`:", ""]
-    return [*told, "```json", json.dumps(folder.config, indent=1), "```"]
+    if made.seconds is not None:
+        told += [f"Training took {made.seconds:.1f} s. Its configuration, `config.json`:", ""]
+    return [*told, "```json", json.dumps(made.config, indent=1), "```"]
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

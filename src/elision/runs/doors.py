@@ -69,11 +69,11 @@ def train(
         result = train_recordings(data, out, config, resume, **options)
         first = processes.rank() == 0
     if result.test and first:
-        from elision.runs.card import write_card
+        from elision.runs.card import Making, write_card
         from elision.runs.report import REPORT, write_run_page
 
         write_run_page(result.folder, result.folder / REPORT, result.test)
-        write_card(result.folder, result.test)
+        write_card(result.folder, result.test, Making.of_run(result.folder))
     return result
 
 

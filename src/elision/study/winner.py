@@ -12,6 +12,7 @@ import pandas as pd
 from elision.data.dataset import Dataset
 from elision.data.formats import TableFormat
 from elision.data.missing import NONE
+from elision.data.partition import Partition
 from elision.data.sources import load_again
 from elision.data.splits import PARTS, folds
 from elision.data.tables import call_of_pandas
@@ -24,6 +25,7 @@ from elision.files import sha256_of_json, write_atomically
 from elision.parallel import Watcher
 from elision.registries import DATASETS, METHODS
 from elision.run_folder import MODEL, READING
+from elision.runs.card import Making, write_card
 from elision.runs.doors import is_table
 from elision.runs.predictions import prediction_table
 from elision.study.folders import FailedRun
@@ -39,6 +41,8 @@ PREDICTIONS = "predictions.csv"
 FOLDER = "winner"
 """Of the fits and of what is told of them, in a comparison's folder."""
 _TOLD = "winner.json"
+_JUDGED_ON = ("test part of the data", "all labelled samples, each by a model that had not seen it")
+"""By whether each sample is held out once."""
 
 
 @dataclass(frozen=True)
@@ -244,18 +248,45 @@ def _write(out: Path, run: Run, n_folds: int, data: Dataset, found: Sequence[Map
         told_sets = ["; ".join(map(str, one)) for one in as_classes(held, logs, classes)]
         table.insert(list(table).index("shown"), "set", told_sets)
     from_table = is_table(run.source) and run.source not in DATASETS
+    assessed = replace(
+        assess_posteriors(np.maximum(logs, -700), codes, classes.tolist(), shown),
+        data=run.source, samples=_JUDGED_ON[n_folds > 1],
+    )  # fmt: skip
     told = {
         "source": run.source,
         "reader": call_of_pandas(Path(run.source), run.form) if from_table else "",
         "line": [run.method, run.fusion, run.objective],
         "n_folds": n_folds,
-        "assessed": asdict(assess_posteriors(np.maximum(logs, -700), codes, classes.tolist(), shown)),
+        "assessed": asdict(assessed),
         "covered": covered,
         "curves": _mean_curves([pd.DataFrame(v["curves"]) for v in found], [len(v["rows"]) for v in found]),
     }
     write_atomically(out / READING, json.dumps(asdict(run.form), indent=1))
     write_atomically(out / PREDICTIONS, table.to_csv(index=False))
     write_atomically(out / FOLDER / _TOLD, json.dumps(told, indent=1))
+    _write_card(out, run, n_folds, data, assessed)
+
+
+def _write_card(out: Path, run: Run, n_folds: int, data: Dataset, assessed: Assessment) -> None:
+    """Write MODEL.md beside the model."""
+    parts = Partition.of(data, run.seed, run.by_group)
+    division, counts = "Split as the data says.", parts.counts()
+    if n_folds > 1:
+        parts = replace(parts, train=np.arange(len(data.labels)))
+        division = (
+            f"The model is fitted to all of them; those with a label were judged in {n_folds} parts, each by a model "
+            f"that was fitted without it ({'whole groups' if run.by_group else 'sample by sample'}, seed {run.seed})."
+        )
+        counts = {"train": len(data.labels), "complete": int(parts.complete.sum())}
+    winner = read_winner(out)
+    python = lines_of_use(winner) if winner else []
+    shell = [f"elision predict {out.name} NEW.csv", f"elision serve {out.name}"] if winner and winner.reader else []
+    caution = "It was chosen as the best of several on the same data, so its figures are somewhat too good."
+    training = asdict(run.training)
+    config = {"method": run.method, "fusion": run.fusion, "objective": run.objective, "seed": run.seed, **training}
+    made = Making({"address": run.source, "fingerprint": run.fingerprint}, config, counts, parts.training_counts(),
+                  division, (python, shell), [caution])  # fmt: skip
+    write_card(out, assessed, made)
 
 
 def _mean_curves(curves: Sequence[pd.DataFrame], sizes: Sequence[int]) -> dict[str, list]:
