@@ -117,6 +117,18 @@ def test_a_weight_that_is_none_is_refused(path, cell, words):
     assert words in str(caught.value).replace("'-1'", "'-1.0'")
 
 
+def test_a_class_that_weighs_nothing_is_refused(path):
+    """Rows without a label may weigh nothing, and a class as a whole may not."""
+    table = pd.read_csv(path)
+    table.loc[table["label"] == table["label"][0], "times"] = 0
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match=f"every sample of class '{table['label'][0]}' has weight 0 in column 'times'"):
+        read_samples(path, TableFormat(weight="times"))
+    table.loc[table["label"] == table["label"][0], "label"] = ""
+    table.to_csv(path, index=False)
+    read_samples(path, TableFormat(weight="times"))
+
+
 def test_a_column_of_weights_must_be_there_and_have_no_other_role(path, here, tmp_path):
     with pytest.raises(InputError, match=r"no column 'w', the weight of each sample.*--sample-weight"):
         read_samples(path, TableFormat(weight="w"))

@@ -57,18 +57,24 @@ def read_samples(path: Path, form: TableFormat = DETECTED) -> Dataset:
     check_samples(path, text, (table.index + 2).tolist(), form.roles)
     ids = text.get("id", (table.index + 2).astype(str).to_numpy())
     named = text["label"], text.get("group"), text.get("split"), ids
-    weights = _weights(path, held[form.weight]) if form.weight else None
+    weights = _weights(path, held[form.weight], text["label"]) if form.weight else None
     return Dataset(path.stem, arrays, *named, features, levels, weights)
 
 
-def _weights(path: Path, column: pd.Series) -> np.ndarray:
-    """Return how much each sample counts, shape (n,)."""
+def _weights(path: Path, column: pd.Series, labels: np.ndarray) -> np.ndarray:
+    """Return how much each sample counts, shape (n,); every class has some that do."""
     numbers, _ = parse_numbers(path, column)
     wrong = np.flatnonzero(~(numbers >= 0))
     if len(wrong):
         found = str(column.iloc[wrong[0]])
         where = f"{path}, row {int(column.index[wrong[0]]) + 2}, column {column.name!r}"
         raise InputError(f"{where} is {found!r}: expected a weight, 0 or more")
+    idle = np.setdiff1d(labels, labels[numbers > 0])
+    if len(idle) and (idle != "").any():
+        raise InputError(
+            f"{path}: every sample of class {str(idle[idle != ''][0])!r} has weight 0 in column {column.name!r}, so nothing "
+            "could be learnt of it: remove these rows, or give them weight"
+        )
     return numbers
 
 
