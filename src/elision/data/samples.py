@@ -70,9 +70,10 @@ def _weights(path: Path, column: pd.Series, labels: np.ndarray) -> np.ndarray:
         where = f"{path}, row {int(column.index[wrong[0]]) + 2}, column {column.name!r}"
         raise InputError(f"{where} is {found!r}: expected a weight, 0 or more")
     idle = np.setdiff1d(labels, labels[numbers > 0])
-    if len(idle) and (idle != "").any():
+    idle = idle[idle != ""]
+    if len(idle):
         raise InputError(
-            f"{path}: every sample of class {str(idle[idle != ''][0])!r} has weight 0 in column {column.name!r}, so nothing "
+            f"{path}: every sample of class {str(idle[0])!r} has weight 0 in column {column.name!r}, so nothing "
             "could be learnt of it: remove these rows, or give them weight"
         )
     return numbers
