@@ -74,7 +74,8 @@ def blocks(runs: pd.DataFrame) -> list[Block]:
             wide = own.pivot(index=["missing", "rate", "seed"], columns="line", values=["accuracy", "nll"])
             lines = [r for r in ROWS if r in wide["nll"] and wide["nll"][r].notna().mean() > 0.5]
             wide = wide.loc[wide["nll"][lines].notna().all(axis=1)]
-            found.append(Block(title, wide["accuracy"][lines], wide["nll"][lines]))
+            if {AGAINST, PAPERS} <= set(lines):
+                found.append(Block(title, wide["accuracy"][lines], wide["nll"][lines]))
     return found
 
 
