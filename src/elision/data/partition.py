@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,43 +13,9 @@ from elision.errors import InputError
 from elision.likelihood import UNLABELLED
 from elision.registries import MECHANISMS
 
-
-class Data(Protocol):
-    """Declare what a partition needs of a data set: `Dataset`, a table's, and `Store` both give it."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for messages, tables and figures."""
-        ...
-
-    @property
-    def classes(self) -> np.ndarray:
-        """The distinct labels, sorted; shape (K,)."""
-        ...
-
-    @property
-    def codes(self) -> np.ndarray:
-        """Index of each label in ``classes``, -1 where there is none; shape (n,)."""
-        ...
-
-    @property
-    def groups(self) -> np.ndarray | None:
-        """Samples of one group stay together in a split; shape (n,), or None."""
-        ...
-
-    @property
-    def parts(self) -> np.ndarray | None:
-        """The part that the data itself puts each sample into, "train", "val" or "test"; shape (n,), or None."""
-        ...
-
-    @property
-    def observed(self) -> Mapping[str, np.ndarray]:
-        """modality -> which samples show it; shape (n,), bool."""
-        ...
-
-    def features(self) -> Mapping[str, np.ndarray]:
-        """modality -> numbers of each sample, shape (n, d), NaN where it is missing: what mechanisms look at."""
-        ...
+if TYPE_CHECKING:
+    from elision.data.dataset import Dataset
+    from elision.data.store import Store
 
 
 @dataclass(frozen=True)
@@ -92,7 +58,9 @@ class Partition:
     split: str
 
     @classmethod
-    def of(cls, data: Data, seed: int, by_group: bool | None = None, removal: Removal = Removal()) -> "Partition":
+    def of(
+        cls, data: "Dataset | Store", seed: int, by_group: bool | None = None, removal: Removal = Removal()
+    ) -> "Partition":
         """Split and remove, keyed on the seed alone: the same for every method and in every process.
 
         Groups are kept together if ``by_group``, and with None where the data names some.
