@@ -100,15 +100,12 @@ def _describe(fitted: FittedClassifier) -> dict[str, Any]:
 def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's arguments as JSON holds them: registered parts by name, slices by their bounds."""
     parameters = dict(parameters)
-    parameters["method"], parameters["fusion"] = (
-        _name_of(parameters["method"], METHODS),
-        _name_of(parameters["fusion"], FUSIONS),
-    )
+    for part, registry in (("method", METHODS), ("fusion", FUSIONS)):
+        parameters[part] = _name_of(parameters[part], registry)
     if not isinstance(parameters["encoders"], str):
         parameters["encoders"] = {m: e if isinstance(e, str) else _OWN for m, e in parameters["encoders"].items()}
     if parameters["modalities"] is not None:
-        names = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
-        parameters["modalities"] = names
+        parameters["modalities"] = {m: _plain_columns(c) for m, c in parameters["modalities"].items()}
     if isinstance(parameters["class_weight"], Mapping):  # JSON's keys are strings, and classes need not be
         parameters["class_weight"] = [list(pair) for pair in parameters["class_weight"].items()]
     if not isinstance(parameters["random_state"], (int, np.integer)):
@@ -142,16 +139,9 @@ def _name_of(part: Any, registry: Mapping[str, Any]) -> str:
 
 def _describe_specification(member: Member) -> dict[str, Any]:
     s = member.specification
-    return {
-        "method": _name_of(s.method, METHODS),
-        "fusion": _name_of(s.fusion, FUSIONS),
-        "objective": s.objective,
-        "encoders": {m: e if isinstance(e, str) else _OWN for m, e in s.encoders.items()},
-        "n_features": s.n_features,
-        "rank": s.rank,
-        "bank": s.bank,
-        "options": dict(s.options),
-    }
+    encoders = {m: e if isinstance(e, str) else _OWN for m, e in s.encoders.items()}
+    parts = {"method": _name_of(s.method, METHODS), "fusion": _name_of(s.fusion, FUSIONS), "encoders": encoders}
+    return vars(s) | parts | {"options": dict(s.options)}
 
 
 def _tensors(fitted: FittedClassifier) -> dict[str, torch.Tensor]:

@@ -195,28 +195,14 @@ def _predictions(
 
 
 def _classifier(data: Dataset, config: TableConfig) -> MultimodalClassifier:
+    options, seed = dict(config.options) or None, config.seed
     model = MultimodalClassifier(
-        config.method,
-        config.fusion,
-        config.objective,
-        config.encoders if isinstance(config.encoders, str) else dict(config.encoders),
-        data.named_columns,
-        n_features=config.n_features,
-        rank=config.rank,
-        bank=config.bank,
-        method_options=dict(config.options) or None,
-        class_weight=config.class_weight,
-        informative_missingness=config.informative_missingness,
-        impute=config.impute,
-        max_steps=config.max_steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        patience=config.patience,
-        unlabelled="",
-        device=config.device,
-        random_state=config.seed,
+        modalities=data.named_columns, method_options=options, unlabelled="", random_state=seed
     )
+    known = model.get_params(deep=False)
+    model.set_params(**{name: value for name, value in vars(config).items() if name in known})
+    if not isinstance(config.encoders, str):
+        model.encoders = dict(config.encoders)
     choices.check(model.get_params(deep=False), weighted=data.weights is not None)
     return model
 

@@ -1,7 +1,7 @@
 """The report of a reproduction: a page per split, tables, figures and a file of all runs."""
 
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter
 
 from elision.pages import render
 from elision.study.folders import FailedRun
@@ -23,6 +23,8 @@ SPEAKERS = (
     "Split by video, the same people are in training and in test, so a method may recognise them; split by speaker, "
     "all test videos are of people it has never met, which is what accuracy on new people means."
 )
+_ORDER = ("table", "method", "objective", "fusion", "extractor", "missing", "by_group", "seed", "rate")
+"""Of the runs in ``results.csv``."""
 
 
 def report_reproduction(
@@ -33,7 +35,7 @@ def report_reproduction(
     ``report.html`` and ``report-by-speaker.html`` (where there are both splits), tables.md, tables.tex, results.csv,
     and figures 4 to 6 as PNG and SVG.
     """
-    results = sorted(results, key=_order)
+    results = sorted(results, key=attrgetter(*(f"run.{name}" for name in _ORDER)))
     by_split = {SPLITS[grouped]: [r for r in results if r.run.by_group == grouped] for grouped in SPLITS}
     by_split = {split: mine for split, mine in by_split.items() if mine}
     suffixes = {split: f"-{split.replace(' ', '-')}" if i else "" for i, split in enumerate(by_split)}
@@ -73,21 +75,6 @@ def report_reproduction(
         }
         files[names[split]] = render("reproduction.html", content)
     return ReportFiles(files, list(names.values()))
-
-
-def _order(result: Result) -> tuple[Any, ...]:
-    run = result.run
-    return (
-        run.table,
-        run.method,
-        run.objective,
-        run.fusion,
-        run.extractor,
-        run.missing,
-        run.by_group,
-        run.seed,
-        run.rate,
-    )
 
 
 def _markdown(tables: Sequence[Filled], split: str, warning: str) -> str:
