@@ -12,7 +12,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from elision.categories import Categories, why_no_numbers
-from elision.errors import InputError
+from elision.errors import InputError, quoted
 
 _NONE: Categories = MappingProxyType({})
 
@@ -252,7 +252,5 @@ def _holds_dates(column: pd.Series) -> bool:
     )
 
 
-def _named(columns: Sequence[Hashable], most: int = 8) -> str:
-    listed = ", ".join(map(repr, columns[:most]))
-    more = f", ... ({len(columns)} in all)" if len(columns) > most else ""
-    return f"column{'s' if len(columns) > 1 else ''} {listed}{more}"
+def _named(columns: Sequence[Hashable]) -> str:
+    return f"column{'s' if len(columns) > 1 else ''} {quoted(columns, 8)}"

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elision.errors import quoted
+
 _FEW = 20
 """So many values are categories however few rows repeat them."""
 _MANY = 1000
@@ -73,7 +75,7 @@ def learn_categories(frame: pd.DataFrame) -> dict[Hashable, Levels]:
 def tell_unseen(frame: pd.DataFrame, categories: Categories, where: str) -> str:
     """Return what is to be said of values that training did not show; "" where there are none."""
     found = {name: categories[name].unseen(column) for name, column in frame.items() if name in categories}
-    listed = "; ".join(f"column {name!r}: {_listed(values)}" for name, values in found.items() if values)
+    listed = "; ".join(f"column {name!r}: {quoted(values, 5)}" for name, values in found.items() if values)
     return f"{where} holds values that training did not show, which count as missing: {listed}" if listed else ""
 
 
@@ -156,7 +158,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _listed(values: Sequence[str], most: int = 5) -> str:
-    return ", ".join(map(repr, values[:most])) + (f", ... ({len(values)} in all)" if len(values) > most else "")

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -21,6 +21,12 @@ def check_choice(what: str, value: str, choices: Collection[str]) -> None:
     """Raise `InputError` naming the choices unless ``value`` is one of them."""
     if value not in choices:
         raise InputError(f"unknown {what} {value!r}: choose from {', '.join(sorted(choices))}")
+
+
+def quoted(names: Iterable[object], most: int = 12) -> str:
+    """Return names for a message, the first of many."""
+    names = list(names)
+    return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def warn(text: str) -> None:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from elision.alignment import flat_name, frame_numbers, unmasked
 from elision.batch import Batch
-from elision.errors import InputError
+from elision.errors import InputError, quoted
 from elision.imputation import Filling
 from elision.likelihood import UNLABELLED
 
@@ -104,7 +104,7 @@ def resolve_columns(
                 lost = "; X has no names: in a Pipeline, set_output(transform='pandas') on the steps before keeps them"
                 raise InputError(
                     f"modality {m!r} names column {unknown[0]!r}, which X does not have: n_features = {len(names)}, "
-                    f"columns {_shorten(names)}{lost if unnamed and isinstance(unknown[0], str) else ''}"
+                    f"columns {quoted(names, 8)}{lost if unnamed and isinstance(unknown[0], str) else ''}"
                 )
             resolved[m] = np.array([positions[c] if c in positions else int(c) for c in wanted], dtype=int)
         if not len(resolved[m]):
@@ -158,7 +158,8 @@ def read_labels(y: Any, unlabelled: Any = None, classes: np.ndarray | None = Non
     for row in np.flatnonzero(~absent):
         if y[row] not in lookup:
             label = y[row].item() if isinstance(y[row], np.generic) else y[row]
-            raise InputError(f"label {label!r} at row {row} is no class of the training data: {_shorten(classes)}")
+            known = quoted(classes.tolist(), 8)
+            raise InputError(f"label {label!r} at row {row} is no class of the training data: {known}")
         codes[row] = lookup[y[row]]
     return Labels(codes, classes)
 
@@ -268,7 +269,8 @@ def read_weights(sample_weight: Any, class_weight: Any, labels: Labels) -> np.nd
     elif isinstance(class_weight, Mapping):
         strange = [c for c in class_weight if c not in known]
         if strange:
-            raise InputError(f"class_weight is given for {strange[0]!r}, which is no class: expected {_shorten(known)}")
+            told = f"{strange[0]!r}, which is no class: expected {quoted(known, 8)}"
+            raise InputError(f"class_weight is given for {told}")
         factors = np.array([class_weight.get(c, 1.0) for c in known], dtype=np.float64)
         if not (np.isfinite(factors).all() and (factors > 0).all()):
             raise InputError(f"class_weight is {dict(class_weight)!r}: expected finite numbers above 0")
@@ -423,8 +425,3 @@ def _of_one_type(labels: np.ndarray) -> np.ndarray:
 
 def _is_position(column: Any, n: int) -> bool:
     return bool(isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -n <= column < n)
-
-
-def _shorten(items: Sequence[Any], most: int = 8) -> str:
-    shown = ", ".join(repr(i) for i in np.asarray(items).tolist()[:most])
-    return shown + (f", ... ({len(items)} in all)" if len(items) > most else "")

@@ -18,7 +18,7 @@ from elision.alignment import (
     unnamed_frame,
 )
 from elision.categories import Categories, learn_categories, one_hot, tell_unseen
-from elision.errors import InputError, check_choice, warn
+from elision.errors import InputError, check_choice, quoted, warn
 from elision.inputs import check_finite, observed_rows, read_arrays, resolve_columns
 
 
@@ -127,8 +127,7 @@ class ReadsModalities:
                 "together, modalities={name: columns}; {'x': slice(None)} if they all do"
             )
         elif unused:
-            listed = ", ".join(map(repr, unused[:8])) + (f", ... ({len(unused)} in all)" if len(unused) > 8 else "")
-            warn(f"X has columns that modalities does not name, left out: {listed}")
+            warn(f"X has columns that modalities does not name, left out: {quoted(unused, 8)}")
 
     def _named_table(self, X: pd.DataFrame, reset: bool) -> pd.DataFrame:
         """Return the columns of a frame that the modalities name, in the order of the training table, names as text.

@@ -119,9 +119,3 @@ def parse_modalities(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def matches(column: str, patterns: Sequence[str]) -> bool:
     """Return whether a column is one of those named; a * stands for any letters."""
     return any(column == pattern or fnmatchcase(column, pattern) for pattern in patterns)
-
-
-def quoted(names: Iterable[str], most: int = 12) -> str:
-    """Return names for a message, the first of many."""
-    names = list(names)
-    return ", ".join(map(repr, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from elision.data.formats import DETECTED, TableFormat, quoted
+from elision.data.formats import DETECTED, TableFormat
 from elision.data.schema import Shard, shard_name, write_manifest
 from elision.data.shards import with_text
 from elision.data.splits import PARTS
 from elision.data.store import Store
 from elision.data.tables import parse_text, read_table
-from elision.errors import InputError
+from elision.errors import InputError, quoted
 from elision.files import Address, delete, join, sha256_of, write_atomically
 
 CORRECTED = ("label", "group", "split")

@@ -11,10 +11,10 @@ import pandas as pd
 
 from elision.categories import Levels, is_category, learn_categories, tell_unseen, why_no_numbers
 from elision.data.dataset import Dataset
-from elision.data.formats import DETECTED, ROLES, TableFormat, matches, quoted
+from elision.data.formats import DETECTED, ROLES, TableFormat, matches
 from elision.data.splits import PARTS
 from elision.data.tables import holds_times, parse_numbers, parse_text, read_table
-from elision.errors import InputError, warn
+from elision.errors import InputError, quoted, warn
 
 _RECORDINGS = ("video", "audio", "image")
 KEYWORDS = ("any", "each", "none")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, matches, quoted
-from elision.errors import InputError, warn
+from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, matches
+from elision.errors import InputError, quoted, warn
 
 _BLANK = ("", "nan", "NaN", "NA", "null")
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)\s*", re.I)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elision.data.formats import DETECTED, DIALECT, TABLE_ENDINGS, quoted
-from elision.errors import InputError
+from elision.data.formats import DETECTED, DIALECT, TABLE_ENDINGS
+from elision.errors import InputError, quoted
 from elision.models import CLASSIFIER, kind_of, model_folder
 from elision.registries import DATASETS
 

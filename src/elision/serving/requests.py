@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from elision.errors import InputError
+from elision.errors import InputError, quoted
 
 MOST_SAMPLES = 1000
 """Samples that one request may ask about."""
@@ -156,13 +156,13 @@ def read_value(value: Any, taken: Taken, where: str) -> np.ndarray:
         lacking = [c for c in columns if c not in value]
         if unknown or lacking:
             wrong = f"has {unknown[0]!r}, which is no column of it" if unknown else f"lacks column {lacking[0]!r}"
-            raise InputError(f"{where} {wrong}: expected {_listed(columns)}, null where a value is missing")
+            raise InputError(f"{where} {wrong}: expected {quoted(columns, 8)}, null where a value is missing")
         value = [value[c] for c in columns]
     elif not isinstance(value, list):
         value = [value]
     cells = np.array(value, dtype=object)
     if cells.shape != tuple(shape):
-        named = f" ({_listed(columns)})" if columns else ""
+        named = f" ({quoted(columns, 8)})" if columns else ""
         raise InputError(f"{where} has shape {cells.shape}: expected {tuple(shape)}{named}")
     known = {int(place): values for place, values in taken.categories.items()}
     flat = enumerate(cells.ravel().tolist())
@@ -226,7 +226,7 @@ def _place(cell: Any, values: Sequence[str], where: str) -> float:
     text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
     if cell is None or text in values:
         return math.nan if cell is None else float(values.index(text))
-    raise InputError(f"{where} holds {cell!r}: training showed there {_listed(values)}; null where it is missing")
+    raise InputError(f"{where} holds {cell!r}: training showed there {quoted(values, 8)}; null where it is missing")
 
 
 def _of(sample: str, slash: str) -> str:
@@ -236,8 +236,3 @@ def _of(sample: str, slash: str) -> str:
 def _type(value: Any) -> str:
     names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
     return names.get(type(value), "null")
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
