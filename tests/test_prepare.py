@@ -196,18 +196,6 @@ def test_if_nothing_can_be_prepared_it_fails_and_says_why(tmp_path):
         prepare(path, tmp_path / "other", work.job(), engine="here")
 
 
-def test_strict_fails_once_the_store_is_there(tmp_path):
-    folder = tmp_path / "clips"
-    path = work.write_source(folder, 3)
-    (folder / "1.mp4").write_bytes(b"")
-    for _ in range(2):
-        with pytest.raises(
-            InputError, match=r"wants every recording, and 1 could not be used: .*1.mp4: has zero bytes"
-        ):
-            prepare(path, tmp_path / "store", work.job(), engine="here", strict=True)
-        assert Store(tmp_path / "store").ids.tolist() == ["c0", "c2"]
-
-
 def test_a_second_start_checks_the_store_and_says_the_same(source, whole):
     before = work.hashes(whole)
     told = []

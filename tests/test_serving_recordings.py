@@ -77,7 +77,7 @@ def test_what_to_measure_next_is_what_every_training_segment_would_say(client, r
     """The same by asking about the sample with the pulse of each training segment in turn: Q(y | x_S) by evidence."""
     model, path = load_model(run), run.parent / "c0.mp4"
     batch = segments(extract_media({"visual": path, "audio": path}, None, None, SETTINGS, "0").values, model.modalities)
-    partition = StorePartition.of_store(Store.open(run.parent / "store"), model.config)
+    partition = StorePartition.of_store(Store(run.parent / "store"), model.config)
     bank = collate([partition.segments(partition.train)[i] for i in range(2 * len(partition.train))]).inputs["pulse"]
     worth = []
     for window in range(2):

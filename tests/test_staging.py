@@ -10,7 +10,7 @@ import pytest
 
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.preparation import Preparation, modalities, parameters
-from elision.data.problems import PROBLEMS, Summary, by_modality, commonest, problem, read_problems, table
+from elision.data.problems import PROBLEMS, by_modality, commonest, problem, read_problems, table
 from elision.data.recording import Problem, Recording
 from elision.data.staging import PlannedShard, Record, Staging, refuse_differences, stamps
 from elision.errors import InputError
@@ -156,9 +156,3 @@ def test_files_are_named_from_the_source_on(tmp_path):
 def test_the_commonest_reason_is_told_with_its_share():
     problems = [Problem(str(i), f"{i}.mp4", reason) for i, reason in enumerate(["x", "y", "y"])]
     assert commonest(problems) == "1.mp4: y (2 of 3)" and commonest(problems[1:]) == "1.mp4: y"
-
-
-def test_strict_is_content_with_nothing_set_aside(tmp_path):
-    Summary(tmp_path, 3).require_all()
-    with pytest.raises(InputError, match=r"wants every recording, and 1 could not be used: .*the first: a: why"):
-        Summary(tmp_path, 3, (Problem("a", "", "why"),)).require_all()

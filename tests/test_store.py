@@ -188,7 +188,7 @@ def test_a_store_that_was_prepared_anew_meanwhile_is_refused(store):
 
 def test_a_store_in_memory_is_copied_once_and_then_mapped(tmp_path):
     address = written("memory://bucket/folder", ROWS)
-    store = Store.open(address, cache=tmp_path / "cache")
+    store = Store(address, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()  # only what is needed is fetched
     assert same(store.read(4), ROWS[4])
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{store.info.shards[1].sha256}.arrow"]

@@ -92,14 +92,6 @@ class Inspection:
         """The number of samples."""
         return self.info.counts["samples"]
 
-    def require_whole(self) -> None:
-        """Raise `InputError` naming the damaged shards, if there are any."""
-        if self.damaged:
-            raise InputError(
-                f"{self.address}: {len(self.damaged)} of {len(self.info.shards)} shards are damaged "
-                f"({', '.join(self.damaged[:5])}): remove the store, and prepare it again"
-            )
-
 
 def inspect_store(address: Address, page: Path | None = None) -> Inspection:
     """Read all of a store, check it, and write ``inspect.html``.
@@ -109,7 +101,7 @@ def inspect_store(address: Address, page: Path | None = None) -> Inspection:
         page: where the page goes; by default into the store's folder, and needed where that is an address.
 
     Raises:
-        InputError: it is no store. Damaged shards are reported, not raised: see `Inspection.require_whole`.
+        InputError: it is no store. Damaged shards are reported, not raised.
     """
     folder = local(address)
     if page is None and folder is None:

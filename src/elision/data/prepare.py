@@ -40,7 +40,7 @@ def _quiet(done: int, total: int, running: Sequence[str], seconds_left: float | 
     pass
 
 
-def prepare(  # noqa: PLR0913
+def prepare(
     source: Path,
     dest: Address,
     preparation: Preparation,
@@ -48,7 +48,6 @@ def prepare(  # noqa: PLR0913
     workers: int = 2,
     engine: str = "local",
     watch: Watcher = _quiet,
-    strict: bool = False,
     staging: Path | None = None,
 ) -> Summary:
     """Prepare a store, or go on where an earlier call was interrupted; a finished store is checked and left alone.
@@ -63,7 +62,6 @@ def prepare(  # noqa: PLR0913
         workers: clips at once, each in a process of one thread.
         engine: "local" or "ray".
         watch: told of progress.
-        strict: raise once the store is there if anything was set aside.
         staging: folder of what is finished so far, by default in ``dest``, and needed where that is an address.
 
     Raises:
@@ -77,15 +75,12 @@ def prepare(  # noqa: PLR0913
     content = parameters(source, found, preparation)
     dest = local(dest) or str(dest)
     if _finished(dest, content, staging):
-        summary = _earlier(dest, found.skipped)
-    else:
-        area = Staging(_staging_folder(dest, staging), dest, modalities(found, preparation.settings))
-        with area.locked():
-            area.settle(content | {"versions": versions(*PREPARED_BY)})
-            summary = _Making(area, found, root(source), preparation, placing, engine, watch).go(content)
-        area.remove()
-    if strict:
-        summary.require_all()
+        return _earlier(dest, found.skipped)
+    area = Staging(_staging_folder(dest, staging), dest, modalities(found, preparation.settings))
+    with area.locked():
+        area.settle(content | {"versions": versions(*PREPARED_BY)})
+        summary = _Making(area, found, root(source), preparation, placing, engine, watch).go(content)
+    area.remove()
     return summary
 
 

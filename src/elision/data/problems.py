@@ -10,7 +10,6 @@ from pathlib import Path
 from elision.data.layouts.found import relative
 from elision.data.recording import Problem, Recording
 from elision.data.staging import Record
-from elision.errors import InputError
 from elision.files import Address, join, read_file
 
 PROBLEMS = "problems.csv"
@@ -39,14 +38,6 @@ class Summary:
     notes: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     observed: Mapping[str, int] = field(default_factory=dict)
-
-    def require_all(self) -> None:
-        """Raise `InputError` if anything was set aside."""
-        if self.set_aside:
-            raise InputError(
-                f"strict preparation wants every recording, and {len(self.set_aside)} could not be used: "
-                f"see {join(self.dest, PROBLEMS)}; the first: {_said(self.set_aside[0])}"
-            )
 
 
 def problem(record: Record, recording: Recording, root: Path) -> Problem:

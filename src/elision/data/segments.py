@@ -71,11 +71,6 @@ class Segments(Dataset[Segment]):
         return Segment(self, int(position) % len(self))
 
     @property
-    def counts(self) -> dict[str, int]:
-        """modality -> how many segments show it: the size of its bank."""
-        return {m: int(mask.sum()) * len(self.windows) for m, mask in self.observed.items()}
-
-    @property
     def labels(self) -> Tensor:
         """Class of each segment, -1 where there is none; shape (len,), int64."""
         return torch.from_numpy(np.repeat(self._labels, len(self.windows)))

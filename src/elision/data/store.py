@@ -52,11 +52,6 @@ class Store:
         self._first = np.cumsum([0, *(shard.samples for shard in self.info.shards)]).tolist()
         self._columns: dict[int, Columns] = {}
 
-    @classmethod
-    def open(cls, address: Address, cache: Path | None = None) -> "Store":
-        """Open a store: the same as calling the class."""
-        return cls(address, cache)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.address, self._cache, self.fingerprint())
 
