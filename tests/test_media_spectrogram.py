@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from elision.errors import InputError
+from elision.media.extract import MediaSettings
 from elision.media.noise import _DRAWN_TOGETHER, white
 from elision.media.spectrogram import Mel, filters, log_mel
-from elision.media.windows import Windows
 
 
 @pytest.mark.parametrize("count, seconds, start, end", [(30, 0.5, 0.0, 3.7), (30, 0.5, 2.0, 100.0), (2, 1.0, 0.3, 2.3)])
 def test_windows_are_even_and_touch_both_ends(count, seconds, start, end):
-    starts = Windows(count, seconds).starts(start, end)
+    starts = MediaSettings(count, seconds).starts(start, end)
     assert len(starts) == count
     assert starts[0] == pytest.approx(start)
     assert starts[-1] + seconds == pytest.approx(end)
@@ -20,17 +20,17 @@ def test_windows_are_even_and_touch_both_ends(count, seconds, start, end):
 
 
 def test_windows_of_a_clip_shorter_than_one_begin_at_its_start():
-    np.testing.assert_array_equal(Windows(4, 0.5).starts(1.0, 1.04), [1.0] * 4)
+    np.testing.assert_array_equal(MediaSettings(4, 0.5).starts(1.0, 1.04), [1.0] * 4)
 
 
 def test_a_single_window_lies_in_the_middle():
-    np.testing.assert_allclose(Windows(1, 0.5).starts(1.0, 3.0), [1.75])
+    np.testing.assert_allclose(MediaSettings(1, 0.5).starts(1.0, 3.0), [1.75])
 
 
 @pytest.mark.parametrize("count, seconds", [(0, 0.5), (3, 0.0), (3, -1.0), (3, float("nan")), (3, float("inf"))])
 def test_windows_that_cannot_be_are_refused(count, seconds):
     with pytest.raises(InputError, match="expected"):
-        Windows(count, seconds)
+        MediaSettings(count, seconds)
 
 
 def mel_scale(hertz):

@@ -18,9 +18,8 @@ from elision.media.image import Crop, read_image
 from elision.media.spectrogram import Mel, log_mel
 from elision.media.track import Track
 from elision.media.video import pictures
-from elision.media.windows import Windows
 
-__all__ = ["MODALITIES", "Crop", "Extracted", "MediaError", "MediaSettings", "Mel", "Windows", "extract_media"]
+__all__ = ["MODALITIES", "Crop", "Extracted", "MediaError", "MediaSettings", "Mel", "extract_media"]
 
 MODALITIES = ("visual", "audio", "image")
 """The modalities that files show."""
@@ -53,7 +52,10 @@ class MediaSettings:
     extractors: Mapping[str, OwnExtractor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        Windows(self.windows, self.seconds)
+        if self.windows < 1:
+            raise InputError(f"{self.windows} windows: expected at least 1")
+        if not 0 < self.seconds < np.inf:
+            raise InputError(f"windows of {self.seconds} s: expected more than 0 seconds")
         for modality in self.extractors:
             check_choice("modality of an extractor", modality, MODALITIES)
         if not 8 <= self.size <= 2048:
@@ -65,6 +67,20 @@ class MediaSettings:
             raise InputError(f"windows of {self.seconds} s: expected more than {least:.3f} s, for the spectrogram")
         if self.noise_db is not None and not -200 <= self.noise_db <= 200:
             raise InputError(f"a signal-to-noise ratio of {self.noise_db} dB: expected -200 to 200")
+
+    def starts(self, start: float, end: float) -> np.ndarray:
+        """Return when each window begins, shape (windows,), in seconds: evenly spread, overlapping in a short clip.
+
+        The first begins at ``start`` and the last ends at ``end``; a single window lies in the middle. In a clip
+        shorter than one window, all begin at ``start``.
+
+        Example:
+            >>> MediaSettings(windows=3, seconds=0.5).starts(0.0, 2.5)
+            array([0., 1., 2.])
+        """
+        room = max(end - start - self.seconds, 0.0)
+        places = np.linspace(0.0, 1.0, self.windows) if self.windows > 1 else np.array([0.5])
+        return start + room * places
 
 
 @dataclass(frozen=True)
@@ -172,7 +188,7 @@ def _spread(
 ) -> tuple[np.ndarray, float]:
     """Return when the windows begin, and the seconds that they are spread over."""
     begin, finish = _span(shown, start, end, settings.seconds)
-    return Windows(settings.windows, settings.seconds).starts(begin, finish), finish - begin
+    return settings.starts(begin, finish), finish - begin
 
 
 def _listen(clip: OpenClip, spread: Callable[[], tuple[np.ndarray, float]], settings: MediaSettings) -> Waveforms:
