@@ -4,7 +4,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -296,12 +296,3 @@ def _parse(path: Path, text: str) -> Any:
         return tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except Exception as error:  # each parser has its own
         raise InputError(f"{path} is neither JSON nor (.yaml) YAML nor (.toml) TOML: {error}") from error
-
-
-def _default(option: Field) -> Any:
-    factory: Any = option.default_factory
-    return option.default if option.default is not MISSING else factory()
-
-
-DEFAULTS: dict[str, Any] = {f.name: _default(f) for f in fields(TrainConfig)}
-"""What each option is where it is not given."""

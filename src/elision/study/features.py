@@ -131,14 +131,14 @@ def visual_name(names: Iterable[str], source: str) -> str:
     return visual
 
 
-def extract(store: Store, name: str, extractor: Extractor, windows: int | None, folder: Path) -> Path:
+def extract(store: Store, name: str, extractor: Extractor, folder: Path) -> Path:
     """Return the file of the features of every segment of a store, from ``folder`` if they were extracted before.
 
     Args:
         store: with the modalities of the tables.
         name: of the extractor.
         extractor: what to extract with.
-        windows: segments of each video; None is all.
+
         folder: where files of features are kept, named by a hash of store, extractor, weights and windows.
 
     Raises:
@@ -147,7 +147,7 @@ def extract(store: Store, name: str, extractor: Extractor, windows: int | None, 
     kinds = store.info.modalities
     modalities = visual_name(kinds, str(store.address)), "audio"
     networks = {m: extractor.build(kinds[m].kind, tuple(kinds[m].shape)).eval() for m in modalities}
-    chosen = _windows(store, windows)
+    chosen = list(range(min((m.windows for m in kinds.values() if m.windows > 1), default=1)))
     identity = [store.fingerprint(), name, chosen, {m: _digest(network) for m, network in networks.items()}]
     key = sha256_of_json(identity)[:16]
     path = folder / f"{name}-{key}{SUFFIX}"
@@ -185,13 +185,6 @@ def _facts(address: str) -> dict[str, Any]:
         raise InputError(
             f"{address} is not a file of extracted features ({error}): remove it, and start again"
         ) from error
-
-
-def _windows(store: Store, windows: int | None) -> list[int]:
-    """Return windows that are evenly spread, the same in every modality."""
-    counts = [m.windows for m in store.info.modalities.values() if m.windows > 1] or [1]
-    n = min(counts) if windows is None else min(windows, *counts)
-    return [int(i) for i in np.linspace(0, min(counts) - 1, n).round()]
 
 
 @torch.no_grad()

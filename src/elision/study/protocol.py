@@ -24,13 +24,11 @@ class Protocol:
 
     Args:
         training: table -> how each of its methods is trained.
-        windows: segments of each video whose features are extracted; None is all that the store has.
         extractors: of Table 2, by name.
         seeds: runs of each setting.
     """
 
     training: Mapping[str, Training]
-    windows: int | None
     extractors: Mapping[str, Extractor]
     seeds: int
 
@@ -43,7 +41,6 @@ PAPER = Protocol(
         ),
         "table2": Training("mlp", 32, way="segments", options=(("selection", "last"),)),
     },
-    windows=None,
     extractors=EXTRACTORS,
     seeds=5,
 )  # fmt: skip
@@ -57,7 +54,6 @@ STAND_IN = Protocol(
         ),
         "table2": Training("mlp", 32, max_epochs=20, batch_size=64, way="segments", options=(("selection", "last"),)),
     },
-    windows=None,
     extractors=STAND_INS,
     seeds=1,
 )  # fmt: skip
@@ -111,9 +107,9 @@ def _of_table(protocol: Protocol, table: str) -> list[tuple[str, str]]:
     training = protocol.training[table]
     options = dict(training.options)
     if table == "table1":
-        from elision.config import DEFAULTS
+        from elision.config import TrainConfig
 
-        values = DEFAULTS | options
+        values = vars(TrainConfig()) | options
         start = f"from the weights {values['weights']}" if values.get("weights") else "from random weights"
         return [
             ("encoders", f"{training.encoders} for frames and for spectrograms, {start}; k = {training.n_features}"),

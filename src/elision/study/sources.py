@@ -120,7 +120,7 @@ def feature_sources(
     found = {}
     for name in extractors:
         tell(f"features of {name}")
-        path = str(extract(store, name, protocol.extractors[name], protocol.windows, folder).absolute())
+        path = str(extract(store, name, protocol.extractors[name], folder).absolute())
         found[name] = _of_store(store, path, open_features(path)[1], visual)
     return found
 
