@@ -378,7 +378,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         Raises:
             InputError: nobody lacks anything, costs miss a modality, or no member has the joint objective.
         """
-        return acquisition.values(self._members_of_a_fit(), self._weights, self._batch(X), costs, size)
+        batch = self._batch(X)
+        return acquisition.values(self._members, self._weights, batch, costs, size)
 
     def plan(self, X: Any, costs: Mapping[str, float] | None = None, budget: float | None = None) -> pd.DataFrame:
         """Return in which order to measure what each sample lacks: every step adds the most nats per cost.
@@ -391,7 +392,8 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         Returns:
             A row per step: sample, step (from 1), modality, nats that it adds, cost, total_cost.
         """
-        return acquisition.greedy_plan(self._members_of_a_fit(), self._weights, self._batch(X), costs, budget)
+        batch = self._batch(X)
+        return acquisition.greedy_plan(self._members, self._weights, batch, costs, budget)
 
     def acquisition_curves(
         self, X: Any, y: Any, costs: Mapping[str, float] | None = None, start: Sequence[str] = (), random_state: int = 0
@@ -570,10 +572,6 @@ class MultimodalClassifier(ReadsModalities, ClassifierMixin, BaseEstimator):
         kept = {"set_calibration_": fitted.calibration, "_gaps": fitted.gaps}
         vars(model).update({name: value for name, value in kept.items() if value is not None})
         return model
-
-    def _members_of_a_fit(self) -> list:
-        check_is_fitted(self)
-        return self._members
 
     def _log_posterior(self, batch: Batch) -> np.ndarray:
         logs = self._weights.average(log_posteriors(self._members, batch), batch.observed, self._log_prior)

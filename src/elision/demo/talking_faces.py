@@ -19,6 +19,7 @@ import numpy as np
 
 from elision.demo.drawn_face import SIZE, Speaker, draw_face
 from elision.errors import InputError, check_choice
+from elision.files import write_atomically
 
 FPS, RATE, FRAMES = 12, 48_000, 15
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -99,7 +100,6 @@ def make(dest: Path, layout: str, n_subjects: int = 8, repeats: int = 4, seed: i
         for speaker in [Speaker.draw(np.random.default_rng([seed, naming.code, subject]))]
         for emotion in range(len(EMOTIONS))
         for repeat in range(repeats)
-        for which in [(subject, emotion, repeat)]
     ]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda clip: _write(dest, clip, naming), clips))
@@ -109,9 +109,7 @@ def _write(dest: Path, clip: DrawnClip, naming: "Naming") -> Path:
     path = dest / clip.path
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(f".{path.name}")
-        staging.write_bytes(encode(frames(clip), sound(clip), naming))
-        staging.replace(path)
+        write_atomically(path, encode(frames(clip), sound(clip), naming))
     return path
 
 

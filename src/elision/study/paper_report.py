@@ -1,5 +1,6 @@
 """The report of a reproduction: a page per split, tables, figures and a file of all runs."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -10,7 +11,7 @@ from elision.study.paper_comparisons import comparisons, means_by_split
 from elision.study.paper_figures import draw_figures
 from elision.study.paper_tables import Filled, fill, orders
 from elision.study.paper_tex import tex
-from elision.study.report import ReportFiles, Study, embedded, environment
+from elision.study.report import ReportFiles, Study, environment
 from elision.study.results import Result, results_frame, to_csv
 from elision.study.run import SPLITS
 from elision.study.tables import markdown
@@ -69,7 +70,7 @@ def report_reproduction(
             "seconds": sum(result.seconds for result in mine),
             "n_runs": len(mine),
             "versions": environment(),
-            "pictures": embedded({name: kinds["png"] for name, kinds in figures.items()}),
+            "pictures": {name: b64encode(kinds["png"]).decode() for name, kinds in figures.items()},
             "links": {other: name for other, name in names.items() if other != split},
             "command": command,
         }

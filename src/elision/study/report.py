@@ -1,16 +1,12 @@
 """The report of a study: what it consists of, and what every one tells."""
 
-import base64
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elision import __version__
-
-_PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "torchvision", "lightning", "av")
+from elision.versions import versions
 
 
 @dataclass(frozen=True)
@@ -45,18 +41,8 @@ class ReportFiles:
     pages: Sequence[str]
 
 
-def embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
-    """Return pictures as a page holds them: in base64."""
-    return {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
-
-
-def environment(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
-    """Return the versions of Elision, Python and those of the ``packages`` that are installed, and the machine."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+def environment() -> dict[str, str]:
+    """Return the versions of Elision, Python and the packages that decide a result, and the machine."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"elision": __version__, "python": platform.python_version(), **found, "machine": machine}
+    found = versions("torch", "numpy", "scikit-learn", "pandas", "torchvision", "lightning", "av")
+    return {"elision": found["elision"], "python": platform.python_version(), **found, "machine": machine}

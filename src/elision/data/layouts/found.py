@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from elision.data.formats import DETECTED, TableFormat
@@ -136,7 +136,8 @@ def gather(
         if not wrong:
             paths = {file.role: file.path for file in members}
             shown = {m: next((paths[role] for role in roles if role in paths), None) for m, roles in modalities.items()}
-            kept.append(_with_sources(members[0].recording, {m: path for m, path in shown.items() if path}))
+            sources = {m: path for m, path in shown.items() if path}
+            kept.append(replace(members[0].recording, sources=sources))
     return tuple(kept)
 
 
@@ -152,10 +153,6 @@ def _wrong(root: Path, files: Iterable[Named]) -> Iterator[tuple[Named, str]]:
         elif reason := refusal(file.path, root):
             yield file, reason
         first.setdefault(file.role, file)
-
-
-def _with_sources(recording: Recording, sources: Mapping[str, Path]) -> Recording:
-    return Recording(recording.id, recording.label, recording.group, recording.split, sources)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
