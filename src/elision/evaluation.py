@@ -66,6 +66,14 @@ def expected_calibration_error(confidence: np.ndarray, hits: np.ndarray) -> floa
     return round(float(np.abs(gaps).sum() / len(confidence)), 12)
 
 
+def class_codes(labels: np.ndarray, classes: Sequence[str], where: object) -> np.ndarray:
+    """Return the index of each label among the ``classes`` that a model knows, shape (n,); ``where`` they stand."""
+    unseen = sorted(set(labels.tolist()) - set(classes))
+    if unseen:
+        raise InputError(f"class {unseen[0]!r} of {where} was not seen in training: it knew {', '.join(classes)}")
+    return np.array([classes.index(label) for label in labels.tolist()], dtype=np.int64)
+
+
 def confidence_bins(log_probabilities: np.ndarray, codes: np.ndarray) -> list[list[float]]:
     """Return (mean confidence, accuracy, samples) of each bin of confidence that has samples: a reliability diagram.
 

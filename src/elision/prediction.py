@@ -1,7 +1,9 @@
 """What a trained model says of one sample, whatever it was trained on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from elision.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,25 @@ class Prediction:
     """
 
     id: str
-    label: str
-    probabilities: Mapping[str, float]
-    found: tuple[str, ...]
-    used: tuple[str, ...]
+    label: str = ""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     problem: str = ""
     classes: tuple[str, ...] = ()
     measure_next: tuple[Measurement, ...] | None = None
+
+
+def check_left_out(without: Sequence[str], modalities: Collection[str]) -> None:
+    """Raise `InputError` if a model lacks a modality that is to be left out, or none of its own would remain."""
+    for m in without:
+        if m not in modalities:
+            raise InputError(f"the model has no modality {m!r} to leave out: it takes {', '.join(modalities)}")
+    if set(modalities) <= set(without):
+        raise InputError("every modality is left out: expected one to remain")
+
+
+def why_unusable(shown: Sequence[str], modalities: Collection[str]) -> str:
+    """Return the problem of a sample that shows nothing but what is left out."""
+    rest = f"; it shows {', '.join(shown)}" if shown else ""
+    return f"shows nothing that the model may use ({', '.join(modalities)}){rest}"

@@ -12,8 +12,7 @@ from elision.data.segments import Segments, collate
 from elision.data.store import Store
 from elision.deep import processes
 from elision.deep.rows import Reading
-from elision.errors import InputError
-from elision.evaluation import Assessment, assess_posteriors, average_segments
+from elision.evaluation import Assessment, assess_posteriors, average_segments, class_codes
 from elision.methods import Method
 
 Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -84,7 +83,7 @@ def assess(  # noqa: PLR0913
         scored: takes what the method said of the samples as they are, and of those that a modality was taken from.
     """
     known: list[str] = store.classes.tolist() if classes is None else list(classes)
-    codes = class_codes(store, samples, known)
+    codes = class_codes(store.labels[samples], known, store.address)
     logs = sample_posteriors(method, store, samples, observed, reading, len(known), average)
 
     shown = {m: mask[samples] for m, mask in observed.items()}
@@ -100,13 +99,3 @@ def assess(  # noqa: PLR0913
         return less
 
     return replace(assess_posteriors(logs, codes, known, shown, without), average=average)
-
-
-def class_codes(store: Store, samples: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return the index of each labelled sample's class among ``classes``, shape (n,)."""
-    unseen = sorted(set(store.labels[samples]) - set(classes))
-    if unseen:
-        raise InputError(
-            f"class {str(unseen[0])!r} of {store.address} was not seen in training: it knew {', '.join(classes)}"
-        )
-    return np.array([classes.index(label) for label in store.labels[samples]], dtype=np.int64)

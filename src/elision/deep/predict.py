@@ -19,7 +19,7 @@ from elision.extractors import OwnExtractor, OwnExtractors, name_of
 from elision.kinds import Modality, Value
 from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
-from elision.prediction import Prediction
+from elision.prediction import Prediction, check_left_out, why_unusable
 from elision.registries import CROPS, LAYOUTS
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -56,13 +56,7 @@ def predict(  # noqa: PLR0913
     Raises:
         InputError: before anything is read: the model has no such modality, or needs a crop or an extractor.
     """
-    unknown = [m for m in without if m not in model.modalities]
-    if unknown:
-        raise InputError(
-            f"the model has no modality {unknown[0]!r} to leave out: it takes {', '.join(model.modalities)}"
-        )
-    if set(model.modalities) <= set(without):
-        raise InputError("every modality is left out: expected one to remain")
+    check_left_out(without, model.modalities)
     model.is_calibrated(coverage)  # a coverage that is none is told at once
     check_costs(costs, tuple(model.modalities))
     how = tuple(without), average, media_settings(model, crop, extractors), coverage, costs
@@ -106,12 +100,12 @@ def _predictions(model, files, dialect, how) -> Iterator[Prediction]:
         try:
             found = _found(model, file, dialect)
         except InputError as error:
-            yield Prediction(str(file), "", {}, (), (), str(error))
+            yield Prediction(str(file), problem=str(error))
             continue
         for recording in found.recordings:
             yield _predict_one(model, recording, *how)
         for problem in found.problems:
-            yield Prediction(problem.id, "", {}, (), (), f"{problem.file}: {problem.reason}")
+            yield Prediction(problem.id, problem=f"{problem.file}: {problem.reason}")
 
 
 def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
@@ -132,7 +126,7 @@ def _predict_one(
         if wanted:
             values |= extract_media(wanted, recording.start, recording.end, settings, recording.id).values
     except InputError as error:
-        return Prediction(recording.id, "", {}, (), (), str(error))
+        return Prediction(recording.id, problem=str(error))
     return predict_values(model, recording.id, values, without, average, coverage, costs)
 
 
@@ -160,11 +154,10 @@ def predict_values(
     used = tuple(m for m in found if m not in without)
     try:
         if not used:
-            rest = f"; it shows {', '.join(found)}" if found else ""
-            raise InputError(f"shows nothing that the model may use ({', '.join(model.modalities)}){rest}")
+            raise InputError(why_unusable(found, model.modalities))
         batch = segments({m: values[m] for m in used}, model.modalities)
     except InputError as error:
-        return Prediction(id, "", {}, (), (), str(error))
+        return Prediction(id, problem=str(error))
     logs = average_segments(model.log_posterior(batch).double().cpu().numpy()[None], average)[0]
     probabilities = dict(zip(model.classes, np.exp(logs).tolist(), strict=True))
     held = average == "posteriors" and model.is_calibrated(coverage)

@@ -23,9 +23,9 @@ from elision.data.sources import load, load_again
 from elision.decisions.acquisition import check_costs
 from elision.errors import InputError
 from elision.estimator import MultimodalClassifier
-from elision.evaluation import Assessment, assess_posteriors
+from elision.evaluation import Assessment, assess_posteriors, class_codes
 from elision.models import model_folder
-from elision.prediction import Prediction
+from elision.prediction import Prediction, check_left_out, why_unusable
 from elision.registries import DATASETS
 from elision.run_folder import CONFIG, MODEL, RESULT, RunFolder, RunResult
 from elision.runs.predictions import measurements
@@ -111,7 +111,7 @@ def evaluate_table(run: Path, address: str | None, reading: Mapping[str, Any] = 
         frame, name, what = _whole(rows.frame, model).iloc[labelled], address, "all labelled samples"
         if rows.absent:
             what += f", of which none shows {', '.join(rows.absent)}"
-        codes = _codes(rows.labels[labelled], model, address)
+        codes = class_codes(rows.labels[labelled], [str(c) for c in model.classes_], address)
     return replace(_assess(model, frame, codes), data=str(name), samples=what)
 
 
@@ -134,11 +134,7 @@ def predict_table(
         InputError: at once, where a file is no table of the model's columns, or no modality is left.
     """
     model = MultimodalClassifier.load(model_folder(run), device="cpu")
-    for m in without:
-        if m not in model.modalities_:
-            raise InputError(f"the model has no modality {m!r} to leave out: it takes {', '.join(model.modalities_)}")
-    if set(model.modalities_) <= set(without):
-        raise InputError("every modality is left out: expected one to remain")
+    check_left_out(without, model.modalities_)
     tables = []
     for file in files:
         if file.suffix.lower() not in TABLE_ENDINGS:
@@ -180,12 +176,9 @@ def _predictions(
             for position, shares in enumerate(probabilities, start=start):
                 shows = tuple(m for m in columns if found[m][position])
                 used = tuple(m for m in shows if m not in without)
-                problem = rows.problems.get(position, "")
-                if not problem and not used:
-                    rest = f"; it shows {', '.join(shows)}" if shows else ""
-                    problem = f"shows nothing that the model may use ({', '.join(columns)}){rest}"
+                problem = rows.problems.get(position, "" if used else why_unusable(shows, columns))
                 if problem:
-                    yield Prediction(rows.ids[position], "", {}, (), (), problem)
+                    yield Prediction(rows.ids[position], problem=problem)
                     continue
                 told = dict(zip(classes, shares.tolist(), strict=True))
                 held = tuple(map(str, sets[position - start])) if sets else ()
@@ -255,14 +248,6 @@ def _columns(model: MultimodalClassifier) -> dict[str, list[str]]:
 def _whole(frame: pd.DataFrame, model: MultimodalClassifier) -> pd.DataFrame:
     """Return the model's columns in its order, NaN where the table has none of a modality."""
     return frame.reindex(columns=list(model.feature_names_in_))
-
-
-def _codes(labels: np.ndarray, model: MultimodalClassifier, address: str) -> np.ndarray:
-    classes = [str(c) for c in model.classes_]
-    unseen = sorted(set(labels.tolist()) - set(classes))
-    if unseen:
-        raise InputError(f"class {unseen[0]!r} of {address} was not seen in training: it knew {', '.join(classes)}")
-    return np.array([classes.index(label) for label in labels.tolist()], dtype=np.int64)
 
 
 def _format(run: Path) -> TableFormat:
