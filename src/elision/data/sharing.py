@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from elision.batch import Batch
+from elision.parallel.processes import is_running
 
 SLOTS = 4
 """A worker's: two that wait to be fetched (torch's prefetch factor), one in use, one that is being filled."""
@@ -159,10 +160,5 @@ def _release(whole: np.ndarray, number: int) -> None:
 
 def _forget_the_dead() -> None:
     """Let go of the memory of workers that ended; batches in it keep it until they go."""
-    for key in list(_arenas):
-        try:
-            os.kill(key[0], 0)
-        except ProcessLookupError:
-            _arenas.pop(key, None)
-        except PermissionError:
-            continue
+    for key in [key for key in _arenas if not is_running(key[0])]:
+        _arenas.pop(key, None)

@@ -181,6 +181,15 @@ def end_workers(workers: list[Worker]) -> None:
         worker.connection.close()
 
 
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's
+    return True
+
+
 @contextmanager
 def _for_the_newborn() -> Iterator[None]:
     """Set what a new worker inherits: Ctrl-C is ignored, as the parent handles it, and one thread is used."""

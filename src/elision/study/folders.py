@@ -11,6 +11,7 @@ from typing import Any
 
 from elision.errors import InputError
 from elision.files import is_whole, sha256_of
+from elision.parallel.processes import is_running
 from elision.study.plain import plain, revived
 
 RESULT = "result.json"
@@ -84,7 +85,7 @@ def remove_stale(folder: Path) -> None:
     """Remove what processes of this machine were writing when they were killed."""
     for stale in folder.glob(f".*-*@{_HOST}"):
         pid = stale.name.rpartition("@")[0].rpartition("-")[2]
-        if not (pid.isdecimal() and _lives(int(pid))):
+        if not (pid.isdecimal() and is_running(int(pid))):
             shutil.rmtree(stale, ignore_errors=True)
 
 
@@ -107,13 +108,3 @@ def _content(path: Path) -> dict[str, Any] | None:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, TypeError, ValueError):
         return None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
