@@ -24,25 +24,6 @@ _HOMES = {
     "train": "elision.runs.doors",
 }
 
-__all__ = [
-    "DATASETS",
-    "ENCODERS",
-    "FUSIONS",
-    "METHODS",
-    "NETWORKS",
-    "InputError",
-    "MultimodalClassifier",
-    "Splittable",
-    "TableConfig",
-    "TableFormat",
-    "TrainConfig",
-    "TrainingError",
-    "__version__",
-    "as_modalities",
-    "evaluate",
-    "load",
-    "predict",
-    "train",
-]
+__all__ = sorted({*_HOMES, "__version__"})
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)  # ``import elision`` and ``elision --help`` stay instant

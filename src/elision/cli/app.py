@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from elision import __version__
+from elision import __version__, registries
 from elision.errors import InputError, InputWarning, TrainingError
-from elision.registries import CROPS, DATASETS, ENCODERS, ENGINES, FUSIONS, LAYOUTS, MECHANISMS, METHODS, NETWORKS
+from elision.registries import CROPS
 
 if TYPE_CHECKING:
     from elision.extractors import OwnExtractor
@@ -46,18 +46,15 @@ EXTRAS = {
 }  # fmt: skip
 """A package that is not installed with Elision -> the extra that brings it."""
 
-_NAMED = {
-    "METHODS": METHODS, "FUSIONS": FUSIONS, "ENCODERS": ENCODERS, "NETWORKS": NETWORKS, "DATASETS": DATASETS,
-    "LAYOUTS": LAYOUTS, "MECHANISMS": MECHANISMS, "ENGINES": ENGINES, "CROPS": CROPS,
-}  # fmt: skip
-
 
 def spell_out(text: str) -> str:
     """Put the names of a registry in the place of its own name, such as `METHODS`.
 
     `LAYOUTS.doc` becomes a paragraph, or more, for each layout: the docstring without what it raises.
     """
-    for name, registry in _NAMED.items():
+    for name, registry in vars(registries).items():
+        if not isinstance(registry, registries.Registry):
+            continue
         text = text.replace(f"`{name}`", ", ".join(registry))
         if f"`{name}.doc`" in text:
             docs = [f"--layout {entry}: {registry.doc(entry).partition('Raises:')[0].strip()}" for entry in registry]

@@ -55,6 +55,11 @@ class DialectFlags:
     ] = None  # fmt: skip
 
     @property
+    def flag(self) -> str:
+        """Return the first flag that is given; "" if none is."""
+        return next((f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None), "")
+
+    @property
     def reading(self) -> dict[str, Any]:
         """Return the fields of `TableFormat` that were given."""
         names = {

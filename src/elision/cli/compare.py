@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from elision.cli.app import Many, Numbers, address_with_features, naming_choices, read_costs
 from elision.cli.columns import NOTHING_GIVEN, TableFlags
-from elision.cli.tables import AsJson, Quiet, Screen, tell_failures
+from elision.cli.tables import AsJson, Quiet, Screen, empty_table, tell_failures
 from elision.data.formats import TableFormat
 from elision.errors import InputError
 
@@ -153,18 +153,11 @@ def compare(  # noqa: PLR0913
 
 
 def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from elision.run_folder import MODEL
     from elision.study.tables import ranking
     from elision.study.winner import PREDICTIONS, lines_of_use, read_winner
 
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("method", "fusion", "objective"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("accuracy", "NLL", "rank", "seconds"):
-        table.add_column(heading, justify="right")
+    table = empty_table(["method", "fusion", "objective"], ["accuracy", "NLL", "rank", "seconds"])
     ranks = ranking(outcome.results)
     for r in ranks:
         table.add_row(*r.line, f"{r.accuracy:.1%}", f"{r.nll:.3f}", f"{r.nll_rank:.2f}", f"{r.seconds:.1f}")

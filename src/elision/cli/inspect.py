@@ -44,9 +44,8 @@ def inspect(
             raise InputError(f"--page is for a store of recordings, and {data} is a table: leave it out")
         _table(data, table, screen)
         return
-    if table.reading:
-        flag = next(name for name, value in vars(table).items() if value is not None).replace("_", "-")
-        raise InputError(f"--{flag} is for a table, and {data} is a store: leave it out")
+    if table.flag:
+        raise InputError(f"{table.flag} is for a table, and {data} is a store: leave it out")
     _store(data, page, screen)
 
 

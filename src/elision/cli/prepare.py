@@ -104,8 +104,8 @@ def prepare(  # noqa: PLR0913
                 + (f"; or name the list of recordings in it, such as {lists[0]}" if lists else "")
             )
         layout = "manifest"
-    if dialect.reading and layout != "manifest":
-        raise InputError(f"--{next(iter(dialect.reading))} is for a list of recordings, and the layout is {layout}")
+    if dialect.flag and layout != "manifest":
+        raise InputError(f"{dialect.flag} is for a list of recordings, and the layout is {layout}")
     mel = Mel(sample_rate=sample_rate, bands=mel_bands)
     own = read_crop(crop), read_extractors(extractor)
     settings = MediaSettings(windows, seconds, size, jpeg_quality, mel, noise_db, *own)

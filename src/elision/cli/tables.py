@@ -80,15 +80,22 @@ def _finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def assessment_table(judged: "Assessment") -> "Table":
-    """Make a table of accuracy, NLL, ECE and Brier score of the samples as they are and with modalities missing."""
+def empty_table(texts: Sequence[str], numbers: Sequence[str]) -> "Table":
+    """Make a table of columns of text, then of numbers, without a row."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("samples", no_wrap=True)
-    for heading in ("n", "accuracy", "NLL", "ECE", "Brier"):
+    for heading in texts:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
         table.add_column(heading, justify="right")
+    return table
+
+
+def assessment_table(judged: "Assessment") -> "Table":
+    """Make a table of accuracy, NLL, ECE and Brier score of the samples as they are and with modalities missing."""
+    table = empty_table(["samples"], ["n", "accuracy", "NLL", "ECE", "Brier"])
     for name, m in judged.rows.items():
         table.add_row(name, str(m.n), f"{m.accuracy:.1%}", *(f"{x:.3f}" for x in (m.nll, m.ece, m.brier)))
     return table

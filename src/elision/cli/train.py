@@ -138,9 +138,8 @@ def train(  # noqa: PLR0913
         for_table = replace(for_table, data=for_table.data.changed(table.reading))
         _tell(Screen(as_json, quiet), run(known, folder, for_table, resume is not None))
         return
-    if table.reading:
-        flag = next(name for name, value in vars(table).items() if value is not None).replace("_", "-")
-        raise InputError(f"--{flag} is for a table, and {known} is a store of recordings: leave it out")
+    if table.flag:
+        raise InputError(f"{table.flag} is for a table, and {known} is a store of recordings: leave it out")
     known = address_with_features(known, extractor, quiet)
     chosen = _changed(TrainConfig if path is None else TrainConfig.read(path), options, known)
     chosen = replace(chosen, **({"loggers": tuple(logger)} if logger else {}))

@@ -13,6 +13,6 @@ _HOMES = {
     "with_features": "elision.data.extraction",
 }
 
-__all__ = ["DATASETS", "Dataset", "Segments", "Store", "collate", "load", "read_samples", "with_features"]
+__all__ = sorted(_HOMES)
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)  # a worker that reads clips needs no tables and no classifiers

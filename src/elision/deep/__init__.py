@@ -11,6 +11,6 @@ _HOMES = {
     "load_model": "elision.deep.model",
 }
 
-__all__ = ["DeepModel", "EncoderConfig", "Prediction", "TrainConfig", "evaluate_run", "load_model"]
+__all__ = sorted(_HOMES)
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)
