@@ -75,7 +75,15 @@ def compared(tmp_path_factory):
 def test_compare_writes_everything_and_says_so(compared):
     done, out = compared
     assert done.returncode == 0, done.stderr
-    assert visible(out) == FILES | {"study.json", "runs", "winner", "model", "predictions.csv", "reading.json"}
+    assert visible(out) == FILES | {
+        "study.json",
+        "runs",
+        "winner",
+        "model",
+        "MODEL.md",
+        "predictions.csv",
+        "reading.json",
+    }
     assert "zero-padding" in done.stdout and "out/report.html" in done.stdout
     assert re.fullmatch(r"(\d of (4 runs|6 fits of the winner) done(, about .* left)?\n)+", done.stderr)
     assert done.stderr.count("4 of 4 runs done") == 1
