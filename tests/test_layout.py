@@ -13,7 +13,7 @@ import elision
 
 SOURCE = Path(elision.__file__).parent
 LEVELS = {
-    "errors": -1, "categories": 0, "alignment": 1, "imputation": 0, "plots": 0,
+    "errors": -1, "categories": 0, "alignment": 1, "imputation": 0, "plots": 0, "plain": 0,
     "files": 0, "kinds": 0, "versions": 0, "lazy": 0, "registries": 0, "pages": 0, "likelihood": 0, "bank": 0,
     "correlation": 0, "extractors": 1, "stacking": 0, "measuring": 0, "rates": 0,
     "parallel": 1, "evaluation": 1, "prediction": 1, "fusion": 1, "batch": 1, "encoders": 1, "vision": 1, "media": 2,

@@ -12,6 +12,7 @@ import torch
 from elision.errors import InputError, TrainingError
 from elision.evaluation import Assessment, Metrics
 from elision.inputs import observed_rows
+from elision.plain import plain
 from elision.run_folder import RunResult
 from elision.study import end_to_end, features, on_arrays, paper
 from elision.study.commands import read_command, write_commands
@@ -20,7 +21,6 @@ from elision.study.execution import execute
 from elision.study.features import open_features, visual_name
 from elision.study.folders import FailedRun, write_failure, write_result
 from elision.study.on_arrays import partition
-from elision.study.plain import plain
 from elision.study.results import Result
 from elision.study.run import UPPER_BOUND, Run, Training
 from elision.study.runner import read_outcomes

@@ -23,6 +23,7 @@ from elision.methods import Method
 from elision.methods.base import Ingredients
 from elision.methods.score import ScoreModel
 from elision.models import read_model, write_model
+from elision.plain import revived
 from elision.registries import ENCODERS, METHODS
 from elision.stacking import PatternWeights, fit_temperature, patterns_to_weigh, stacking_weights, tempered
 from elision.training import History, Schedule, seeded, train
@@ -212,10 +213,7 @@ class KeptMembers:
         if saved is not None and saved.description["origin"] == origin:
             method.load_state_dict(saved.tensors)
             method.eval()
-            return [
-                History(**{**h, "validation": [tuple(pair) for pair in h["validation"]]})
-                for h in saved.description["histories"]
-            ]
+            return revived(list[History], saved.description["histories"])
         histories = train(method, *data, *how)
         shutil.rmtree(path, ignore_errors=True)
         description = {"origin": origin, "histories": [asdict(history) for history in histories]}

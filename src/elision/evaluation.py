@@ -11,6 +11,7 @@ from scipy.stats import t
 from sklearn.metrics import confusion_matrix
 
 from elision.errors import InputError, check_choice
+from elision.plain import revived
 
 BINS = 15
 
@@ -242,9 +243,7 @@ class Assessment:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Read what `dataclasses.asdict` gave and JSON kept."""
-        parts = {k: {name: Metrics(**m) for name, m in values[k].items()} for k in ("patterns", "removed")}
-        rises = {m: Rise(**r) for m, r in values.get("rises", {}).items()}
-        return cls(**{**values, "metrics": Metrics(**values["metrics"]), "rises": rises, **parts})
+        return revived(cls, values)
 
 
 def assess_posteriors(

@@ -4,12 +4,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from elision.errors import InputError
 from elision.files import Address, join, read_file, sha256_of_json, write_atomically
 from elision.kinds import Modality, Value
+from elision.plain import revived
 
 MANIFEST = "manifest.json"
 STORE_FORMAT = 1
@@ -127,9 +128,8 @@ def read_manifest(folder: Address) -> StoreInfo:
         raise InputError(
             f"{where} was edited or damaged: its content does not match its SHA-256; prepare the store again"
         )
-    modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in content["modalities"].items()}
-    shards = tuple(Shard(**entry) for entry in content["shards"])
-    for shard in shards:
+    info = revived(StoreInfo, {f.name: content[f.name] for f in fields(StoreInfo)})
+    for shard in info.shards:
         if not re.fullmatch(r"[\w-]+\.arrow", shard.file) or not re.fullmatch("[0-9a-f]{64}", shard.sha256):
             raise InputError(f"{where} lists {shard.file!r}: expected names of files in its own folder")
-    return StoreInfo(modalities, shards, content["parameters"], content["versions"])
+    return info

@@ -23,6 +23,7 @@ from elision.kinds import Modality
 from elision.measuring import expected_value
 from elision.methods import Method
 from elision.models import DESCRIPTION, RECORDINGS, TENSORS, model_folder, read_model, write_model
+from elision.plain import revived
 from elision.prediction import Measurement
 
 
@@ -179,7 +180,7 @@ def load_model(path: str | Path, device: str = "cpu", modules: Modules | None = 
         )
     description = saved.description
     config = TrainConfig.of(description["config"], str(folder / DESCRIPTION))
-    modalities = {m: Modality(**{**v, "shape": tuple(v["shape"])}) for m, v in description["modalities"].items()}
+    modalities = revived(dict[str, Modality], description["modalities"])
     encoders = {m: replace(e, weights=None, frozen=False) for m, e in config.encoders.items()}
     classes = tuple(description["classes"])
     method, networks = build(replace(config, encoders=encoders), modalities, torch.zeros(len(classes)), modules or {})

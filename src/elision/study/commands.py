@@ -11,7 +11,7 @@ from typing import Any
 
 from elision.errors import InputError
 from elision.files import write_atomically
-from elision.study.plain import plain, revived
+from elision.plain import plain, revived
 
 COMMANDS = "commands.txt"
 _FOLDER = "commands"

@@ -12,7 +12,7 @@ from typing import Any
 from elision.errors import InputError
 from elision.files import is_whole, sha256_of
 from elision.parallel.processes import is_running
-from elision.study.plain import plain, revived
+from elision.plain import plain, revived
 
 RESULT = "result.json"
 FAILURE = "failure.json"

@@ -10,10 +10,10 @@ from elision import __version__
 from elision.errors import InputError
 from elision.files import write_atomically
 from elision.parallel import Watcher
+from elision.plain import revived
 from elision.registries import METHODS, Registry
 from elision.study.execution import execute
 from elision.study.folders import FailedRun, read_outcome
-from elision.study.plain import revived
 from elision.study.report import Study
 from elision.study.results import Result
 from elision.study.run import Run

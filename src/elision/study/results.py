@@ -8,7 +8,7 @@ import pandas as pd
 
 from elision.errors import InputError
 from elision.evaluation import Assessment, Metrics
-from elision.study.plain import revived
+from elision.plain import revived
 from elision.study.run import Run
 
 COLUMNS = (
