@@ -4,7 +4,6 @@ Classifiers, deep models and checkpoints are such folders. `model.json` describe
 covers the description and the tensors' hash, so that no bit that decides a prediction can change unnoticed.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elision.errors import InputError
+from elision.files import sha256_of, sha256_of_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ def write_model(path: Path, kind: str, description: Mapping[str, Any], tensors: 
     if path.exists() and not is_model(path):
         raise InputError(f"{path} exists and is not a saved model: choose a folder that does not exist yet")
     content = _serialize(tensors)
-    whole = {"format": FORMAT, "kind": kind, "tensors": hashlib.sha256(content).hexdigest(), **description}
+    whole = {"format": FORMAT, "kind": kind, "tensors": sha256_of(content), **description}
     whole["digest"] = _digest(whole)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -100,7 +100,7 @@ def read_model(path: Path) -> SavedModel:
         raise InputError(f"{path / DESCRIPTION} has format {version}, and this elision reads {FORMAT}: {hint}")
     if _digest(whole) != whole.get("digest"):
         raise InputError(f"{path / DESCRIPTION} is not what was saved (its hash differs): {NOT_AS_SAVED}")
-    if hashlib.sha256(content).hexdigest() != whole["tensors"]:
+    if sha256_of(content) != whole["tensors"]:
         raise InputError(f"{path / TENSORS} is not what was saved (its hash differs): {NOT_AS_SAVED}")
     body = {name: value for name, value in whole.items() if name not in ("format", "kind", "tensors", "digest")}
     return SavedModel(whole["kind"], body, load(content))
@@ -141,7 +141,7 @@ def is_model(path: Path) -> bool:
 
 def _digest(whole: Mapping[str, Any]) -> str:
     body = {name: value for name, value in whole.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return sha256_of_json(body)
 
 
 def _serialize(tensors: Mapping[str, "Tensor"]) -> bytes:

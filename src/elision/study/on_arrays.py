@@ -57,8 +57,7 @@ class Parts:
 
 def partition(run: Run) -> Parts:
     """Split the samples of a run, and remove what it misses: keyed on the seed alone, so the same for every method."""
-    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
-    return _parts(data, _divided(run, data))
+    return _parts(*_divided(run))
 
 
 def by_estimator(run: Run) -> Result:
@@ -125,8 +124,7 @@ def judged(
 
 
 def _fitted(run: Run, fit: Callable[[Parts], tuple[Predict, dict[str, Any]]]) -> Result:
-    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
-    divided = _divided(run, data)
+    data, divided = _divided(run)
     divided.check(validated=run.missing != LABELS)
     parts = _parts(data, divided)
     started = time.perf_counter()
@@ -187,20 +185,18 @@ def _segments(samples: Samples, windows: int) -> Samples:
     return Samples(arrays, np.repeat(samples.codes, windows))
 
 
-def _divided(run: Run, data: Dataset) -> Partition:
-    return Partition.of(data, run.seed, run.by_group, run.removal)
+def _divided(run: Run) -> tuple[Dataset, Partition]:
+    data = _load_once(run.source, run.form, run.fingerprint, run.visual)
+    return data, Partition.of(data, run.seed, run.by_group, run.removal)
 
 
 def _parts(data: Dataset, divided: Partition) -> Parts:
     samples = Samples(data.encoded(divided.train, divided.observed), divided.codes, data.weights)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
-    shown = {m: divided.observed[m][divided.train] for m in data.arrays}
-    hidden = {m: np.where(_like(shown[m], a), a, np.nan) for m, a in train.arrays.items()}
+    hidden = {m: a.copy() for m, a in train.arrays.items()}
+    for m, values in hidden.items():
+        values[~divided.observed[m][divided.train]] = np.nan
     return Parts(Samples(hidden, train.codes, train.weights), validation, test, tuple(data.classes.tolist()))
-
-
-def _like(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return mask.reshape(-1, *[1] * (values.ndim - 1))
 
 
 @lru_cache(maxsize=8)
