@@ -193,10 +193,9 @@ def _divided(run: Run) -> tuple[Dataset, Partition]:
 def _parts(data: Dataset, divided: Partition) -> Parts:
     samples = Samples(data.encoded(divided.train, divided.observed), divided.codes, data.weights)
     train, validation, test = (samples.take(rows) for rows in (divided.train, divided.validation, divided.test))
-    hidden = {m: a.copy() for m, a in train.arrays.items()}
-    for m, values in hidden.items():
+    for m, values in train.arrays.items():  # which are its own
         values[~divided.observed[m][divided.train]] = np.nan
-    return Parts(Samples(hidden, train.codes, train.weights), validation, test, tuple(data.classes.tolist()))
+    return Parts(train, validation, test, tuple(data.classes.tolist()))
 
 
 @lru_cache(maxsize=8)
