@@ -139,6 +139,10 @@ def test_data_that_bring_a_split_are_fitted_once_as_it_says(tmp_path, here):
     np.testing.assert_allclose(
         told[["p.ill", "p.well"]], model.predict_proba(load(str(path)).frame().loc[told["id"]]), rtol=1e-9
     )
+    assert (
+        "36 train, 18 validation, 36 test; 24 of the training part show every modality. Split as the data says."
+        in (out / CARD).read_text()
+    )
 
 
 def test_without_save_nothing_is_fitted_beyond_the_comparison(tmp_path, here):

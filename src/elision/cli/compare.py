@@ -52,8 +52,8 @@ def compare(  # noqa: PLR0913
 
     Trains every method x fusion x missing modality x rate x seed, and writes results.csv, table.md, curves.png,
     confusion.png and report.html. Then fits the method that ranks first to the data as they are: model/, which
-    `elision predict` and elision.load take, and predictions.csv, what is said of each sample by a model that has not
-    seen it. Started again after an interruption, it does only what is left.
+    `elision predict` and elision.load take, its card MODEL.md, and predictions.csv, what is said of each sample by a
+    model that has not seen it. Started again after an interruption, it does only what is left.
 
     Parameters
     ----------
@@ -154,6 +154,7 @@ def compare(  # noqa: PLR0913
 
 def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     from elision.run_folder import MODEL
+    from elision.runs.card import CARD
     from elision.study.tables import ranking
     from elision.study.winner import PREDICTIONS, lines_of_use, read_winner
 
@@ -166,7 +167,7 @@ def _summarise(screen: Screen, out: Path, outcome: "Outcome") -> None:
     if winner:
         screen.say(f"Model of {winner.line[0]}, the first: {out / MODEL}; elision predict {out} NEW, or in Python:\n")
         screen.say("".join(f"    {line}\n" for line in lines_of_use(winner)))
-        screen.say(f"Predictions of samples held out: {out / PREDICTIONS}")
+        screen.say(f"Its card: {out / CARD}; predictions of samples held out: {out / PREDICTIONS}")
     for page in outcome.pages:
         screen.say(f"Report: {page}")
     told = {"ranking": ranks, "runs": outcome.results, "failures": outcome.failures}
