@@ -1,6 +1,7 @@
 """Autoencoder imputation, then classification: the paper's AE1 and AE2."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -15,10 +16,6 @@ from elision.methods.score import ScoreModel
 
 HIDDEN, CODE = 128, 64
 _NEEDS_COMPLETE = "the autoencoder learns from complete samples"
-_NEEDS_FEATURES = (
-    "it imputes rows of extracted features, and would have to draw whole frames and spectrograms here: extract "
-    "features with a frozen encoder first"
-)
 
 
 class Imputer(nn.Module):
@@ -50,12 +47,20 @@ class Imputer(nn.Module):
 
 
 class ImputeThenClassify(nn.Module):
-    """An imputer, and Eq. (4) on what it completes."""
+    """An imputer, and Eq. (4) on what it completes.
+
+    Args:
+        name: of the method, for messages.
+        ingredients: of the classifier.
+        impute: a name in `IMPUTED`.
+    """
 
     variance: Tensor
 
-    def __init__(self, ingredients: Ingredients) -> None:
+    def __init__(self, name: str, ingredients: Ingredients, impute: str) -> None:
         super().__init__()
+        check_choice(f"impute of {name}", impute, IMPUTED)
+        self.name, self.impute = name, impute
         self.model = ScoreModel(ingredients)
         self.shapes = dict(ingredients.shapes)
         self.imputer = Imputer({m: prod(shape) for m, shape in self.shapes.items()})
@@ -127,6 +132,21 @@ class ImputeThenClassify(nn.Module):
         parameters, completed = list(self.model.parameters()), self.complete(train)
         return Stage("classification", parameters, train.labelled, loss, validate, targets=completed)
 
+    def stages(self, train: Batch, rounds: int, validate: Callable[[Batch], float | None]) -> Iterator[Stage]:
+        """The autoencoder on complete samples, then ``rounds`` times on all completed ones; the classifier."""
+        if len(train.modalities) < 2:
+            why = "imputes a modality from the others, and there is one only"
+            raise InputError(f"{self.name} {why}: use another method")
+        complete, gaps = train.complete, IMPUTED[self.impute](train)
+        if not len(complete):
+            raise InputError(f"{self.name}: {_NEEDS_COMPLETE}, and there are none: use another method")
+        self.measure_variance(train.select(complete).inputs)
+        yield self.fit_imputer(train, complete, "autoencoder", gaps)
+        everything = torch.arange(len(train), device=train.labels.device)
+        for i in range(rounds):
+            yield self.fit_imputer(self.complete(train), everything, f"self-training {i + 1}", gaps, 1 / rounds)
+        yield self.fit_classifier(train, validate)
+
     def log_posterior(self, batch: Batch) -> Tensor:
         """Eq. (4) on completed samples."""
         return self.model.log_posterior(self.complete(batch))
@@ -144,22 +164,18 @@ class AE1(Method):
         "completed data: two steps, of which the first knows nothing of the classes.",
         source="AE1 of Ma et al., arXiv 2108.10513, Section 4",
         needs_complete=_NEEDS_COMPLETE,
-        needs_features=_NEEDS_FEATURES,
+        needs_features="it imputes rows of extracted features, and would have to draw whole frames and spectrograms "
+        "here: extract features with a frozen encoder first",
         unweighted="the autoencoder counts every complete sample alike",
     )
 
     def __init__(self, ingredients: Ingredients, impute: str = "anything") -> None:
         super().__init__()
-        check_choice("impute of ae1", impute, IMPUTED)
-        self.impute = impute
-        self.steps = ImputeThenClassify(ingredients)
+        self.steps = ImputeThenClassify("ae1", ingredients, impute)
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples; the classifier on all labelled ones."""
-        complete = _complete_samples("ae1", train)
-        self.steps.measure_variance(train.select(complete).inputs)
-        yield self.steps.fit_imputer(train, complete, "autoencoder", IMPUTED[self.impute](train))
-        yield self.steps.fit_classifier(train, self.validate)
+        return self.steps.stages(train, 0, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Impute, then Eq. (4)."""
@@ -174,47 +190,27 @@ class AE2(Method):
     first steps on, as it often does, little is left of it.
     """
 
-    claims = Claims(
+    claims = replace(
+        AE1.claims,
         summary="As ae1, but the autoencoder then trains itself further on all samples, its own imputations among the "
         "targets, before the classifier learns.",
         source="AE2 of Ma et al., arXiv 2108.10513, Section 4",
-        needs_complete=_NEEDS_COMPLETE,
-        needs_features=_NEEDS_FEATURES,
-        unweighted="the autoencoder counts every complete sample alike",
     )
 
     def __init__(self, ingredients: Ingredients, rounds: int = 3, impute: str = "anything") -> None:
         super().__init__()
-        check_choice("impute of ae2", impute, IMPUTED)
-        self.impute = impute
+        self.steps = ImputeThenClassify("ae2", ingredients, impute)
         if rounds < 1:
             raise InputError(f"rounds of ae2 is {rounds}: expected at least 1")
         self.rounds = rounds
-        self.steps = ImputeThenClassify(ingredients)
 
     def stages(self, train: Batch) -> Iterator[Stage]:
         """The autoencoder on complete samples, then on all completed ones, several times; the classifier."""
-        complete = _complete_samples("ae2", train)
-        self.steps.measure_variance(train.select(complete).inputs)
-        gaps = IMPUTED[self.impute](train)
-        yield self.steps.fit_imputer(train, complete, "autoencoder", gaps)
-        everything = torch.arange(len(train), device=train.labels.device)
-        for i in range(self.rounds):
-            name = f"self-training {i + 1}"
-            yield self.steps.fit_imputer(self.steps.complete(train), everything, name, gaps, 1 / self.rounds)
-        yield self.steps.fit_classifier(train, self.validate)
+        return self.steps.stages(train, self.rounds, self.validate)
 
     def log_posterior(self, batch: Batch) -> Tensor:
         """Impute, then Eq. (4)."""
         return self.steps.log_posterior(batch)
-
-
-def _complete_samples(name: str, train: Batch) -> Tensor:
-    if len(train.modalities) < 2:
-        raise InputError(f"{name} imputes a modality from the others, and there is one only: use another method")
-    if not len(train.complete):
-        raise InputError(f"{name}: {_NEEDS_COMPLETE}, and there are none: use another method")
-    return train.complete
 
 
 def _gaps(train: Batch) -> Tensor | None:
