@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from elision.data.store import Store
 
 
-def pooled(store: "Store", name: str | None = None) -> Dataset:
+def pooled(store: "Store") -> Dataset:
     """Return a data set with a row of numbers per sample and modality, NaN where the store does not show it.
 
     * spectrogram (bands x frames, some windows): mean and standard deviation over windows and time of each band.
@@ -22,7 +22,7 @@ def pooled(store: "Store", name: str | None = None) -> Dataset:
 
     Args:
         store: all of it is read and decoded, about a thousand windows a second.
-        name: for tables; the store folder's name if None.
+
     """
     arrays = {}
     for m, modality in store.info.modalities.items():
@@ -32,4 +32,4 @@ def pooled(store: "Store", name: str | None = None) -> Dataset:
             rows = [modality.form.pooled([store.window(s, m, w) for w in windows]) for s in shown.tolist()]
             arrays[m] = np.full((len(store), len(rows[0])), np.nan)
             arrays[m][shown] = rows
-    return Dataset(name or store.name, arrays, store.labels, store.groups, store.parts)
+    return Dataset(store.name, arrays, store.labels, store.groups, store.parts)

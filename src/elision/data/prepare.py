@@ -99,9 +99,10 @@ class _Making:
         set_aside = sorted([*self.found.problems, *bad], key=lambda p: (p.id, p.file, p.reason))
         missing = by_modality(records, attrgetter("missing"), names, self.root)
         notes = by_modality(records, attrgetter("notes"), names, self.root)
-        self._write(PROBLEMS, table(set_aside, missing, notes))
+        where = join(self.area.dest, PROBLEMS)
+        with naming(where):
+            write_atomically(where, table(set_aside, missing, notes))
         if not planned:
-            where = join(self.area.dest, PROBLEMS)
             raise InputError(
                 f"none of the {len(set_aside)} recordings can be used: {commonest(set_aside)}; see {where}"
             )
@@ -131,14 +132,21 @@ class _Making:
                 del records[row.id]
 
     def _read(self, left: Sequence[Recording], records: dict[str, Record]) -> None:
-        work, pace = partial(read_recording, self.area, self.preparation.settings), _Pace(self, records)
-        for done in work_through(left, work, self.placing, self.engine, pace.tell):
+        seconds: list[float] = []
+
+        def tell(running: Sequence[Recording]) -> None:
+            done, total = len(records), len(self.found.recordings)
+            rest = sum(seconds) / len(seconds) * (total - done) / self.placing.workers if seconds else None
+            self.watch(done, total, [recording.id for recording in running], rest)
+
+        work = partial(read_recording, self.area, self.preparation.settings)
+        for done in work_through(left, work, self.placing, self.engine, tell):
             record = done.result
             if done.failure:
                 why = CRASHED if done.failure.died else done.failure.error
                 record = self.area.note(Record(done.task.id, stamps(done.task), why))
             records[record.id] = record
-            pace.seconds.append(done.seconds)
+            seconds.append(done.seconds)
 
     def _plan(self, records: Sequence[Record]) -> list[PlannedShard]:
         good = [record for record in records if not record.problem]
@@ -156,26 +164,6 @@ class _Making:
                 shards[shard.number] = self.area.assemble(shard)
         self.watch(total, total, (), 0.0)
         return tuple(shards[shard.number] for shard in planned)
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = join(self.area.dest, name)
-        with naming(path):
-            write_atomically(path, content)
-
-
-class _Pace:
-    """Tells the watcher how many are done, and estimates the time left."""
-
-    def __init__(self, making: _Making, records: Mapping[str, Record]) -> None:
-        self.watch, self.total = making.watch, len(making.found.recordings)
-        self.workers, self.records = making.placing.workers, records
-        self.seconds: list[float] = []
-
-    def tell(self, running: Sequence[Recording]) -> None:
-        done = len(self.records)
-        each = sum(self.seconds) / len(self.seconds) if self.seconds else None
-        left = None if each is None else each * (self.total - done) / self.workers
-        self.watch(done, self.total, [recording.id for recording in running], left)
 
 
 def _find(source: Path, preparation: Preparation) -> Found:
