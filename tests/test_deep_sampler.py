@@ -9,7 +9,7 @@ from elision.deep.sampler import BatchOrder, deal, strata
 def order(counts=(30, 70), size=10, per_epoch=None, seed=0, n_shares=1):
     labels = np.repeat(np.arange(len(counts)), counts)
     labels = np.random.default_rng(9).permutation(labels)
-    return BatchOrder(labels, deal(labels, n_shares), n_shares, size, len(labels), per_epoch, seed)
+    return BatchOrder(labels, deal(labels, n_shares), size, len(labels), per_epoch, seed)
 
 
 def test_every_segment_is_drawn_once_an_epoch():
@@ -60,7 +60,7 @@ def test_nothing_is_added_where_there_is_no_complete_segment():
 
 def test_segments_that_the_method_does_not_learn_from_are_never_drawn():
     labels = np.array([0, -1, 0, 1, -1, 1, 0, 0])
-    drawn = BatchOrder(labels, np.zeros(8, int), 1, 3, 6, None, 0)
+    drawn = BatchOrder(labels, np.zeros(8, int), 3, 6, None, 0)
     assert sorted(np.concatenate(drawn.epoch(0, [0]))) == [0, 2, 3, 5, 6, 7]
 
 
@@ -80,7 +80,7 @@ def test_parts_are_the_same_whoever_takes_them():
     alone = []
     for part in (0, 1):
         own = np.flatnonzero(whole.shares == part)
-        known = BatchOrder(whole.strata[own], whole.shares[own], 2, 10, 100, None, 0)
+        known = BatchOrder(whole.strata[own], whole.shares[own], 10, 100, None, 0)
         alone.append([own[batch] for batch in known.epoch(4, [part])])
     for batch, first, second in zip(together, *alone, strict=True):
         assert batch.tolist() == [*first, *second]

@@ -59,13 +59,11 @@ class PriorEstimate:
 
     Args:
         prior: the estimate, shape (K,); the training prior where the test does not reject it.
-        shifted: whether the population's prior differs from the training samples', by a likelihood-ratio test.
-        p_value: of that test.
+        p_value: of the likelihood-ratio test whether the population's prior differs from the training samples'.
         likeliest: the estimate whatever the test says, shape (K,).
     """
 
     prior: np.ndarray
-    shifted: bool
     p_value: float
     likeliest: np.ndarray
 
@@ -103,5 +101,4 @@ def estimate_prior(
     p_value = float(chi2.sf(2 * max(gain, 0.0), len(log_prior) - 1))
     likeliest = np.exp(log_estimate)
     likeliest /= likeliest.sum()
-    shifted = p_value < level
-    return PriorEstimate(likeliest if shifted else np.exp(log_prior), shifted, p_value, likeliest)
+    return PriorEstimate(likeliest if p_value < level else np.exp(log_prior), p_value, likeliest)

@@ -55,7 +55,7 @@ class DeepLoop(Loop[DeepProgress]):
         self.segments = job.partition.segments(job.partition.train[own])
         self._stages = method.stages(lazy_batch(self.segments, self.reading))
         stage = next(self._stages)
-        self.order = self._order(stage, job.partition.strata[own], dealt[own], n_shares)
+        self.order = self._order(stage, job.partition.strata[own], dealt[own])
         every = math.ceil(self.order.n_batches / config.accumulate)
         progress = DeepProgress(**saved.values["progress"]) if saved else DeepProgress()
         optimizer = _optimizer(method, stage, config)
@@ -67,14 +67,13 @@ class DeepLoop(Loop[DeepProgress]):
         if saved:
             self._restore(saved)
 
-    def _order(self, stage: Stage, strata: np.ndarray, dealt: np.ndarray, n_shares: int) -> BatchOrder:
+    def _order(self, stage: Stage, strata: np.ndarray, dealt: np.ndarray) -> BatchOrder:
         width, config = len(self.segments.windows), self.config
         drawn = np.zeros(len(self.segments), dtype=bool)
         drawn[stage.samples.cpu().numpy()] = True
         return BatchOrder(
             strata=np.where(drawn, np.repeat(strata, width), -1),
             shares=np.repeat(dealt, width),
-            n_shares=n_shares,
             batch_size=config.batch_size,
             total=processes.across().total(int(drawn.sum())),
             per_epoch=config.segments_per_epoch,

@@ -17,8 +17,7 @@ class BatchOrder:
 
     Args:
         strata: stratum of each segment at hand; 0 is that of complete, labelled ones; -1 is never drawn. Shape (n,).
-        shares: the segments of one share are dealt among the batches by themselves; shape (n,), 0 to n_shares - 1.
-        n_shares: how many.
+        shares: the segments of one share are dealt among the batches by themselves; shape (n,), from 0 on.
         batch_size: segments per batch over all shares.
         total: segments that can be drawn, over all shares.
         per_epoch: segments in an epoch over all shares; None is all.
@@ -27,7 +26,6 @@ class BatchOrder:
 
     strata: np.ndarray
     shares: np.ndarray
-    n_shares: int
     batch_size: int
     total: int
     per_epoch: int | None
