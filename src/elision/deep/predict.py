@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elision.batch import Batch
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TableFormat
+from elision.data.layouts.folders import ENDINGS
 from elision.data.layouts.found import Found, LayoutOptions
 from elision.data.recording import Recording
 from elision.decisions.acquisition import check_costs
@@ -21,8 +22,6 @@ from elision.likelihood import UNLABELLED
 from elision.media.extract import Crop, MediaSettings, Mel, extract_media
 from elision.prediction import Prediction, check_left_out, why_unusable
 from elision.registries import CROPS, LAYOUTS
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def predict(  # noqa: PLR0913
@@ -113,7 +112,7 @@ def _found(model: DeepModel, file: Path, dialect: TableFormat) -> Found:
         return LAYOUTS["manifest"](file, LayoutOptions(label_column="", dialect=dialect))
     if not file.is_file():
         raise InputError(f"{file} does not exist")
-    shows = ("image",) if file.suffix.lower() in IMAGES else ("visual", "audio")
+    shows = ("image",) if file.suffix.lower() in ENDINGS["image"] else ("visual", "audio")
     return Found((Recording(str(file), sources={m: file for m in shows if m in model.modalities}),))
 
 

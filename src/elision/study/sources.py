@@ -75,7 +75,7 @@ def table_addresses(data: Sequence[str], tables: Sequence[str]) -> dict[str, str
 
 def end_to_end_source(address: str) -> Source:
     """Return a store with frames and spectrograms of six classes."""
-    store = _store(address)
+    store = Store(address)
     visual = visual_name(store.info.modalities, address)
     for m, kinds in ((visual, _KINDS["visual"]), ("audio", _KINDS["audio"])):
         kind = store.info.modalities[m].kind
@@ -104,7 +104,7 @@ def feature_sources(
         _check_classes(data.classes.tolist(), address)
         visual, groups = visual_name(data.arrays, address), count_groups(data.groups)
         return {GIVEN: Source(data.name, path, fingerprint, visual, len(data.labels), groups, {}, form)}
-    store = _store(address)
+    store = Store(address)
     _check_classes(store.info.classes, address)
     visual = visual_name(store.info.modalities, address)
     kinds = {m: store.info.modalities[m].kind for m in (visual, "audio")}
@@ -145,11 +145,6 @@ def make_demo(layout: str, folder: Path, size: tuple[int, int], workers: int, te
     tell(f"preparing {layout}")
     prepare(clips, store, Preparation(layout, MediaSettings(windows=4, size=64)), workers=workers)
     return str(store)
-
-
-def _store(address: str) -> Store:
-    path = Path(address)
-    return Store(path.absolute() if path.exists() else address)
 
 
 def _of_store(store: Store, address: str, content: str, visual: str) -> Source:

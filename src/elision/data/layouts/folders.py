@@ -6,12 +6,13 @@ from pathlib import Path
 from elision.data.layouts.found import Found, LayoutOptions, Named, gather, in_order, relative, walk
 from elision.data.recording import Problem, Recording
 
-_ENDINGS = {
+ENDINGS = {
     "video": (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".ogv"),
     "audio": (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff"),
     "image": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"),
 }
-_ROLES = {ending: role for role, endings in _ENDINGS.items() for ending in endings}
+"""What a file is -> how its name ends."""
+_ROLES = {ending: role for role, endings in ENDINGS.items() for ending in endings}
 _MODALITIES = {"visual": ("video",), "audio": ("audio", "video"), "image": ("image",)}
 
 
