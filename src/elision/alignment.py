@@ -34,7 +34,7 @@ def frame_numbers(
     table = frame.to_frame() if isinstance(frame, pd.Series) else frame
     dates, others, columns = [], {}, []
     for name, column in zip(table.columns, (table.iloc[:, i] for i in range(table.shape[1])), strict=True):
-        if _holds_dates(column):
+        if holds_dates(column):
             dates.append(name)
             continue
         try:
@@ -244,12 +244,11 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return np.asarray(column.astype(object).where(column.notna(), np.nan), dtype=np.float64)
 
 
-def _holds_dates(column: pd.Series) -> bool:
-    return column.dtype.kind in "mM" or (
-        column.dtype == object
-        and pd.api.types.infer_dtype(column, skipna=True)
-        in {"datetime", "datetime64", "date", "timedelta", "timedelta64"}
-    )
+def holds_dates(column: pd.Series, *more: str) -> bool:
+    """Return whether a column holds dates or spans of time, or objects of what pandas infers to be one of ``more``."""
+    kinds = {"datetime", "datetime64", "date", "timedelta", "timedelta64", *more}
+    as_objects = column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in kinds
+    return as_objects or column.dtype.kind in "mM"
 
 
 def _named(columns: Sequence[Hashable]) -> str:

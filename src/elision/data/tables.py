@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elision.alignment import holds_dates
 from elision.data.formats import DETECTED, TABLE_ENDINGS, TEXT_ENDINGS, TableFormat, matches
 from elision.errors import InputError, quoted, warn
 
@@ -113,12 +114,8 @@ def parse_text(column: pd.Series) -> np.ndarray:
 
 
 def holds_times(column: pd.Series) -> bool:
-    """Return whether a column holds dates or spans of time."""
-    if column.dtype == object:
-        return pd.api.types.infer_dtype(column, skipna=True) in {
-            "datetime", "datetime64", "date", "time", "timedelta", "timedelta64",
-        }  # fmt: skip
-    return pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
+    """Return whether a column holds dates, times of day or spans of time."""
+    return holds_dates(column, "time")
 
 
 def _number(value: Any) -> float:
