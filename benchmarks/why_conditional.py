@@ -246,7 +246,9 @@ def draw(out: Path) -> None:
     found = frame("columns")
     if not len(found):
         return
-    wide = found.pivot_table(index=["missing", "columns", "seed"], columns="title", values="best ").dropna()
+    wide = found.pivot_table(index=["missing", "columns", "seed"], columns="title", values="best ").dropna(
+        subset=["conditional", "joint"]
+    )
     print(
         wide.groupby(["missing", "columns"]).mean().round(3).assign(seeds=wide.groupby(["missing", "columns"]).size())
     )
