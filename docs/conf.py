@@ -133,13 +133,14 @@ class Methods(SphinxDirective):
 
 COPIED = {
     "benchmarks": "benchmarks/RESULTS.md", "league": "benchmarks/LEAGUE.md",
-    "league-before": "benchmarks/LEAGUE_BEFORE.md",
+    "league-before": "benchmarks/LEAGUE_BEFORE.md", "claim": "benchmarks/CLAIM.md",
     "changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md",
 }  # fmt: skip
 """Pages that are files of the repository."""
 LINKS = {
     "LEAGUE.md": "league.md",
     "LEAGUE_BEFORE.md": "league-before.md",
+    "CLAIM.md": "claim.md",
     "RESULTS.md": "benchmarks.md",
     "docs/release.md": "release.md",
     **{
