@@ -154,7 +154,7 @@ def page(found: list[Block], n_runs: int) -> str:
             "# The paper's claim, cell by cell\n",
             "`python -m benchmarks.claim_tables results/claim --out benchmarks/CLAIM.md` made this page of "
             f"{n_runs:,} runs of `elision reproduce claim`;",
-            '[RESULTS](RESULTS.md), "The paper\'s claim on five data sets", says how they were made and what follows.\n',
+            '[RESULTS](RESULTS.md), "The paper\'s claim on five data sets", says how they were made, and more.\n',
             "Accuracy in per cent / NLL in nats, means over n seeds. ± is half of Student's 95 % interval, seeds as "
             "units. Bold: lowest NLL. tau: Kendall's,",
             "to lower bound < HGR < zero padding < ours (Table 1) and AE1 < AE2 < ours (Table 2), mean over seeds, the "
