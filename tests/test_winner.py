@@ -129,10 +129,12 @@ def test_a_model_that_was_removed_is_made_again_and_nothing_else_is(compared, he
     assert elision.load(out).is_calibrated()
 
 
-def test_data_that_bring_a_split_are_fitted_once_as_it_says(tmp_path, here):
+def test_data_that_bring_a_split_are_fitted_once_as_it_says(tmp_path, here, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = table(tmp_path, split=np.array(["train", "train", "val", "test", "test"] * 18))
     out = tmp_path / "out"
-    assert here("compare", str(path), "--out", str(out), *QUICK)[0] == 0
+    assert here("compare", path.name, "--out", "out", *QUICK)[0] == 0
+    assert f"Address: `{path}`" in (out / CARD).read_text()
     told = pd.read_csv(out / "predictions.csv")
     assert len(told) == 36 and told["id"].str[1:].astype(int).mod(5).isin([3, 4]).all()
     model = elision.load(out)

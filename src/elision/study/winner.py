@@ -284,7 +284,8 @@ def _write_card(out: Path, run: Run, n_folds: int, data: Dataset, assessed: Asse
     caution = "It was chosen as the best of several on the same data, so its figures are somewhat too good."
     training = asdict(run.training)
     config = {"method": run.method, "fusion": run.fusion, "objective": run.objective, "seed": run.seed, **training}
-    made = Making({"address": run.source, "fingerprint": run.fingerprint}, config, counts, parts.training_counts(),
+    address = str(Path(run.source).absolute()) if Path(run.source).exists() else run.source
+    made = Making({"address": address, "fingerprint": run.fingerprint}, config, counts, parts.training_counts(),
                   division, (python, shell), [caution])  # fmt: skip
     write_card(out, assessed, made)
 
