@@ -137,8 +137,8 @@ def main() -> None:
     else:
         with watching(len(runs)) as watch:
             results, failures = run_grid(runs, options.out, options.workers, watch, work, revive=Result.read)
-    if not results:
-        parser.error(f"no run of these lines is finished in {options.out}: start it without --report")
+    if not any(result.run.method != UPPER_BOUND for result in results):
+        parser.error(f"no run of a line but the upper bound is finished in {options.out}: nothing to report yet")
     left_out += [f"failed: {failure.run}: {failure.error}" for failure in failures]
     frame = league_frame(results, options.folder)
     write_atomically(options.out / "league.csv", frame.to_csv(index=False))

@@ -92,6 +92,11 @@ def test_the_command_trains_evaluates_and_predicts(table, tmp_path, here):
         p.name: json.loads((p / "evaluation.json").read_text())["metrics"]["n"] for p in beside.parent.glob("eval*")
     }
     assert numbers == {"evaluation": first["metrics"]["n"], beside.name: 30, f"{beside.name}-2": 20}
+    (beside / "evaluation.json").write_text("a note of my own")
+    assert here("evaluate", out, str(other))[0] == 0
+    assert (beside / "evaluation.json").read_text() == "a note of my own" and (
+        beside.parent / f"{beside.name}-3"
+    ).is_dir()
     assert json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text()) == first
     new = changed(table, tmp_path, lambda f: f.drop(columns="label")[sorted(f.columns.drop("label"))].head(7))
     code, said, _ = here("predict", out, str(new), "--out", str(tmp_path / "p.csv"))

@@ -79,11 +79,16 @@ def evaluate(  # noqa: PLR0913
 
 
 def _folder(folder: Path, data: str | None) -> Path:
-    """Return where an evaluation goes: over an earlier one of the same data, not over one of others."""
+    """Return where an evaluation goes: over an earlier one of the same data, over nothing else."""
 
     def is_free(one: Path) -> bool:
         told = one / _TOLD
-        return data is None or not told.is_file() or _whole(json.loads(told.read_bytes())["data"]) == _whole(data)
+        if data is None or not told.is_file():
+            return True
+        try:
+            return _whole(json.loads(told.read_bytes())["data"]) == _whole(data)
+        except (ValueError, LookupError, TypeError):  # not written by us
+            return False
 
     numbered = (folder.with_name(f"{folder.name}-{i}") for i in count(2))
     return next(filter(is_free, chain([folder], numbered)))
