@@ -67,7 +67,10 @@ def test_a_card_lies_beside_the_winner(compared):
     """It counts all samples, tells who judged them, and that the winner was chosen on them."""
     path, out, _ = compared
     card, winner, frame = (out / CARD).read_text(), read_winner(out), pd.read_csv(path, sep=";", decimal=",")
-    assert f"Samples: {len(frame)} train;" in card and f"judged in {FOLDS} parts" in card
+    gait = frame.filter(like="gait.").notna().any(axis=1).sum()
+    assert f"Samples: {len(frame)} train; {gait} of the training part show every modality" in card
+    assert f"| gait | {gait} |" in card and f"| ill | {(frame['label'] == 'ill').sum()} |" in card
+    assert f"judged in {FOLDS} parts" in card
     assert f"On {winner.assessed.metrics.n} test samples" in card and f"{winner.assessed.metrics.nll:.3f} nats" in card
     assert "chosen as the best of several" in card and f"model = elision.load({str(out)!r})" in card
     assert "each by a model that had not seen it" in winner.assessed.samples
