@@ -38,7 +38,7 @@ def received(sent: Sent) -> Batch:
     return function(*arguments)
 
 
-def equal(first: Batch, second: Batch) -> None:
+def assert_equal(first: Batch, second: Batch) -> None:
     torch.testing.assert_close(first.labels, second.labels)
     for m in second.modalities:
         torch.testing.assert_close(first.inputs[m], second.inputs[m], rtol=0, atol=0)
@@ -51,7 +51,7 @@ def equal(first: Batch, second: Batch) -> None:
 def test_what_is_received_is_what_was_sent(segments, worker, positions):
     sent = collate([segments[i] for i in positions])
     assert isinstance(sent, Sent)
-    equal(received(sent), segments.batch(list(positions)))
+    assert_equal(received(sent), segments.batch(list(positions)))
 
 
 def test_a_slot_is_free_again_when_the_last_tensor_of_its_batch_goes(segments, worker):
@@ -63,10 +63,10 @@ def test_a_slot_is_free_again_when_the_last_tensor_of_its_batch_goes(segments, w
     wanted = kept.clone()
     del kept
     other = received(collate([segments[18], segments[30]]))  # in the slot of the one that went
-    equal(other, segments.batch([18, 30]))
-    assert not torch.equal(other.inputs["visual"][:1, 1:2].transpose(0, 1), wanted)
+    assert_equal(other, segments.batch([18, 30]))
+    assert not torch.assert_equal(other.inputs["visual"][:1, 1:2].transpose(0, 1), wanted)
     for batch in batches:
-        equal(batch, segments.batch([0, 7]))
+        assert_equal(batch, segments.batch([0, 7]))
 
 
 def test_a_batch_larger_than_a_slot_goes_as_it_is_and_leaves_the_slot_free(segments, worker):
@@ -116,7 +116,7 @@ def test_batches_that_are_kept_never_change(segments, keep):
     assert len(kept) == 18 > 2 * SLOTS
     for number, found in enumerate(kept):
         wanted = keep(segments.batch(order[2 * number : 2 * number + 2]))
-        equal(found, wanted) if isinstance(found, Batch) else torch.testing.assert_close(found, wanted)
+        assert_equal(found, wanted) if isinstance(found, Batch) else torch.testing.assert_close(found, wanted)
 
 
 def test_memory_of_workers_that_ended_is_let_go(segments):
@@ -130,4 +130,4 @@ def test_workers_that_stay_serve_epoch_after_epoch(segments):
     next(iter(loader))  # and an epoch that is broken off
     for _ in range(3):
         for number, batch in enumerate(loader):
-            equal(batch, segments.batch(range(4 * number, 4 * number + 4)))
+            assert_equal(batch, segments.batch(range(4 * number, 4 * number + 4)))
