@@ -64,7 +64,7 @@ def test_a_slot_is_free_again_when_the_last_tensor_of_its_batch_goes(segments, w
     del kept
     other = received(collate([segments[18], segments[30]]))  # in the slot of the one that went
     assert_equal(other, segments.batch([18, 30]))
-    assert not torch.assert_equal(other.inputs["visual"][:1, 1:2].transpose(0, 1), wanted)
+    assert not torch.equal(other.inputs["visual"][:1, 1:2].transpose(0, 1), wanted)
     for batch in batches:
         assert_equal(batch, segments.batch([0, 7]))
 
